@@ -1,0 +1,147 @@
+"""The environment variables, read in one place and refused loudly when malformed."""
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+BROKERS = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
+#: Implicit TLS is spelt smtps:// everywhere but in django-environ, where it means STARTTLS.
+SMTP = {"smtp": ("smtp", 25), "smtps": ("smtp+ssl", 465), "smtp+tls": ("smtp+tls", 587)}
+
+env = environ.Env()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where this instance lives: its directory, and its three ports on loopback."""
+
+    data_dir: Path
+    port: int
+
+    @property
+    def broker_port(self) -> int:
+        """The embedded broker's port."""
+        return self.port + 1
+
+    @property
+    def smtp_port(self) -> int:
+        """The mail catcher's port."""
+        return self.port + 2
+
+
+def refuse(name: str, why: str) -> ImproperlyConfigured:
+    """Return the error to raise for a variable; its value may be secret and is not shown."""
+    return ImproperlyConfigured(f"{name} {why}. Correct it in the environment and start again.")
+
+
+def places() -> Places:
+    """Read PORT and DATA_DIR."""
+    port = os.environ.get("PORT", "8000")
+    if not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) <= 65533:
+        raise refuse("PORT", f"is {port!r}, but must be a number from 1 to 65533")
+    data_dir = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
+    return Places(data_dir=data_dir, port=int(port))
+
+
+def flag(name: str) -> bool:
+    """Read a yes or no; unset is no."""
+    value = os.environ.get(name, "").strip().lower()
+    if value not in {"", "0", "1", "no", "yes", "false", "true", "off", "on"}:
+        raise refuse(name, "must be 1 or 0")
+    return value in {"1", "yes", "true", "on"}
+
+
+def secret_key(data_dir: Path) -> str:
+    """Read SECRET_KEY, or the key that was made on the first run and kept in DATA_DIR."""
+    if key := os.environ.get("SECRET_KEY"):
+        return key
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
+        if os.environ.get(name):
+            raise refuse("SECRET_KEY", f"must be set when {name} is")
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _write_once(path, secrets.token_urlsafe(50))
+        return path.read_text()
+    except OSError as error:
+        raise refuse("DATA_DIR", f"can't be used: {error.strerror} ({error.filename})") from None
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file that only we may read; of two processes that try at once, one wins."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    try:
+        os.link(draft, path)  # atomic, and refused when somebody else was first
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def database(data_dir: Path) -> dict[str, Any]:
+    """Read DATABASE_URL; SQLite in DATA_DIR when it is unset."""
+    url = os.environ.get("DATABASE_URL") or f"sqlite:///{data_dir / 'console.sqlite3'}"
+    try:
+        config: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    except (ValueError, KeyError, ImproperlyConfigured):
+        raise refuse("DATABASE_URL", "is not a postgres:// or sqlite:// address") from None
+    engine = config.get("ENGINE", "")
+    if not engine.endswith((".postgresql", ".sqlite3")) or not config.get("NAME"):
+        raise refuse("DATABASE_URL", "must be a postgres:// or sqlite:// address with a name")
+    config |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+    if engine.endswith(".sqlite3"):
+        config["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    else:
+        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+    return config
+
+
+def broker_url(default: str) -> str:
+    """Read CELERY_BROKER_URL."""
+    url = os.environ.get("CELERY_BROKER_URL") or default
+    if urlsplit(url).scheme not in BROKERS:
+        raise refuse("CELERY_BROKER_URL", "must begin with redis:// or amqp://")
+    return url
+
+
+def email(default: str) -> dict[str, Any]:
+    """Read EMAIL_URL into Django's EMAIL_* settings."""
+    url = os.environ.get("EMAIL_URL") or default
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in SMTP or not urlsplit(url).hostname:
+        raise refuse(
+            "EMAIL_URL", "must begin with smtp://, smtps:// or smtp+tls:// and name a host"
+        )
+    spelling, port = SMTP[scheme]
+    try:
+        config: dict[str, Any] = dict(environ.Env.email_url_config(f"{spelling}://{rest}"))
+    except (ValueError, ImproperlyConfigured):
+        raise refuse("EMAIL_URL", "is not an address of a mail server") from None
+    config.pop("EMAIL_FILE_PATH", None)
+    return config | {"EMAIL_PORT": config.get("EMAIL_PORT") or port}
+
+
+def host_url(default: str) -> str:
+    """Read HOST_URL: scheme and host (and port), nothing behind them."""
+    url = (os.environ.get("HOST_URL") or default).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        raise refuse("HOST_URL", "must look like https://console.example.com")
+    if parts.path or parts.query or parts.fragment:
+        raise refuse("HOST_URL", "must end behind the host, without a path or query")
+    return url

@@ -1,0 +1,12 @@
+"""The addresses."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/mail/", include("opsconsole.mailcatcher.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("tasks_admin.urls")),
+]

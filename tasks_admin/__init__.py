@@ -1,0 +1,1 @@
+"""The ops console: bulk operations, task results and workers in Django's admin."""

@@ -1,0 +1,120 @@
+"""The two steps of an act: a page that says what will happen, then the act itself."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tasks_admin import operations
+from tasks_admin.errors import ConsoleError, NotAllowed, SelectionChanged
+from tasks_admin.forms import ConfirmForm
+from tasks_admin.models import Operation
+from tasks_admin.operations import Selection
+from tasks_admin.reasons import label
+from tasks_admin.verbs import VERBS
+
+
+def confirmed(
+    modeladmin: "ModelAdmin[Any]",
+    request: HttpRequest,
+    *,
+    verb: str,
+    select: Callable[[], Selection],
+    act: Callable[..., Operation],
+    warn: Callable[[Selection], dict[str, Any]] = lambda selection: {},
+) -> HttpResponse:
+    """Show the confirm page of a verb; when it comes back confirmed, do it.
+
+    `act` takes `reason`, `key` and `shown`, and is where permissions are really checked.
+    """
+    try:
+        operations.require(request.user, verb)
+    except NotAllowed as error:
+        raise PermissionDenied(str(error)) from None
+    form = ConfirmForm(request.POST if "confirm" in request.POST else None)
+    if form.is_bound and form.is_valid():
+        try:
+            operation = act(**form.cleaned_data)
+        except SelectionChanged as error:
+            messages.warning(request, str(error))
+            form = ConfirmForm(initial={"reason": form.cleaned_data["reason"]})
+        except ConsoleError as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(request.get_full_path())
+        else:
+            messages.success(request, queued(operation))
+            return HttpResponseRedirect(operation.get_absolute_url())
+    return _page(modeladmin, request, verb, select(), form, warn)
+
+
+def queued(operation: Operation) -> str:
+    """What was done: recorded. What becomes of it, the operation's page tells."""
+    return ngettext(
+        "Queued: %(title)s, %(count)d target. This page tells what becomes of it.",
+        "Queued: %(title)s, %(count)d targets. This page tells what becomes of them.",
+        operation.total,
+    ) % {"title": operation.title, "count": operation.total}
+
+
+def _page(
+    modeladmin: "ModelAdmin[Any]",
+    request: HttpRequest,
+    verb: str,
+    selection: Selection,
+    form: ConfirmForm,
+    warn: Callable[[Selection], dict[str, Any]],
+) -> TemplateResponse:
+    fingerprint = selection.fingerprint()
+    count = int(fingerprint.partition(":")[0])
+    across = request.POST.get("select_across") not in {None, "", "0"}
+    ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    context = {
+        **modeladmin.admin_site.each_context(request),
+        "title": VERBS[verb].label,
+        "opts": modeladmin.model._meta,
+        "media": modeladmin.media,
+        "verb": VERBS[verb],
+        "form": form,
+        "count": count,
+        "left_out": [(label(code), number) for code, number in selection.left_out.items()],
+        "left_out_count": sum(selection.left_out.values()),
+        "shown": fingerprint,
+        "key": uuid.uuid4(),
+        "across": int(across),
+        "ticked": ticked[:1] if across else ticked,
+        "checkbox": ACTION_CHECKBOX_NAME,
+        **warn(selection),
+    }
+    request.current_app = modeladmin.admin_site.name  # type: ignore[attr-defined]
+    opts = modeladmin.model._meta
+    return TemplateResponse(
+        request,
+        [
+            f"admin/{opts.app_label}/{opts.model_name}/confirm_{verb}.html",
+            f"admin/tasks_admin/confirm_{verb}.html",
+            "admin/tasks_admin/confirm.html",
+        ],
+        context,
+    )
+
+
+class ForgivingActions:
+    """Answers a forged or garbled selection with a sentence instead of an error page."""
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Run the action that was chosen."""
+        try:
+            return super().response_action(request, queryset)  # type: ignore[misc,no-any-return]
+        except (ValueError, TypeError, OverflowError):
+            text = _("The selection could not be read, and nothing was done. Select again.")
+            messages.error(request, text)
+            return HttpResponseRedirect(request.get_full_path())

@@ -1,0 +1,118 @@
+"""Task results: the list, the page of one, and the action that retries."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django_celery_results.models import GroupResult, TaskResult
+
+from tasks_admin import operations, results
+from tasks_admin.admin.confirm import ForgivingActions, confirmed
+from tasks_admin.admin.filters import StatusFilter, TaskFilter
+from tasks_admin.admin.readonly import ReadOnlyAdmin
+from tasks_admin.errors import NotAllowed
+from tasks_admin.models import Result
+from tasks_admin.verbs import RETRY_FAILED, VERBS
+
+#: Characters of the arguments that the list shows.
+BRIEF = 80
+
+
+class ResultAdmin(ForgivingActions, ReadOnlyAdmin):
+    """Results, newest first."""
+
+    actions = ("retry_failed",)
+    change_form_template = "admin/tasks_admin/result/change_form.html"
+    list_display = (
+        "task_id_brief", "state", "task_name", "brief", "worker", "queued", "date_started", "ended",
+        "ran",
+    )  # fmt: skip
+    list_display_links = ("task_id_brief",)
+    list_filter = (StatusFilter, TaskFilter)
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("task_id__exact",)
+    search_help_text = _("A task id, whole.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Leave out the columns that can be megabytes long, and that a list does not show."""
+        return super().get_queryset(request).defer("traceback", "result", "meta")
+
+    @admin.display(description=_("id"))
+    def task_id_brief(self, result: Result) -> str:
+        """The end of the id: ours begin alike within an operation."""
+        return result.task_id if len(result.task_id) <= 18 else f"…{result.task_id[-16:]}"
+
+    @admin.display(description=_("status"))
+    def state(self, result: Result) -> str:
+        """The status as a badge that says it in words too."""
+        words = dict(StatusFilter.lookups(None, None, None))  # type: ignore[arg-type]
+        word = words.get(result.status, result.status)
+        return format_html('<span class="badge {}">{}</span>', result.status.lower(), word)
+
+    @admin.display(description=_("arguments"))
+    def brief(self, result: Result) -> str:
+        """The arguments as far as they fit."""
+        text = f"{result.task_args or ''} {result.task_kwargs or ''}".removesuffix(" {}")
+        return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+
+    @admin.display(description=_("queued"))
+    def queued(self, result: Result) -> Any:
+        """When it was published."""
+        return result.date_created
+
+    @admin.display(description=_("ended"))
+    def ended(self, result: Result) -> Any:
+        """When it ended; empty while it has not."""
+        return result.date_done if result.ended else None
+
+    @admin.display(description=_("ran for"))
+    def ran(self, result: Result) -> timedelta | None:
+        """How long it ran."""
+        return result.run_time
+
+    @admin.action(description=VERBS[RETRY_FAILED].label, permissions=[RETRY_FAILED])
+    def retry_failed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Queue the selected failures again."""
+        return confirmed(
+            self,
+            request,
+            verb=RETRY_FAILED,
+            select=lambda: results.select(queryset),
+            act=partial(results.retry_failed, results=queryset, actor=request.user),
+        )
+
+    def has_retry_failed_permission(self, request: HttpRequest) -> bool:
+        """Whether the action is offered."""
+        try:
+            operations.require(request.user, RETRY_FAILED)
+        except NotAllowed:
+            return False
+        return True
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add what belongs to one result: its operation, and the attempts before and after it."""
+        result = context["original"]
+        verdict, positional, named = result.arguments
+        context |= {
+            "result": result,
+            "state": self.state(result),
+            "verdict": verdict,
+            "positional": positional,
+            "named": named,
+            "history": results.history(result),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+for stock in (TaskResult, GroupResult):
+    if admin.site.is_registered(stock):
+        admin.site.unregister(stock)
+admin.site.register(Result, ResultAdmin)

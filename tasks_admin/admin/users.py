@@ -1,0 +1,64 @@
+"""Users: whichever admin the project has for them, with the action on top."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from tasks_admin import operations, resets
+from tasks_admin.admin.confirm import ForgivingActions, confirmed
+from tasks_admin.admin.exchange import UserExchange
+from tasks_admin.errors import NotAllowed
+from tasks_admin.verbs import SEND_RESET_EMAIL, VERBS
+
+#: Names of superusers that the confirm page lists.
+MOST_NAMES = 20
+
+
+class ResetActions(ForgivingActions, UserExchange):
+    """What the console adds to a user admin."""
+
+    actions = ("send_reset_email",)
+
+    @admin.action(description=VERBS[SEND_RESET_EMAIL].label, permissions=[SEND_RESET_EMAIL])
+    def send_reset_email(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Queue a reset mail to each selected user."""
+        return confirmed(
+            self,  # type: ignore[arg-type]
+            request,
+            verb=SEND_RESET_EMAIL,
+            select=lambda: resets.select(queryset, actor=request.user),
+            act=partial(resets.send_to_all, users=queryset, actor=request.user),
+            warn=lambda selection: {"superusers": _superusers(queryset)},
+        )
+
+    def has_send_reset_email_permission(self, request: HttpRequest) -> bool:
+        """Whether the action is offered."""
+        try:
+            operations.require(request.user, SEND_RESET_EMAIL)
+        except NotAllowed:
+            return False
+        return True
+
+
+def _superusers(users: QuerySet[Any]) -> list[str]:
+    named = users.order_by("pk").filter(is_superuser=True)[:MOST_NAMES]
+    return [user.get_username() for user in named]
+
+
+def register() -> None:
+    """Put the action on the user admin that is registered, or on Django's own."""
+    model = get_user_model()
+    registered = admin.site._registry.get(model)
+    base: type[Any] = type(registered) if registered else DjangoUserAdmin
+    if registered:
+        admin.site.unregister(model)
+    actions = [*(base.actions or []), *ResetActions.actions]
+    admin.site.register(model, type("UserAdmin", (ResetActions, base), {"actions": actions}))
+
+
+register()

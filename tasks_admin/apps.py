@@ -1,0 +1,23 @@
+"""The app."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class TasksAdminConfig(AppConfig):
+    """Wires the app together: system checks, and the row that a result has from publishing on."""
+
+    name = "tasks_admin"
+    verbose_name = _("Tasks")
+
+    def ready(self) -> None:
+        """Connect what Django and Celery call."""
+        from celery.signals import before_task_publish
+
+        from tasks_admin import checks, control  # noqa: F401 (workers learn our command)
+        from tasks_admin.backend import store_published
+
+        checks.connect()
+        before_task_publish.connect(
+            store_published, weak=False, dispatch_uid="tasks_admin.store_published"
+        )

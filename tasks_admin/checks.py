@@ -1,0 +1,77 @@
+"""System checks: every misconfiguration that can be seen at start, with what to do about it."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.http.request import validate_host
+
+from tasks_admin.conf import settings
+
+
+def connect() -> None:
+    """Register the checks."""
+    for check in (host_url, serializers, import_export_permissions, email_timeout, limits):
+        register(check)
+
+
+def host_url(**kwargs: Any) -> list[CheckMessage]:
+    """HOST_URL is absolute, ours, and safe."""
+    url = urlsplit(getattr(django_settings, "HOST_URL", ""))
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        hint = 'Set HOST_URL to what links in mails begin with, like "https://console.example.com".'
+        return [Error("HOST_URL is not an absolute address.", hint=hint, id="tasks_admin.E001")]
+    problems: list[CheckMessage] = []
+    if not validate_host(url.hostname, django_settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1"]):
+        hint = f"Add {url.hostname!r} to ALLOWED_HOSTS, or correct HOST_URL."
+        text = "The links in mails lead to a host that ALLOWED_HOSTS refuses."
+        problems.append(Error(text, hint=hint, id="tasks_admin.E002"))
+    local = url.hostname in {"localhost", "127.0.0.1", "::1"}
+    if url.scheme == "http" and not local and not django_settings.DEBUG:
+        hint = "Serve the console over HTTPS and begin HOST_URL with https://."
+        text = "The links in mails, which let one choose a password, are not encrypted."
+        problems.append(Warning(text, hint=hint, id="tasks_admin.W001"))
+    return problems
+
+
+def serializers(**kwargs: Any) -> list[CheckMessage]:
+    """Nothing but JSON is read from the broker: a pickle can run code."""
+    accepted = set(getattr(django_settings, "CELERY_ACCEPT_CONTENT", ["json"]))
+    if accepted <= {"json", "application/json"}:
+        return []
+    hint = 'Set CELERY_ACCEPT_CONTENT = ["json"].'
+    return [Error("Workers accept more than JSON.", hint=hint, id="tasks_admin.E003")]
+
+
+def import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
+    """django-import-export lets every member of staff in while its permission codes are unset."""
+    names = ("IMPORT_EXPORT_IMPORT_PERMISSION_CODE", "IMPORT_EXPORT_EXPORT_PERMISSION_CODE")
+    return [
+        Error(
+            f"{name} is not set: staff without any permission can import and export.",
+            hint=f'Set {name} to a permission\'s codename, like "change".',
+            id="tasks_admin.E004",
+        )
+        for name in names
+        if not getattr(django_settings, name, None)
+    ]
+
+
+def email_timeout(**kwargs: Any) -> list[CheckMessage]:
+    """A mail server that hangs must not hold a worker for ever."""
+    if 0 < (getattr(django_settings, "EMAIL_TIMEOUT", None) or 0) < 15:
+        return []
+    hint = "Set EMAIL_TIMEOUT to 10: the reset task is stopped after 15 seconds."
+    return [Warning("EMAIL_TIMEOUT is unset or too long.", hint=hint, id="tasks_admin.W002")]
+
+
+def limits(**kwargs: Any) -> list[CheckMessage]:
+    """Every rate limit is there, and is a limit."""
+    from tasks_admin.conf import Settings
+
+    missing = sorted(set(Settings.LIMITS) - set(settings.LIMITS))
+    if not missing:
+        return []
+    hint = f"Add {', '.join(missing)} to TASKS_ADMIN_LIMITS: it replaces the defaults as a whole."
+    return [Error("TASKS_ADMIN_LIMITS lacks a scope.", hint=hint, id="tasks_admin.E005")]

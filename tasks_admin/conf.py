@@ -1,0 +1,61 @@
+"""The app's settings: `TASKS_ADMIN_<NAME>` in Django's settings, read live, defaults below."""
+
+from typing import Any
+
+from django.conf import settings as django_settings
+
+
+class Settings:
+    """One attribute a setting. Times are in seconds."""
+
+    #: How long the link in a reset mail works (NIST allows a day, OWASP asks for "short").
+    RESET_TIMEOUT: int = 3600
+    #: Staff don't mail a person again who was sent a reset mail within this time.
+    RESET_INTERVAL: int = 3600
+    #: The user model's field that holds a language code, where it has one.
+    USER_LANGUAGE_FIELD: str = "language"
+    #: The `request.META` key with the client's address, for installations behind a proxy.
+    CLIENT_ADDRESS_KEY: str = "REMOTE_ADDR"
+    #: Attempts allowed per scope: (how many, in how many seconds).
+    LIMITS: dict[str, tuple[int, int]] = {
+        "request.user": (3, 3600),
+        "request.address": (3, 3600),
+        "request.client": (20, 3600),
+        "choose.link": (10, 3600),
+        "choose.client": (30, 3600),
+    }
+
+    #: How often a failure that may pass is tried, the first attempt included.
+    MAX_TRIES: int = 8
+    #: Exponential back-off with full jitter: random(0, min(cap, base * 2 ** tries)).
+    BACKOFF_BASE: float = 4.0
+    BACKOFF_CAP: float = 900.0
+    #: A task whose process died this often while it ran is given up.
+    MAX_CRASHES: int = 3
+    #: A worker has its task's time limit and this much more to finish a target it claimed,
+    LEASE_MARGIN: float = 5.0
+    #: or this long, where the task has no time limit.
+    LEASE_UNLIMITED: float = 3600.0
+    #: A published message that nobody claimed is issued again after this time.
+    QUEUE_LEASE: float = 120.0
+    #: Messages in flight per operation.
+    WINDOW: int = 1000
+    #: Results are stored from the moment of publishing, for every task of the project.
+    STORE_PENDING: bool = True
+    #: Bytes allowed for an import file, and rows in it.
+    IMPORT_MAX_BYTES: int = 5_000_000
+    IMPORT_MAX_ROWS: int = 20_000
+    #: A count stops here and says "10,000+".
+    COUNT_BOUND: int = 10_000
+    #: Seconds that a page waits for the workers to answer.
+    CONTROL_TIMEOUT: float = 1.0
+
+    def __getattribute__(self, name: str) -> Any:
+        """Prefer the project's setting, so that `override_settings` just works."""
+        default = super().__getattribute__(name)
+        if not name.isupper():
+            return default
+        return getattr(django_settings, f"TASKS_ADMIN_{name}", default)
+
+
+settings = Settings()

@@ -1,0 +1,131 @@
+"""The one door to Celery's control API: who is there, and what they are doing.
+
+All workers are asked at once, on a connection of our own: Celery's own `inspect` takes two
+connections from the process's pool, and ten such calls at a time leave it hanging for good.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import current_app
+from celery.app.control import Control
+from celery.worker import state as worker_state
+from celery.worker.control import inspect_command
+from celery.worker.request import Request
+from django.utils.translation import gettext as _
+from kombu.exceptions import KombuError
+
+from tasks_admin.conf import settings
+from tasks_admin.errors import BrokerUnreachable
+
+#: Seconds for which a snapshot is shown to everybody who asks.
+FRESH = 2.0
+#: The longest list of tasks that one worker tells.
+MOST = 200
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerView:
+    """What one worker said of itself. Times in seconds."""
+
+    name: str
+    pool: str
+    processes: int
+    uptime: float
+    total: int
+    queues: list[str] = field(default_factory=list)
+    running: list[dict[str, Any]] = field(default_factory=list)
+    reserved: list[dict[str, Any]] = field(default_factory=list)
+    scheduled: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All workers that answered, and when (`time.monotonic`)."""
+
+    workers: list[WorkerView]
+    taken_at: float
+
+
+_last: Snapshot | None = None
+
+
+@inspect_command()
+def console_snapshot(state: Any) -> dict[str, Any]:
+    """Tell in one reply what the workers page shows. Ids and names only: no arguments."""
+    consumer = state.consumer
+    stats = consumer.controller.stats()
+    pool = stats.get("pool") or {}
+    reserved = set(worker_state.reserved_requests) - set(worker_state.active_requests)
+    timed = [entry.entry.args[:1] for entry in list(consumer.timer.schedule.queue)]
+    scheduled = [args[0] for args in timed if args and isinstance(args[0], Request)]
+    return {
+        "pool": str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2],
+        "processes": pool.get("max-concurrency") or 0,
+        "uptime": stats.get("uptime") or 0,
+        "total": sum((stats.get("total") or {}).values()),
+        "queues": [queue.name for queue in consumer.task_consumer.queues],
+        "running": [_told(request) for request in list(worker_state.active_requests)[:MOST]],
+        "reserved": [_told(request) for request in list(reserved)[:MOST]],
+        "scheduled": [_told(request) for request in scheduled[:MOST]],
+    }
+
+
+def _told(request: Any) -> dict[str, Any]:
+    return {"id": request.id, "name": request.name, "started": request.time_start}
+
+
+def snapshot() -> Snapshot:
+    """Ask all workers at once; one question at a time per process, kept for two seconds.
+
+    Raises `BrokerUnreachable`. A worker that does not answer within `CONTROL_TIMEOUT` is not in
+    the list, which does not mean that it is gone.
+    """
+    global _last
+    with _lock:
+        if _last is None or time.monotonic() - _last.taken_at > FRESH:
+            replies = _ask("console_snapshot")
+            views = (_view(name, told) for reply in replies for name, told in reply.items())
+            workers = sorted((view for view in views if view), key=lambda view: view.name)
+            _last = Snapshot(workers=workers, taken_at=time.monotonic())
+        return _last
+
+
+def anybody() -> bool:
+    """Whether at least one worker answers; returns with the first answer."""
+    return bool(_ask("ping", limit=1))
+
+
+def _ask(command: str, limit: int | None = None) -> list[dict[str, Any]]:
+    control = Control(current_app)
+    control.mailbox._producer_pool = None  # publish on the connection passed, not on a pooled one
+    connection = current_app.connection_for_write()
+    troubles = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+    try:
+        with connection:
+            connection.ensure_connection(max_retries=1, timeout=settings.CONTROL_TIMEOUT)
+            replies = control.broadcast(
+                command,
+                reply=True,
+                timeout=settings.CONTROL_TIMEOUT,
+                limit=limit,
+                connection=connection,
+            )
+    except troubles:
+        raise BrokerUnreachable(_("The broker does not answer.")) from None
+    return replies or []
+
+
+def _view(name: str, told: Any) -> WorkerView | None:
+    """Read a reply; None for what is not one of ours (another app, another version)."""
+    if not isinstance(told, Mapping):
+        return None
+    try:
+        return WorkerView(name=str(name), **told)
+    except TypeError:
+        return None

@@ -1,0 +1,157 @@
+"""The dispatcher's work: publish what is due, bring back what got lost, end what is done.
+
+Any number of dispatchers may do this at once: rows are taken with SKIP LOCKED where the database
+has it, and by one writer at a time where it has not (SQLite).
+"""
+
+from collections.abc import Iterator
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from tasks_admin import broker, operations
+from tasks_admin.broker import Message
+from tasks_admin.conf import settings
+from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models.operations import OperationState
+from tasks_admin.models.results import Verdict
+from tasks_admin.models.targets import TargetState, after
+
+#: Rows taken in one transaction.
+CHUNK = 500
+#: Seconds until a batch that the broker did not confirm is tried again.
+AGAIN = 2.0
+
+
+def sweep() -> int:
+    """One round over all operations; return how many messages were published.
+
+    Raises `BrokerUnreachable`; whatever was due is due again then.
+    """
+    published = 0
+    for operation in Operation.objects.going().order_by("pk"):
+        _bring_back(operation)
+        if operation.state == OperationState.RUNNING:
+            published += _publish_due(operation)
+    operations.finish_ended()
+    return published
+
+
+def _bring_back(operation: Operation) -> None:
+    """Let wait again what got lost on the way, or with the process that ran it."""
+    due = operation.targets.due()
+    lost = list(due.filter(state=TargetState.QUEUED)[:CHUNK])
+    died = list(due.filter(state=TargetState.RUNNING)[:CHUNK])
+    for target in lost:
+        target.operation = operation
+        if Target.objects.of_task(target.task_id).due().put_back(0):
+            Result.objects.filter(task_id=target.task_id).discard()
+    for target, message in _messages(operation, died):
+        newest = Target.objects.of_task(target.task_id).due()
+        newest.died(again=message is not None and broker.may_run_again(message.task))
+
+
+def _publish_due(operation: Operation) -> int:
+    """Publish due targets, a chunk at a time, until the window is full."""
+    in_flight = Q(state__in=[TargetState.QUEUED, TargetState.RUNNING])
+    room = settings.WINDOW - operation.targets.filter(in_flight).count()
+    published = 0
+    while room > 0 and (taken := _take(operation, min(room, CHUNK))):
+        messages = []
+        for target, message in _messages(operation, taken):
+            if message is None:
+                _skip(target)
+            else:
+                messages.append(message)
+        _publish(messages)
+        room -= len(taken)
+        published += len(messages)
+    return published
+
+
+def _take(operation: Operation, limit: int) -> list[Target]:
+    """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
+    with transaction.atomic():
+        waiting = operation.targets.due().filter(state=TargetState.WAITING).order_by("due_at", "pk")
+        skip = connection.features.has_select_for_update_skip_locked
+        ids = list(waiting.select_for_update(skip_locked=skip).values_list("pk", flat=True)[:limit])
+        taken = Target.objects.filter(pk__in=ids)
+        taken.update(
+            state=TargetState.QUEUED,
+            attempt=F("attempt") + 1,
+            due_at=after(settings.QUEUE_LEASE),
+        )
+        return list(taken.order_by("pk"))
+
+
+def _publish(messages: list[Message]) -> None:
+    """Store the rows of the results, then publish; undo both when the broker did not confirm."""
+    Result.objects.announce(
+        Result.announced(
+            task_id=message.task_id,
+            task=message.task,
+            args=message.args,
+            kwargs=message.kwargs,
+            queue=message.queue,
+        )
+        for message in messages
+    )
+    try:
+        broker.publish(messages)
+    except BrokerUnreachable:
+        for message in messages:  # some may be queued all the same: their attempt is void now
+            Target.objects.of_task(message.task_id).put_back(AGAIN, reason="broker")
+        ids = [message.task_id for message in messages]
+        Result.objects.filter(task_id__in=ids, status="PENDING").delete()
+        raise
+
+
+def _skip(target: Target) -> None:
+    """Settle a target whose message can no longer be made."""
+    known = Result.objects.filter(task_id=target.subject).first()
+    reason = "expired"
+    if known is not None:
+        exact = known.arguments[0] == Verdict.EXACT
+        reason = "unregistered" if exact else "lossy"
+    Target.objects.of_task(target.task_id).settle(TargetState.SKIPPED, reason=reason)
+
+
+def _messages(
+    operation: Operation, targets: list[Target]
+) -> Iterator[tuple[Target, Message | None]]:
+    """Pair each target with its message; None when there is none (any more)."""
+    task = operation.meaning.task if operation.meaning else ""
+    results = {}
+    if not task and targets:
+        results = Result.objects.in_bulk([t.subject for t in targets], field_name="task_id")
+    for target in targets:
+        target.operation = operation
+        if task:
+            yield (
+                target,
+                broker.routed(task_id=target.task_id, task=task, args=[_key(target.subject)]),
+            )
+        else:
+            yield target, _again(target, results.get(target.subject))
+
+
+def _again(target: Target, result: Result | None) -> Message | None:
+    """The message that repeats a result: its task, its very arguments, its queue."""
+    if result is None or not broker.is_registered(result.task_name or ""):
+        return None
+    verdict, args, kwargs = result.arguments
+    if verdict != Verdict.EXACT:
+        return None
+    return broker.routed(
+        task_id=target.task_id,
+        task=result.task_name or "",
+        args=args,
+        kwargs=kwargs,
+        queue=result.queue,
+    )
+
+
+def _key(subject: str) -> int | str:
+    """A primary key as it goes into a message: a number where it is one."""
+    return int(subject) if subject.isdecimal() else subject

@@ -1,0 +1,81 @@
+"""Who may be sent a reset mail: one rule, in SQL, for the click and again for the sending."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
+from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Concat
+
+from tasks_admin.models import Reset, Target
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser as Actor
+
+
+def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -> QuerySet[Any]:
+    """Annotate each user with `exclusion`, a code of `reasons`, or '' for who may be mailed.
+
+    `again=False` leaves out who was mailed within `RESET_INTERVAL`, or waits for a mail.
+    """
+    model = get_user_model()
+    address = model.get_email_field_name()
+    cases = [
+        When(_outranks(model, actor), then=Value("outranks")),
+        When(is_active=False, then=Value("inactive")),
+        When(Q(**{address: ""}) | Q(**{f"{address}__isnull": True}), then=Value("no_address")),
+        When(~Q(**{f"{address}__regex": r"^[^@\s]+@[^@\s]+$"}), then=Value("bad_address")),
+        When(
+            Q(password="") | Q(password__startswith=UNUSABLE_PASSWORD_PREFIX),
+            then=Value("no_password"),
+        ),
+    ]
+    if not again:
+        recent = Reset.objects.recent().filter(user=OuterRef("pk"))
+        pending = Target.objects.filter(hold=hold_of(OuterRef("pk"))).open()
+        cases += [
+            When(Exists(recent), then=Value("recent")),
+            When(Exists(pending), then=Value("pending")),
+        ]
+    exclusion = Case(*cases, default=Value(""), output_field=CharField())
+    chosen = model._default_manager.filter(pk__in=users.order_by().values("pk"))
+    return chosen.annotate(exclusion=exclusion)
+
+
+def hold_of(pk: Any) -> Concat:
+    """What a target holds while a reset of this user is open."""
+    return Concat(Value("user:"), Cast(pk, CharField()), output_field=CharField())
+
+
+def may_be_mailed(address: str) -> bool:
+    """Whether an address can be put into a mail as it is.
+
+    Django writes a local part that isn't ASCII as an encoded word, which is another mailbox.
+    """
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return address.rpartition("@")[0].isascii() and address.isprintable()
+
+
+def _outranks(model: Any, actor: "Actor | None") -> Q:
+    """Match the users that this actor may not touch: superusers, and who may do more."""
+    if actor is None or actor.is_superuser:
+        return Q(pk__in=[])
+    names = {field.name for field in model._meta.get_fields()}
+    more = Q()
+    if "is_superuser" in names:
+        more |= Q(is_superuser=True)
+    held = Permission.objects.none()
+    if {"user_permissions", "groups"} <= names:
+        codes = [code.split(".", 1) for code in actor.get_all_permissions()]
+        for app, name in codes:
+            held |= Permission.objects.filter(content_type__app_label=app, codename=name)
+        beyond = Permission.objects.exclude(pk__in=held.values("pk"))
+        more |= Q(pk__in=model._default_manager.filter(user_permissions__in=beyond).values("pk"))
+        more |= Q(pk__in=model._default_manager.filter(groups__permissions__in=beyond).values("pk"))
+    return more

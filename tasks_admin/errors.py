@@ -1,0 +1,55 @@
+"""What the console refuses, each as an exception whose text can be shown to a person."""
+
+
+class ConsoleError(Exception):
+    """Something was refused. `str(error)` says what, why, and what to do next."""
+
+
+class NotAllowed(ConsoleError):
+    """The actor lacks the permission."""
+
+
+class NothingToDo(ConsoleError):
+    """Nothing is left after those that must be left out."""
+
+
+class SelectionChanged(ConsoleError):
+    """The rows that match are no longer those that were shown."""
+
+
+class WrongState(ConsoleError):
+    """The operation is not in a state in which this can be done."""
+
+
+class BrokerUnreachable(ConsoleError):
+    """The broker did not take the messages, or did not say so."""
+
+
+class MailRefused(ConsoleError):
+    """The mail server refused the message for good. Holds no address."""
+
+
+class MailDelayed(ConsoleError):
+    """The mail server could not take the message now. Holds no address."""
+
+
+class LinkRefused(ConsoleError):
+    """A reset link can't be used. `status` is the HTTP status to answer with."""
+
+    status = 400
+
+
+class LinkExpired(LinkRefused):
+    """The link is too old."""
+
+    status = 410
+
+
+class LinkUsed(LinkRefused):
+    """The link was used, or replaced by a newer one, or its account changed or is gone."""
+
+    status = 410
+
+
+class TooMany(ConsoleError):
+    """Tried too often; try again later."""

@@ -1,0 +1,50 @@
+"""The mails: text and HTML from templates, in the reader's language."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from django.conf import settings as django_settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from tasks_admin.conf import settings
+from tasks_admin.tokens import address_of
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser
+
+    from tasks_admin.models import Target
+
+
+def compose(
+    name: str, *, user: "AbstractUser", target: "Target", context: dict[str, Any]
+) -> EmailMultiAlternatives:
+    """Write the mail `name` to a user.
+
+    Its Message-ID belongs to the target, not to the attempt: who is sent the same mail twice can
+    see that it is the same.
+    """
+    host = urlsplit(django_settings.HOST_URL)
+    context = {"user": user, "name": user.get_username(), "host": host.netloc} | context
+    with translation.override(language_of(user)):
+        subject = render_to_string(f"tasks_admin/mail/{name}_subject.txt", context)
+        message = EmailMultiAlternatives(
+            " ".join(subject.split()),
+            render_to_string(f"tasks_admin/mail/{name}.txt", context),
+            to=[address_of(user)],
+            headers={
+                "Auto-Submitted": "auto-generated",
+                "Message-ID": f"<{target.operation.key}.{target.pk}@{host.hostname}>",
+            },
+        )
+        html = render_to_string(f"tasks_admin/mail/{name}.html", context)
+        message.attach_alternative(html, "text/html")
+    return message
+
+
+def language_of(user: "AbstractUser") -> str:
+    """The user's own language where the user model has one, else the project's."""
+    chosen = getattr(user, settings.USER_LANGUAGE_FIELD, None)
+    known = {code for code, _name in django_settings.LANGUAGES}
+    return chosen if chosen in known else django_settings.LANGUAGE_CODE

@@ -1,0 +1,33 @@
+"""Rate limits: so many tries in a window, counted in the database, for all web processes."""
+
+import time
+from datetime import UTC, datetime
+
+from django.db.models import F
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from tasks_admin.conf import settings
+from tasks_admin.errors import TooMany
+from tasks_admin.models.limits import Attempt
+
+
+def hit(scope: str, value: object) -> None:
+    """Count one try of `value` in `scope`; raises `TooMany` above the scope's limit."""
+    allowed, seconds = settings.LIMITS[scope]
+    window = int(time.time() // seconds)
+    key = salted_hmac(f"tasks_admin.limits.{scope}", f"{value}\x00{window}", algorithm="sha256")
+    attempt = Attempt.objects.filter(pk=key.hexdigest())
+    if not attempt.update(count=F("count") + 1):
+        ends = datetime.fromtimestamp((window + 1) * seconds, tz=UTC)
+        Attempt.objects.bulk_create(
+            [Attempt(key=key.hexdigest(), expires_at=ends)], ignore_conflicts=True
+        )
+        attempt.update(count=F("count") + 1)
+    if attempt.values_list("count", flat=True).get() > allowed:
+        raise TooMany(_("That was tried too often. Wait an hour, then try again."))
+
+
+def forget_expired() -> int:
+    """Delete the counts of windows that are over."""
+    return Attempt.objects.filter(expires_at__lt=datetime.now(tz=UTC)).delete()[0]

@@ -1,0 +1,10 @@
+"""The tables."""
+
+from tasks_admin.models.limits import Attempt
+from tasks_admin.models.operations import Operation
+from tasks_admin.models.resets import Reset
+from tasks_admin.models.results import Result
+from tasks_admin.models.targets import Target
+from tasks_admin.models.workers import Worker
+
+__all__ = ["Attempt", "Operation", "Reset", "Result", "Target", "Worker"]

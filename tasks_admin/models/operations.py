@@ -1,0 +1,115 @@
+"""Operations: what a member of staff (or a user, or a program) had done."""
+
+import uuid
+from collections import Counter
+
+from django.conf import settings as django_settings
+from django.db import models
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from tasks_admin.verbs import PERMISSIONS, VERBS, Verb
+
+
+class OperationState(models.TextChoices):
+    """Where an operation stands."""
+
+    RUNNING = "running", _("running")
+    PAUSED = "paused", _("paused")
+    ABORTED = "aborted", _("aborted")
+    FINISHED = "finished", _("finished")
+
+
+class OperationQuerySet(models.QuerySet["Operation"]):
+    """Operations."""
+
+    def going(self) -> "OperationQuerySet":
+        """Those in which something may still happen."""
+        return self.filter(finished_at=None)
+
+    def running(self) -> "OperationQuerySet":
+        """Those whose targets may be published."""
+        return self.filter(state=OperationState.RUNNING)
+
+
+class Operation(models.Model):
+    """One thing that was done, to one or many targets: who, when, why, how many."""
+
+    #: Names the confirmation that started it: posted twice, it still starts one operation.
+    key = models.UUIDField(_("key"), default=uuid.uuid4, unique=True, editable=False)
+    verb = models.CharField(_("what"), max_length=40)
+    state = models.CharField(
+        _("state"),
+        max_length=10,
+        choices=OperationState.choices,
+        default=OperationState.RUNNING,
+    )
+    actor = models.ForeignKey(
+        django_settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        verbose_name=_("who"),
+    )
+    #: Kept when the account is deleted.
+    actor_name = models.CharField(_("who"), max_length=255, blank=True)
+    reason = models.TextField(_("why"), blank=True)
+    total = models.PositiveIntegerField(_("targets"), default=0)
+    #: Left out when it was confirmed: a count by reason.
+    left_out = models.JSONField(default=dict)
+    #: Targets by state, written when the operation ends.
+    tally = models.JSONField(default=dict)
+    parent = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="children", verbose_name=_("follows")
+    )
+    created_at = models.DateTimeField(_("when"), auto_now_add=True)
+    finished_at = models.DateTimeField(_("ended"), null=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("operation")
+        verbose_name_plural = _("operations")
+        default_permissions = ("view",)
+        permissions = [
+            *PERMISSIONS,
+            ("import_users", _("Import users")),
+            ("export_users", _("Export users")),
+            ("export_results", _("Export results")),
+            ("export_operations", _("Export operations")),
+            ("view_caught_mail", _("Read the mails that the catcher kept")),
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(finished_at=None), name="tasks_admin_op_going"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.title}"
+
+    def get_absolute_url(self) -> str:
+        """The operation's page."""
+        return reverse("admin:tasks_admin_operation_change", args=[self.pk])
+
+    @property
+    def meaning(self) -> Verb | None:
+        """The verb's row in the table; None for a verb of another version."""
+        return VERBS.get(self.verb)
+
+    @property
+    def title(self) -> str:
+        """What was done, for people."""
+        return str(self.meaning.title) if self.meaning else self.verb
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.finished_at is not None
+
+    def counts(self) -> Counter[str]:
+        """Targets by state: stored when it is over, counted while it goes on."""
+        if self.over:
+            return Counter(self.tally)
+        rows = self.targets.order_by().values_list("state").annotate(models.Count("pk"))
+        return Counter(dict(rows))

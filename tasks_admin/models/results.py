@@ -1,0 +1,106 @@
+"""Results: one execution of a task, as django-celery-results stores it."""
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django_celery_results.models import TaskResult
+from kombu.utils.json import dumps, loads
+
+
+class Verdict(models.TextChoices):
+    """How far the stored arguments can be trusted."""
+
+    EXACT = "exact", _("exact")
+    LOSSY = "lossy", _("lossy")
+    UNREADABLE = "unreadable", _("unreadable")
+
+
+class ResultQuerySet(models.QuerySet["Result"]):
+    """Results."""
+
+    def announce(self, results: "Iterable[Result]") -> None:
+        """Store what was published; what is known already stays as it is."""
+        self.bulk_create(list(results), ignore_conflicts=True)
+
+    def discard(self) -> int:
+        """Mark what will not be run: another attempt took its place, or it was cancelled."""
+        waiting = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
+        return waiting.update(status="REVOKED", date_done=Now())
+
+    def failed(self) -> "ResultQuerySet":
+        """Those that ended in an exception."""
+        return self.filter(status="FAILURE")
+
+
+class Result(TaskResult):
+    """One execution of a task: what was asked and what came back."""
+
+    objects = ResultQuerySet.as_manager()
+
+    class Meta:
+        proxy = True
+        verbose_name = _("task result")
+        verbose_name_plural = _("task results")
+        default_permissions = ("view",)
+
+    @classmethod
+    def announced(
+        cls, *, task_id: str, task: str, args: object, kwargs: object, queue: str
+    ) -> "Result":
+        """The row of a task that is about to be published, with the very JSON that is sent."""
+        return cls(
+            task_id=task_id,
+            task_name=task,
+            task_args=dumps(args),
+            task_kwargs=dumps(kwargs),
+            status="PENDING",
+            content_type="application/json",
+            content_encoding="utf-8",
+            meta=dumps({"queue": queue, "children": []}),
+        )
+
+    @property
+    def arguments(self) -> tuple[Verdict, list[Any], dict[str, Any]]:
+        """The verdict, and the arguments when it is `exact`.
+
+        We store the arguments as the JSON list and object that were sent. django-celery-results
+        stores a JSON *string* with a repr in it, which may be cut: that is lossy.
+        """
+        try:
+            args, kwargs = loads(self.task_args or "null"), loads(self.task_kwargs or "null")
+        except (ValueError, TypeError, KeyError):
+            return Verdict.UNREADABLE, [], {}
+        if isinstance(args, list) and isinstance(kwargs, dict):
+            return Verdict.EXACT, args, kwargs
+        return (Verdict.LOSSY if args or kwargs else Verdict.UNREADABLE), [], {}
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What else is known: `queue`, and Celery's `children`."""
+        try:
+            notes = json.loads(self.meta or "{}")
+        except ValueError:
+            return {}
+        return notes if isinstance(notes, dict) else {}
+
+    @property
+    def queue(self) -> str:
+        """The queue it was sent to; empty when that was not recorded."""
+        return str(self.notes.get("queue") or "")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has an outcome."""
+        return self.status in {"SUCCESS", "FAILURE", "REVOKED"}
+
+    @property
+    def run_time(self) -> timedelta | None:
+        """How long it ran, when that is known."""
+        if not self.ended or not self.date_started:
+            return None
+        return max(self.date_done - self.date_started, timedelta())

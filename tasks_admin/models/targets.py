@@ -1,0 +1,208 @@
+"""Targets: the items of an operation. A target row is the outbox: what is due is in the table."""
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.db import connections, models, router
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tasks_admin.conf import settings
+from tasks_admin.models.operations import Operation, OperationState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models.expressions import Combinable
+
+TASK_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{1,18})-(\d{1,9})")
+
+
+class TargetState(models.TextChoices):
+    """What became of a target, or where it is on its way."""
+
+    WAITING = "waiting", _("waiting")
+    QUEUED = "queued", _("queued")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    SKIPPED = "skipped", _("skipped")
+    CANCELLED = "cancelled", _("cancelled")
+    UNKNOWN = "unknown", _("unknown")
+
+
+OPEN = (TargetState.WAITING, TargetState.QUEUED, TargetState.RUNNING)
+OUTCOMES = tuple(state for state in TargetState if state not in OPEN)
+#: As `Now()` has it, for SQL of our own.
+SQL_NOW = {
+    "postgresql": "STATEMENT_TIMESTAMP()",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
+}
+
+
+def after(seconds: float) -> "Combinable":
+    """A moment from now, by the database's clock: the hosts' clocks may disagree."""
+    return Now() + timedelta(seconds=seconds)
+
+
+class TargetQuerySet(models.QuerySet["Target"]):
+    """Targets. Every change of state is a guarded update: the loser of a race gets 0."""
+
+    def open(self) -> Self:
+        """Those without an outcome."""
+        return self.filter(state__in=OPEN)
+
+    def due(self) -> Self:
+        """Those that somebody has to look at now."""
+        return self.open().filter(due_at__lte=Now())
+
+    def named(self, task_id: str) -> Self:
+        """The target that a task id was made for, whichever of its attempts that is."""
+        match = TASK_ID.fullmatch(task_id)
+        return self.filter(operation__key=match[1], pk=int(match[2])) if match else self.none()
+
+    def of_task(self, task_id: str) -> Self:
+        """The target that a task id was made for, while that attempt is its newest."""
+        match = TASK_ID.fullmatch(task_id)
+        return self.named(task_id).filter(attempt=int(match[3])) if match else self.none()
+
+    def claim(self, lease: float) -> int:
+        """Take what is queued, in an operation that runs, for `lease` seconds."""
+        return self.filter(
+            state=TargetState.QUEUED, operation__state=OperationState.RUNNING
+        ).update(
+            state=TargetState.RUNNING,
+            tries=models.F("tries") + 1,
+            due_at=after(lease),
+            started_at=Now(),
+        )
+
+    def put_back(self, delay: float, *, reason: str = "", detail: str = "") -> int:
+        """Let what is queued or running wait again, for `delay` seconds."""
+        return self.filter(state__in=[TargetState.QUEUED, TargetState.RUNNING]).update(
+            state=TargetState.WAITING, due_at=after(delay), reason=reason, detail=detail
+        )
+
+    def requeued(self, lease: float) -> int:
+        """Celery itself will run it again under the same id (`Task.retry`)."""
+        running = self.filter(state=TargetState.RUNNING)
+        return running.update(state=TargetState.QUEUED, due_at=after(lease))
+
+    def died(self, *, again: bool) -> int:
+        """Their process ended while it ran them: try again, or say that nobody knows."""
+        running = self.filter(state=TargetState.RUNNING)
+        if not again:
+            return running.settle(TargetState.UNKNOWN, reason="vanished")
+        count = running.update(crashes=models.F("crashes") + 1)
+        hopeless = running.filter(crashes__gte=settings.MAX_CRASHES)
+        hopeless.settle(TargetState.FAILED, reason="crashed")
+        running.put_back(0, reason="crashed")
+        return count
+
+    def settle(self, state: TargetState, *, reason: str = "", detail: str = "") -> int:
+        """Write the outcome of what has none. What never took effect gives up its hold."""
+        changes: dict[str, object] = {}
+        if state in (TargetState.SKIPPED, TargetState.CANCELLED):
+            changes["hold"] = None
+        # What nobody knew may become known.
+        unsettled = self.filter(state__in=[*OPEN, TargetState.UNKNOWN])
+        return unsettled.update(
+            state=state, reason=reason, detail=detail, finished_at=Now(), **changes
+        )
+
+    def freeze(
+        self, operation: Operation, rows: "models.QuerySet[models.Model, tuple[str, str]]"
+    ) -> int:
+        """Insert a target for each (subject, hold) that the query gives: one INSERT … SELECT.
+
+        A hold that another target has is left out, by the unique constraint. Returns how many
+        rows were inserted.
+        """
+        database = router.db_for_write(self.model)
+        connection = connections[database]
+        quote = connection.ops.quote_name
+        sql, params = rows.using(database).order_by().query.sql_with_params()
+        names = ["subject", "hold"]
+        fixed = {
+            "operation_id": operation.pk,
+            "state": TargetState.WAITING.value,
+            "reason": "",
+            "detail": "",
+            "attempt": 0,
+            "tries": 0,
+            "crashes": 0,
+        }
+        now = SQL_NOW[connection.vendor]
+        columns = ", ".join(map(quote, [*names, "due_at", *fixed]))
+        select = ", ".join(["frozen.subject", "frozen.hold", now, *["%s"] * len(fixed)])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {quote(self.model._meta.db_table)} ({columns}) "
+                f"SELECT {select} FROM ({sql}) AS frozen(subject, hold) WHERE TRUE "
+                "ON CONFLICT (hold) DO NOTHING",
+                [*fixed.values(), *params],
+            )
+            return cursor.rowcount
+
+
+class Target(models.Model):
+    """One item of an operation: chosen when staff confirmed, never chosen again."""
+
+    operation = models.ForeignKey(Operation, models.CASCADE, related_name="targets")
+    #: What it is about: a user's primary key, or a result's task id.
+    subject = models.CharField(_("target"), max_length=255)
+    #: While it is set nobody else may hold the same: one open reset a user, one retry a result.
+    hold = models.CharField(max_length=300, null=True, unique=True)
+    state = models.CharField(
+        _("outcome"), max_length=10, choices=TargetState.choices, default=TargetState.WAITING
+    )
+    #: Why it ended so, or waits: a code. `detail` holds what a mail server or task said.
+    reason = models.CharField(_("reason"), max_length=40, blank=True)
+    detail = models.CharField(_("detail"), max_length=500, blank=True)
+    #: The number of the message that counts. It is the fence: who holds an older one is refused.
+    attempt = models.PositiveIntegerField(default=0)
+    #: How often a worker began, and how often its process died over it.
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    crashes = models.PositiveIntegerField(default=0)
+    #: Waiting: publish then. Queued or running: the lease ends then.
+    due_at = models.DateTimeField()
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("ended"), null=True)
+
+    objects = TargetQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("target")
+        verbose_name_plural = _("targets")
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["operation", "state", "id"], name="tasks_admin_target_state"),
+            models.Index(
+                fields=["operation", "due_at"],
+                condition=models.Q(state__in=OPEN),
+                name="tasks_admin_target_due",
+            ),
+            models.Index(fields=["subject"], name="tasks_admin_target_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation_id}/{self.subject}"
+
+    @property
+    def task_id(self) -> str:
+        """The id of the task that the newest attempt is."""
+        return self.task_id_of(self.attempt)
+
+    def task_id_of(self, attempt: int) -> str:
+        """The id of the task that attempt number `attempt` is."""
+        return f"{self.operation.key}-{self.pk}-{attempt}"
+
+    def task_ids(self) -> "Iterable[str]":
+        """The ids of all attempts, oldest first."""
+        return [self.task_id_of(number) for number in range(1, self.attempt + 1)]
+
+    @property
+    def maybe_twice(self) -> bool:
+        """Whether it may have taken effect twice: a process died over it before it was done."""
+        return self.state == TargetState.DONE and self.crashes > 0

@@ -1,0 +1,130 @@
+"""How far an operation is, and its targets a page at a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from tasks_admin.models import Operation, Target
+from tasks_admin.models.targets import OPEN, TargetState
+from tasks_admin.reasons import label
+from tasks_admin.verbs import RETRY_FAILED
+
+#: Targets on a page.
+PAGE = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Counts, and what they mean."""
+
+    #: (state, its name, how many, percent of all), for the states that occur.
+    counts: list[tuple[str, str, int, float]]
+    done: int
+    total: int
+    left_out: list[tuple[str, int]]
+    #: Targets that ended in the last minute.
+    rate: int
+    time_left: timedelta | None
+
+    @property
+    def percent(self) -> int:
+        """How much has an outcome; 100 only when everything has."""
+        return self.done * 100 // self.total if self.total else 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some targets of an operation."""
+
+    targets: list[Target]
+    state: str
+    subject: str
+    states: list[tuple[str, Any]]
+    #: The key after which the next page begins; empty on the last.
+    next: str
+
+
+def of(operation: Operation) -> Progress:
+    """Count the targets of an operation."""
+    counts = operation.counts()
+    total = sum(counts.values())
+    todo = sum(counts[state] for state in OPEN)
+    rate = 0
+    if todo:
+        minute_ago = Now() - timedelta(minutes=1)
+        rate = operation.targets.filter(finished_at__gt=minute_ago).count()
+    return Progress(
+        counts=[
+            (state.value, str(state.label), counts[state], counts[state] * 100 / total)
+            for state in TargetState
+            if counts[state]
+        ],
+        done=total - todo,
+        total=total,
+        left_out=[(label(code), number) for code, number in operation.left_out.items()],
+        rate=rate,
+        time_left=timedelta(seconds=round(todo * 60 / rate)) if rate else None,
+    )
+
+
+def sentence(counts: Mapping[str, int]) -> str:
+    """Counts as words: "12 done, 1 failed"."""
+    states = [state for state in TargetState if counts.get(state.value)]
+    return ", ".join(
+        _("%(count)d %(state)s") % {"count": counts[state.value], "state": state.label}
+        for state in states
+    )
+
+
+def page(operation: Operation, *, state: str = "", after: str = "", subject: str = "") -> Page:
+    """A page of targets in the order they were frozen, of one state or of one target."""
+    targets = operation.targets.order_by("pk")
+    if state in TargetState.values:
+        targets = targets.filter(state=state)
+    if subject:
+        targets = targets.filter(subject__in=_subjects(operation, subject))
+    if after.isdecimal() and len(after) < 19:
+        targets = targets.filter(pk__gt=int(after))
+    rows = list(targets[: PAGE + 1])
+    _describe(operation, rows[:PAGE])
+    return Page(
+        targets=rows[:PAGE],
+        state=state,
+        subject=subject,
+        states=list(TargetState.choices),
+        next=str(rows[PAGE - 1].pk) if len(rows) > PAGE else "",
+    )
+
+
+def _subjects(operation: Operation, text: str) -> list[str]:
+    """What a search means: the subject itself, or a user by name or address."""
+    if operation.verb == RETRY_FAILED:
+        return [text]
+    model = get_user_model()
+    named = model._default_manager.filter(**{model.USERNAME_FIELD: text})
+    addressed = model._default_manager.filter(**{f"{model.get_email_field_name()}__iexact": text})
+    return [text, *(str(user.pk) for user in [*named[:5], *addressed[:5]])]
+
+
+def _describe(operation: Operation, targets: list[Target]) -> None:
+    """Give each target the words that the page shows: `name` and `why`."""
+    names: dict[str, str] = {}
+    if operation.verb != RETRY_FAILED:
+        try:
+            users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
+        except (ValueError, ValidationError):  # the user model changed its kind of key
+            users = {}
+        names = {str(pk): user.get_username() for pk, user in users.items()}
+    for target in targets:
+        target.operation = operation
+        target.name = names.get(target.subject, target.subject)  # type: ignore[attr-defined]
+        why = [label(target.reason) if target.reason else "", target.detail]
+        if target.maybe_twice:
+            why.append(_("may have been sent twice: a process died over it"))
+        target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]

@@ -1,0 +1,40 @@
+"""Why somebody is left out, or why a target ended as it did: a label for each code."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+REASONS: dict[str, str | Promise] = {
+    # users
+    "gone": _("the account no longer exists"),
+    "inactive": _("the account is not active"),
+    "no_address": _("no e-mail address"),
+    "bad_address": _("not a usable e-mail address"),
+    "no_password": _("no usable password (signs in elsewhere)"),
+    "outranks": _("holds permissions that the sender lacks"),
+    "recent": _("was sent a reset mail recently"),
+    "pending": _("waits for a reset mail already"),
+    "replaced": _("replaced by a newer request"),
+    # results
+    "not_failed": _("did not fail"),
+    "retried": _("was retried already"),
+    "retrying": _("its operation still tries"),
+    "lossy": _("its arguments were not stored exactly"),
+    "unregistered": _("its task is no longer registered"),
+    "expired": _("the result was cleaned up before it could be retried"),
+    # what happened
+    "aborted": _("the operation was aborted"),
+    "actor": _("the sender lost the permission"),
+    "refused": _("refused by the mail server"),
+    "delayed": _("the mail server asks to try later"),
+    "gave_up": _("tried as often as allowed"),
+    "crashed": _("its process died each time"),
+    "vanished": _("its process ended without a word"),
+    "raised": _("the task raised an exception"),
+    "revoked": _("revoked"),
+    "broker": _("the broker did not answer"),
+}
+
+
+def label(code: str) -> str:
+    """The words for a code; the code itself when another version wrote it."""
+    return str(REASONS.get(code, code))

@@ -1,0 +1,233 @@
+"""Resets: select users and mail them, send one mail, and choose the new password."""
+
+import random
+import unicodedata
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import password_changed
+from django.db import transaction
+from django.db.models import CharField, Count, F, QuerySet, Value
+from django.db.models.functions import Cast, Now
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from tasks_admin import letters, mail, operations, tokens
+from tasks_admin.conf import settings
+from tasks_admin.eligibility import hold_of, judged, may_be_mailed
+from tasks_admin.errors import LinkUsed, MailDelayed, MailRefused
+from tasks_admin.models import Operation, Reset, Target
+from tasks_admin.models.targets import TargetState
+from tasks_admin.operations import Selection
+from tasks_admin.verbs import (
+    NOTIFY_PASSWORD_CHANGED,
+    REQUEST_RESET_EMAIL,
+    RETRY_FAILED,
+    SEND_RESET_EMAIL,
+)
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser
+
+
+def select(users: QuerySet[Any], *, actor: "AbstractUser") -> Selection:
+    """Say which of these users would be mailed, and how many are left out for which reason."""
+    seen = judged(users, actor=actor, again=False)
+    counts = dict(seen.order_by().values_list("exclusion").annotate(Count("pk")))
+    counts.pop("", None)
+    return Selection(rows=_rows(seen.filter(exclusion="")), left_out=counts)
+
+
+def send_to_all(
+    *, users: QuerySet[Any], actor: "AbstractUser", reason: str, key: uuid.UUID, shown: str
+) -> Operation:
+    """Queue a reset mail to each of these users who may be mailed."""
+    operations.require(actor, SEND_RESET_EMAIL)
+    return operations.start(
+        verb=SEND_RESET_EMAIL,
+        selection=select(users, actor=actor),
+        actor=actor,
+        reason=reason,
+        key=key,
+        shown=shown,
+    )
+
+
+def request(*, users: QuerySet[Any], actor: "AbstractUser | None") -> Operation:
+    """Queue a reset mail to users who asked for one themselves.
+
+    The same statements run whether or not anybody matched, so the time tells nothing.
+    """
+    return operations.start(
+        verb=REQUEST_RESET_EMAIL,
+        selection=Selection(rows=_rows(users), left_out={}),
+        actor=actor,
+        may_be_empty=True,
+    )
+
+
+def folded(address: str) -> str:
+    """An address in the form in which two spellings of it are equal."""
+    return unicodedata.normalize("NFKC", address).casefold().strip()
+
+
+def holders_of(address: str) -> QuerySet[Any]:
+    """The users with this address. The mail goes to the address on record, not to the typed one."""
+    model = get_user_model()
+    field = model.get_email_field_name()
+    users = model._default_manager.filter(**{f"{field}__iexact": address})
+    # The database may fold more letters than are equal (a dotless i, a long s).
+    same = [user.pk for user in users[:10] if folded(tokens.address_of(user)) == folded(address)]
+    return model._default_manager.filter(pk__in=same)
+
+
+def _rows(users: QuerySet[Any]) -> QuerySet[Any, tuple[str, str]]:
+    columns = users.annotate(subject=Cast("pk", CharField()), hold=hold_of(F("pk")))
+    return columns.values_list("subject", "hold")
+
+
+def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
+    """Send one reset mail, for a task that was claimed; return what became of it.
+
+    The token is made here, and exists in the mail alone. Raises `MailRefused` when it is over,
+    `MailDelayed` when the target waits for its next try.
+    """
+    target = _target_of(task_id, user_pk, lease)
+    if target is None:
+        return {"outcome": "skipped", "reason": "pending"}
+    user, exclusion = _look_at(user_pk, target)
+    reset = None if exclusion else _raise_generation(user, target)
+    if reset is None:
+        return _settled(target, TargetState.SKIPPED, exclusion or "replaced")
+    token = urlencode({"token": tokens.sign(user, reset.generation)})
+    link = f"{django_settings.HOST_URL}{reverse('tasks_admin:choose')}?{token}"
+    context = {"link": link, "minutes": settings.RESET_TIMEOUT // 60}
+    _deliver(letters.compose("reset", user=user, target=target, context=context), target)
+    with transaction.atomic():
+        Reset.objects.filter(pk=user.pk).update(mailed_at=Now())
+        return _settled(target, TargetState.DONE)
+
+
+def _target_of(task_id: str, user_pk: Any, lease: float) -> Target | None:
+    """The claimed target; for a task that another program queued, one is recorded now."""
+    claimed = Target.objects.of_task(task_id).select_related("operation")
+    if target := claimed.filter(state=TargetState.RUNNING).first():
+        return target
+    users = get_user_model()._default_manager.filter(pk=user_pk)
+    rows = _rows(users)
+    return operations.adopt(verb=REQUEST_RESET_EMAIL, rows=rows, task_id=task_id, lease=lease)
+
+
+def _look_at(user_pk: Any, target: Target) -> tuple[Any, str]:
+    """Return the user as of now, and the reason why no mail may go out, or ''."""
+    operation = target.operation
+    staff = operation.verb in {SEND_RESET_EMAIL, RETRY_FAILED}
+    actor = operation.actor if staff else None
+    if staff and not operations.still_allowed(operation):
+        return None, "actor"
+    users = get_user_model()._default_manager.filter(pk=user_pk)
+    user = judged(users, actor=actor).first()
+    if user is None:
+        return None, "gone"
+    if not user.exclusion and not may_be_mailed(tokens.address_of(user)):
+        return user, "bad_address"
+    mailed = Reset.objects.recent().filter(pk=user.pk).exclude(target_id=target.pk)
+    if staff and not user.exclusion and mailed.exists():
+        return user, "recent"
+    return user, user.exclusion
+
+
+def _raise_generation(user: "AbstractUser", target: Target) -> Reset | None:
+    """Make all older links of the user useless; None when a newer request did so to ours.
+
+    Several tries for one target share a generation: should a mail go out twice, both links work
+    until one is used.
+    """
+    Reset.objects.bulk_create([Reset(user=user)], ignore_conflicts=True)
+    mine = Reset.objects.filter(pk=user.pk, target_id=target.pk)
+    if not mine.exists():
+        if target.tries > 1 and Reset.objects.filter(pk=user.pk, target_id__gt=target.pk).exists():
+            return None
+        Reset.objects.filter(pk=user.pk).update(generation=F("generation") + 1, target_id=target.pk)
+    return mine.first()
+
+
+def _deliver(message: Any, target: Target) -> None:
+    """Hand the mail over; write down why not, with the time of the next try, before raising."""
+    fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
+    try:
+        mail.send(message)
+    except MailRefused as error:
+        fence.settle(TargetState.FAILED, reason="refused", detail=str(error))
+        raise
+    except MailDelayed as error:
+        if target.tries >= settings.MAX_TRIES:
+            fence.settle(TargetState.FAILED, reason="gave_up", detail=str(error))
+            raise MailRefused(str(error)) from None
+        ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
+        fence.put_back(random.uniform(0, ceiling), reason="delayed", detail=str(error))
+        raise
+
+
+def _settled(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
+    fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
+    fence.settle(state, reason=reason)
+    return {"outcome": state.value} | ({"reason": reason} if reason else {})
+
+
+def notify_changed(*, user_pk: Any, task_id: str) -> dict[str, str]:
+    """Tell a user by mail that their password was changed."""
+    target = Target.objects.of_task(task_id).select_related("operation").get()
+    user = get_user_model()._default_manager.filter(pk=user_pk).first()
+    if user is None or not may_be_mailed(tokens.address_of(user)):
+        return _settled(target, TargetState.SKIPPED, "bad_address" if user else "gone")
+    _deliver(letters.compose("changed", user=user, target=target, context={}), target)
+    return _settled(target, TargetState.DONE)
+
+
+def holder(token: object) -> "AbstractUser":
+    """Return the user whose link this is; raises `LinkRefused`. Changes nothing."""
+    claim = tokens.read(token)
+    users = get_user_model()._default_manager
+    user = users.filter(pk=claim.user_pk, is_active=True).first()
+    current = Reset.objects.filter(pk=claim.user_pk, generation=claim.generation)
+    if user is None or not tokens.fits(claim, user) or not current.exists():
+        raise LinkUsed(_("This link was used already, or a newer one took its place."))
+    return user
+
+
+def choose(*, token: object, password: str) -> None:
+    """Set the password of the link's holder, and use the link up in the same transaction.
+
+    Of any number of simultaneous calls one succeeds; the others raise `LinkUsed`. The user's
+    sessions end, because they are bound to the password.
+    """
+    claim = tokens.read(token)
+    hashed = make_password(password)  # before the transaction: it takes a third of a second
+    with transaction.atomic():
+        unused = Reset.objects.filter(pk=claim.user_pk, generation=claim.generation)
+        if not unused.update(generation=F("generation") + 1, target_id=None):
+            raise LinkUsed(_("This link was used already, or a newer one took its place."))
+        users = get_user_model()._default_manager.select_for_update()
+        user = users.filter(pk=claim.user_pk, is_active=True).first()
+        if user is None or not tokens.fits(claim, user):
+            raise LinkUsed(_("This link was used already, or a newer one took its place."))
+        user.password = hashed
+        user.save(update_fields=["password"])
+        password_changed(password, user)
+        operations.start(
+            verb=NOTIFY_PASSWORD_CHANGED,
+            selection=Selection(rows=_notice(user), left_out={}),
+            actor=user,
+        )
+
+
+def _notice(user: "AbstractUser") -> QuerySet[Any, tuple[str, str]]:
+    users = get_user_model()._default_manager.filter(pk=user.pk)
+    nothing = Cast(Value(None), CharField())
+    unheld = users.annotate(subject=Cast("pk", CharField()), hold=nothing)
+    return unheld.values_list("subject", "hold")

@@ -1,0 +1,89 @@
+"""Results: retry what failed."""
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Concat
+
+from tasks_admin import broker, operations
+from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import Selection
+from tasks_admin.verbs import RETRY_FAILED
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser
+
+
+def select(results: QuerySet[Any]) -> Selection:
+    """Say which of these results would be retried, and how many are left out for which reason."""
+    seen = judged(results)
+    counts = dict(seen.order_by().values_list("exclusion").annotate(Count("pk")))
+    counts.pop("", None)
+    return Selection(
+        rows=seen.filter(exclusion="")
+        .annotate(subject=F("task_id"))
+        .values_list("subject", "hold"),
+        left_out=counts,
+    )
+
+
+def judged(results: QuerySet[Any]) -> QuerySet[Any]:
+    """Annotate each result with `exclusion`, a code of `reasons`, or '' for what can be retried."""
+    hold = Concat(Value("result:"), F("task_id"), output_field=CharField())
+    same = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
+    exclusion = Case(
+        When(Exists(Target.objects.filter(hold=same)), then=Value("retried")),
+        When(status="RETRY", then=Value("retrying")),
+        When(~Q(status="FAILURE"), then=Value("not_failed")),
+        When(~Q(task_name__in=broker.registered()), then=Value("unregistered")),
+        # The arguments as we store them are a JSON list and a JSON object.
+        When(task_args__startswith="[", task_kwargs__startswith="{", then=Value("")),
+        default=Value("lossy"),
+        output_field=CharField(),
+    )
+    return results.annotate(hold=hold, exclusion=exclusion)
+
+
+def retry_failed(
+    *,
+    results: QuerySet[Any],
+    actor: "AbstractUser",
+    reason: str,
+    key: uuid.UUID | None = None,
+    shown: str | None = None,
+) -> Operation:
+    """Queue the failed ones of these results again: same task, arguments and queue; once each."""
+    operations.require(actor, RETRY_FAILED)
+    return operations.start(
+        verb=RETRY_FAILED,
+        selection=select(results),
+        actor=actor,
+        reason=reason,
+        key=key,
+        shown=shown,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Where a result comes from and what came of it."""
+
+    #: The target it was run for, with its operation; None for what no operation queued.
+    target: Target | None
+    #: The ids of all attempts at that target, oldest first.
+    attempts: list[str]
+    #: The retry that repeated it, if anybody did.
+    retry: Target | None
+
+
+def history(result: Result) -> History:
+    """Look up the operation, the other attempts and the retry of a result."""
+    targets = Target.objects.select_related("operation")
+    target = targets.named(result.task_id).first()
+    return History(
+        target=target,
+        attempts=list(target.task_ids()) if target else [],
+        retry=targets.filter(hold=f"result:{result.task_id}").first(),
+    )

@@ -1,0 +1,66 @@
+"""The Celery tasks: shells around the verbs."""
+
+from typing import Any
+
+from celery import shared_task
+from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Ignore, Retry
+from django.db import close_old_connections
+
+from tasks_admin import housekeeping, operations, resets
+from tasks_admin.conf import settings
+from tasks_admin.errors import MailDelayed
+
+#: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
+MAIL: dict[str, Any] = {
+    "acks_late": True,
+    "queue": "mail",
+    "soft_time_limit": 15,
+    "time_limit": 20,
+    "bind": True,
+}
+
+
+class TargetTask(DjangoTask):
+    """The base of all tasks: one that was published for a target runs only when it can claim it."""
+
+    abstract = True
+
+    @property
+    def lease(self) -> float:
+        """Seconds for which a claim holds: longer than the task can run."""
+        limit = self.time_limit or self.app.conf.task_time_limit
+        return limit + settings.LEASE_MARGIN if limit else settings.LEASE_UNLIMITED
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Claim the target; end quietly when another attempt has it, or it is over."""
+        close_old_connections()
+        try:
+            if not operations.claim(task_id, self.lease):
+                raise Ignore("not to be run: another attempt has it, or it is over")
+        except LookupError:  # queued by the project itself, not by an operation
+            return
+
+
+@shared_task(name="tasks_admin.send_reset_email", **MAIL)
+def send_reset_email(self: TargetTask, user_pk: Any) -> dict[str, str]:
+    """Mail a user a link for choosing a new password."""
+    try:
+        return resets.send(user_pk=user_pk, task_id=self.request.id, lease=self.lease)
+    except MailDelayed as error:
+        raise Retry(str(error), exc=error) from None
+
+
+@shared_task(name="tasks_admin.notify_password_changed", **MAIL)
+def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
+    """Tell a user by mail that their password was changed."""
+    try:
+        return resets.notify_changed(user_pk=user_pk, task_id=self.request.id)
+    except MailDelayed as error:
+        raise Retry(str(error), exc=error) from None
+
+
+@shared_task(name="tasks_admin.housekeeping", ignore_result=True)
+def housekeep() -> dict[str, int]:
+    """Delete what nobody needs any more."""
+    return housekeeping.clean()

@@ -1,0 +1,71 @@
+"""What staff can do: one row a verb. Permission, label and manners are declared here only."""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+SEND_RESET_EMAIL = "send_reset_email"
+REQUEST_RESET_EMAIL = "request_reset_email"
+NOTIFY_PASSWORD_CHANGED = "notify_password_changed"
+RETRY_FAILED = "retry_failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One thing that can be done, and what it takes to be allowed to."""
+
+    name: str
+    #: What a button says.
+    label: str | Promise
+    #: What an operation of this verb is called in lists.
+    title: str | Promise
+    #: The codename in `tasks_admin` that staff need; empty for what is not done by staff.
+    permission: str = ""
+    #: The task that does it for one target; empty where the target itself names one.
+    task: str = ""
+
+    @property
+    def full_permission(self) -> str:
+        """The permission as `User.has_perm` wants it."""
+        return f"tasks_admin.{self.permission}"
+
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            name=SEND_RESET_EMAIL,
+            label=_("Send reset email"),
+            title=_("Send reset emails"),
+            permission="send_reset_email",
+            task="tasks_admin.send_reset_email",
+        ),
+        Verb(
+            name=REQUEST_RESET_EMAIL,
+            label=_("Request a reset email"),
+            title=_("Reset email asked for by the user"),
+            task="tasks_admin.send_reset_email",
+        ),
+        Verb(
+            name=NOTIFY_PASSWORD_CHANGED,
+            label=_("Tell the user"),
+            title=_("Password chosen by the user"),
+            task="tasks_admin.notify_password_changed",
+        ),
+        Verb(
+            name=RETRY_FAILED,
+            label=_("Retry failed tasks"),
+            title=_("Retry failed tasks"),
+            permission="retry_failed",
+        ),
+        Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
+        Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),
+        Verb(name="abort", label=_("Abort"), title=_("Abort"), permission="abort"),
+    )
+}
+
+#: The permissions that the verbs need, for the model that declares them.
+PERMISSIONS: list[tuple[str, str | Promise]] = [
+    (verb.permission, verb.label) for verb in VERBS.values() if verb.permission
+]
