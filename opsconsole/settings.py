@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+import django_stubs_ext
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from kombu import Queue
@@ -17,6 +18,8 @@ from opsconsole.environment import (
     places,
     secret_key,
 )
+
+django_stubs_ext.monkeypatch()  # lets `ModelAdmin[User]` and its like be written
 
 PLACES = places()
 DATA_DIR = PLACES.data_dir
