@@ -22,7 +22,7 @@ LONGEST = 64_000
 DEATHS = {"WorkerLostError", "TimeLimitExceeded"}
 
 
-class DatabaseBackend(StockBackend):
+class DatabaseBackend(StockBackend):  # type: ignore[misc]
     """One guarded update a result; the row is usually there since the task was published."""
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
@@ -61,7 +61,9 @@ class DatabaseBackend(StockBackend):
         rows = Result.objects.using(using).filter(task_id=task_id)
         ends = status in states.READY_STATES
         open_rows = rows.exclude(status__in=[states.SUCCESS] if ends else states.READY_STATES)
-        merged = {name: Coalesce(F(name), Value(value)) for name, value in known.items() if value}
+        merged: dict[str, Any] = {
+            name: Coalesce(F(name), Value(value)) for name, value in known.items() if value
+        }
         if children := self.current_task_children(request):
             merged["meta"] = Value(dumps({**self._notes(rows), "children": children}))
         with transaction.atomic(using=using):

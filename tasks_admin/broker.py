@@ -39,11 +39,11 @@ def routed(
     queue: str = "",
 ) -> Message:
     """Make a message for `queue`, or for the queue that the task or the project's routes name."""
-    known = current_app.tasks.get(task)
+    known: Any = current_app.tasks.get(task)
     options = known._get_exec_options() if known is not None else {}
     route = {"queue": queue or options.get("queue")}
     route = {key: value for key, value in route.items() if value}
-    where = current_app.amqp.router.route(route, task, args, kwargs or {}).get("queue")
+    where = current_app.amqp.router.route(route, task, tuple(args), kwargs or {}).get("queue")
     return Message(
         task_id=task_id,
         task=task,
@@ -62,16 +62,24 @@ def publish(messages: Sequence[Message]) -> None:
     may be queued all the same: the caller must be able to publish again.
     """
     connection: Connection = current_app.connection_for_write()
-    troubles = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+    make: Any = current_app.amqp.Producer
     try:
-        with connection, current_app.amqp.Producer(connection, auto_declare=False) as producer:
-            with producer.batch(max_size=BATCH):
-                for message in messages:
-                    _publish(producer, message)
-    except troubles as error:
+        with (
+            connection,
+            make(connection, auto_declare=False) as producer,
+            producer.batch(max_size=BATCH),
+        ):
+            for message in messages:
+                _publish(producer, message)
+    except troubles(connection) as error:
         kind = type(error).__name__
         logger.warning("The broker did not confirm %d messages: %s", len(messages), kind)
         raise BrokerUnreachable(kind) from None
+
+
+def troubles(connection: Connection) -> tuple[type[BaseException], ...]:
+    """What a connection raises when the broker is ill: every transport has errors of its own."""
+    return KombuError, OSError, *connection.connection_errors, *connection.channel_errors
 
 
 def _publish(producer: Producer, message: Message) -> None:

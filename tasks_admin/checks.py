@@ -4,7 +4,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error
 from django.http.request import validate_host
 
 from tasks_admin.conf import settings
@@ -13,7 +14,7 @@ from tasks_admin.conf import settings
 def connect() -> None:
     """Register the checks."""
     for check in (host_url, serializers, import_export_permissions, email_timeout, limits):
-        register(check)
+        checks.register(check)
 
 
 def host_url(**kwargs: Any) -> list[CheckMessage]:
@@ -31,7 +32,7 @@ def host_url(**kwargs: Any) -> list[CheckMessage]:
     if url.scheme == "http" and not local and not django_settings.DEBUG:
         hint = "Serve the console over HTTPS and begin HOST_URL with https://."
         text = "The links in mails, which let one choose a password, are not encrypted."
-        problems.append(Warning(text, hint=hint, id="tasks_admin.W001"))
+        problems.append(checks.Warning(text, hint=hint, id="tasks_admin.W001"))
     return problems
 
 
@@ -63,7 +64,7 @@ def email_timeout(**kwargs: Any) -> list[CheckMessage]:
     if 0 < (getattr(django_settings, "EMAIL_TIMEOUT", None) or 0) < 15:
         return []
     hint = "Set EMAIL_TIMEOUT to 10: the reset task is stopped after 15 seconds."
-    return [Warning("EMAIL_TIMEOUT is unset or too long.", hint=hint, id="tasks_admin.W002")]
+    return [checks.Warning("EMAIL_TIMEOUT is unset or too long.", hint=hint, id="tasks_admin.W002")]
 
 
 def limits(**kwargs: Any) -> list[CheckMessage]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from celery import current_app
@@ -16,8 +17,8 @@ from celery.worker import state as worker_state
 from celery.worker.control import inspect_command
 from celery.worker.request import Request
 from django.utils.translation import gettext as _
-from kombu.exceptions import KombuError
 
+from tasks_admin.broker import troubles
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
 
@@ -42,6 +43,11 @@ class WorkerView:
     running: list[dict[str, Any]] = field(default_factory=list)
     reserved: list[dict[str, Any]] = field(default_factory=list)
     scheduled: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def up_for(self) -> timedelta:
+        """How long it has been up."""
+        return timedelta(seconds=round(self.uptime))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +108,12 @@ def anybody() -> bool:
 
 
 def _ask(command: str, limit: int | None = None) -> list[dict[str, Any]]:
-    control = Control(current_app)
+    control: Any = Control(current_app)
     control.mailbox._producer_pool = None  # publish on the connection passed, not on a pooled one
     connection = current_app.connection_for_write()
-    troubles = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
     try:
         with connection:
-            connection.ensure_connection(max_retries=1, timeout=settings.CONTROL_TIMEOUT)
+            connection.ensure_connection(max_retries=1, timeout=1)
             replies = control.broadcast(
                 command,
                 reply=True,
@@ -116,7 +121,7 @@ def _ask(command: str, limit: int | None = None) -> list[dict[str, Any]]:
                 limit=limit,
                 connection=connection,
             )
-    except troubles:
+    except troubles(connection):
         raise BrokerUnreachable(_("The broker does not answer.")) from None
     return replies or []
 

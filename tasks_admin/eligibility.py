@@ -13,7 +13,7 @@ from django.db.models.functions import Cast, Concat
 from tasks_admin.models import Reset, Target
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser as Actor
+    from django.contrib.auth.models import User as Actor
 
 
 def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -> QuerySet[Any]:

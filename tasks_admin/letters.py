@@ -12,13 +12,13 @@ from tasks_admin.conf import settings
 from tasks_admin.tokens import address_of
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
 
     from tasks_admin.models import Target
 
 
 def compose(
-    name: str, *, user: "AbstractUser", target: "Target", context: dict[str, Any]
+    name: str, *, user: "User", target: "Target", context: dict[str, Any]
 ) -> EmailMultiAlternatives:
     """Write the mail `name` to a user.
 
@@ -43,8 +43,8 @@ def compose(
     return message
 
 
-def language_of(user: "AbstractUser") -> str:
+def language_of(user: "User") -> str:
     """The user's own language where the user model has one, else the project's."""
     chosen = getattr(user, settings.USER_LANGUAGE_FIELD, None)
     known = {code for code, _name in django_settings.LANGUAGES}
-    return chosen if chosen in known else django_settings.LANGUAGE_CODE
+    return str(chosen) if chosen in known else django_settings.LANGUAGE_CODE

@@ -60,28 +60,31 @@ def _connection() -> BaseEmailBackend:
         connection = get_connection()
         connection.open()
         _local.connection, _local.used_at = connection, time.monotonic()
-    return _local.connection
+    connection_now: BaseEmailBackend = _local.connection
+    return connection_now
 
 
 def _reply(error: Exception) -> tuple[int, str]:
     """The mail server's code and words; 0 and the error's kind when it said nothing."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, words = next(iter(error.recipients.values()))
+        text = words.decode("utf-8", "replace")
     elif isinstance(error, smtplib.SMTPResponseException):
-        code, words = error.smtp_code, error.smtp_error
+        said = error.smtp_error
+        code, text = (
+            error.smtp_code,
+            said if isinstance(said, str) else said.decode("utf-8", "replace"),
+        )
     else:
         return 0, type(error).__name__
-    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
     return code, ADDRESS.sub("<address>", " ".join(text.split()))[:300]
 
 
-def _judge(error: Exception, code: int, text: str) -> MailRefused | MailDelayed | Exception:
+def _judge(error: Exception, code: int, text: str) -> MailRefused | MailDelayed:
     """Decide by code, never by class: one class of smtplib's carries 450 and 550 alike."""
     about_us = smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError
     if isinstance(error, about_us):
         return MailDelayed(text)  # our account or our host: not this addressee's fault
     if code >= 500 or isinstance(error, (UnicodeError, ValueError)):
         return MailRefused(text)
-    if isinstance(error, (smtplib.SMTPException, OSError)):
-        return MailDelayed(text)
-    return error
+    return MailDelayed(text)  # lost, timed out, or stopped by the task's time limit

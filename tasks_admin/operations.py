@@ -18,7 +18,7 @@ from tasks_admin.models.targets import OPEN, Target, TargetState
 from tasks_admin.verbs import VERBS
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser as Actor
+    from django.contrib.auth.models import User as Actor
 
 #: Rows of (subject, hold).
 Rows = QuerySet[Any, tuple[str, str]]

@@ -31,10 +31,10 @@ from tasks_admin.verbs import (
 )
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
 
 
-def select(users: QuerySet[Any], *, actor: "AbstractUser") -> Selection:
+def select(users: QuerySet[Any], *, actor: "User") -> Selection:
     """Say which of these users would be mailed, and how many are left out for which reason."""
     seen = judged(users, actor=actor, again=False)
     counts = dict(seen.order_by().values_list("exclusion").annotate(Count("pk")))
@@ -43,7 +43,7 @@ def select(users: QuerySet[Any], *, actor: "AbstractUser") -> Selection:
 
 
 def send_to_all(
-    *, users: QuerySet[Any], actor: "AbstractUser", reason: str, key: uuid.UUID, shown: str
+    *, users: QuerySet[Any], actor: "User", reason: str, key: uuid.UUID, shown: str
 ) -> Operation:
     """Queue a reset mail to each of these users who may be mailed."""
     operations.require(actor, SEND_RESET_EMAIL)
@@ -57,7 +57,7 @@ def send_to_all(
     )
 
 
-def request(*, users: QuerySet[Any], actor: "AbstractUser | None") -> Operation:
+def request(*, users: QuerySet[Any], actor: "User | None") -> Operation:
     """Queue a reset mail to users who asked for one themselves.
 
     The same statements run whether or not anybody matched, so the time tells nothing.
@@ -87,7 +87,8 @@ def holders_of(address: str) -> QuerySet[Any]:
 
 def _rows(users: QuerySet[Any]) -> QuerySet[Any, tuple[str, str]]:
     columns = users.annotate(subject=Cast("pk", CharField()), hold=hold_of(F("pk")))
-    return columns.values_list("subject", "hold")
+    rows: QuerySet[Any, tuple[str, str]] = columns.values_list("subject", "hold")
+    return rows
 
 
 def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
@@ -141,7 +142,7 @@ def _look_at(user_pk: Any, target: Target) -> tuple[Any, str]:
     return user, user.exclusion
 
 
-def _raise_generation(user: "AbstractUser", target: Target) -> Reset | None:
+def _raise_generation(user: "User", target: Target) -> Reset | None:
     """Make all older links of the user useless; None when a newer request did so to ours.
 
     Several tries for one target share a generation: should a mail go out twice, both links work
@@ -189,7 +190,7 @@ def notify_changed(*, user_pk: Any, task_id: str) -> dict[str, str]:
     return _settled(target, TargetState.DONE)
 
 
-def holder(token: object) -> "AbstractUser":
+def holder(token: object) -> "User":
     """Return the user whose link this is; raises `LinkRefused`. Changes nothing."""
     claim = tokens.read(token)
     users = get_user_model()._default_manager
@@ -226,7 +227,7 @@ def choose(*, token: object, password: str) -> None:
         )
 
 
-def _notice(user: "AbstractUser") -> QuerySet[Any, tuple[str, str]]:
+def _notice(user: "User") -> QuerySet[Any, tuple[str, str]]:
     users = get_user_model()._default_manager.filter(pk=user.pk)
     nothing = Cast(Value(None), CharField())
     unheld = users.annotate(subject=Cast("pk", CharField()), hold=nothing)

@@ -13,7 +13,7 @@ from tasks_admin.operations import Selection
 from tasks_admin.verbs import RETRY_FAILED
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
 
 
 def select(results: QuerySet[Any]) -> Selection:
@@ -43,13 +43,14 @@ def judged(results: QuerySet[Any]) -> QuerySet[Any]:
         default=Value("lossy"),
         output_field=CharField(),
     )
-    return results.annotate(hold=hold, exclusion=exclusion)
+    judged: QuerySet[Any] = results.annotate(hold=hold, exclusion=exclusion)
+    return judged
 
 
 def retry_failed(
     *,
     results: QuerySet[Any],
-    actor: "AbstractUser",
+    actor: "User",
     reason: str,
     key: uuid.UUID | None = None,
     shown: str | None = None,
@@ -74,6 +75,8 @@ class History:
     target: Target | None
     #: The ids of all attempts at that target, oldest first.
     attempts: list[str]
+    #: The id of the result that this one repeats; empty when it is no retry.
+    before: str
     #: The retry that repeated it, if anybody did.
     retry: Target | None
 
@@ -85,5 +88,6 @@ def history(result: Result) -> History:
     return History(
         target=target,
         attempts=list(target.task_ids()) if target else [],
+        before=target.subject if target and target.operation.verb == RETRY_FAILED else "",
         retry=targets.filter(hold=f"result:{result.task_id}").first(),
     )

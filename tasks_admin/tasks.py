@@ -21,7 +21,7 @@ MAIL: dict[str, Any] = {
 }
 
 
-class TargetTask(DjangoTask):
+class TargetTask(DjangoTask):  # type: ignore[type-arg]
     """The base of all tasks: one that was published for a target runs only when it can claim it."""
 
     abstract = True
@@ -46,7 +46,7 @@ class TargetTask(DjangoTask):
 def send_reset_email(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Mail a user a link for choosing a new password."""
     try:
-        return resets.send(user_pk=user_pk, task_id=self.request.id, lease=self.lease)
+        return resets.send(user_pk=user_pk, task_id=self.request.id or "", lease=self.lease)
     except MailDelayed as error:
         raise Retry(str(error), exc=error) from None
 
@@ -55,7 +55,7 @@ def send_reset_email(self: TargetTask, user_pk: Any) -> dict[str, str]:
 def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
     try:
-        return resets.notify_changed(user_pk=user_pk, task_id=self.request.id)
+        return resets.notify_changed(user_pk=user_pk, task_id=self.request.id or "")
     except MailDelayed as error:
         raise Retry(str(error), exc=error) from None
 

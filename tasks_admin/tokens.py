@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -13,7 +13,7 @@ from tasks_admin.conf import settings
 from tasks_admin.errors import LinkExpired, LinkRefused
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractUser
+    from django.contrib.auth.models import User
 
 #: Ours are some 170 characters long; what is longer is not parsed.
 LONGEST = 512
@@ -23,12 +23,13 @@ LONGEST = 512
 class Claim:
     """What a token that was really ours says."""
 
-    user_pk: str
+    #: As text: user models differ in the kind of their keys.
+    user_pk: Any
     generation: int
     fingerprint: str
 
 
-def sign(user: "AbstractUser", generation: int) -> str:
+def sign(user: "User", generation: int) -> str:
     """Make the token for one generation of one user's links. It is made in the worker alone."""
     fingerprint = _fingerprint(user, django_settings.SECRET_KEY)
     return _serializer().dumps([str(user.pk), generation, fingerprint])
@@ -49,20 +50,20 @@ def read(token: object) -> Claim:
         raise refused from None
 
 
-def fits(claim: Claim, user: "AbstractUser") -> bool:
+def fits(claim: Claim, user: "User") -> bool:
     """Whether the account is still as it was when the token was made."""
     keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
     return any(constant_time_compare(claim.fingerprint, _fingerprint(user, key)) for key in keys)
 
 
-def _fingerprint(user: "AbstractUser", key: str) -> str:
+def _fingerprint(user: "User", key: str) -> str:
     """Digest what must not have changed: the password, the address, whether it is active."""
     state = "\x00".join([user.password, address_of(user), str(user.is_active)])
     salt = "tasks_admin.tokens.fingerprint"
     return salted_hmac(salt, state, secret=key, algorithm="sha256").hexdigest()[:32]
 
 
-def address_of(user: "AbstractUser") -> str:
+def address_of(user: "User") -> str:
     """The user's address, from whichever field the user model keeps it in."""
     return str(getattr(user, user.get_email_field_name()) or "")
 

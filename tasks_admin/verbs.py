@@ -1,13 +1,16 @@
 """What staff can do: one row a verb. Permission, label and manners are declared here only."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 SEND_RESET_EMAIL = "send_reset_email"
 REQUEST_RESET_EMAIL = "request_reset_email"
-NOTIFY_PASSWORD_CHANGED = "notify_password_changed"
+NOTIFY_PASSWORD_CHANGED = "notify_password_changed"  # noqa: S105 (a verb)
 RETRY_FAILED = "retry_failed"
 
 
@@ -17,9 +20,9 @@ class Verb:
 
     name: str
     #: What a button says.
-    label: str | Promise
+    label: "str | _StrPromise"
     #: What an operation of this verb is called in lists.
-    title: str | Promise
+    title: "str | _StrPromise"
     #: The codename in `tasks_admin` that staff need; empty for what is not done by staff.
     permission: str = ""
     #: The task that does it for one target; empty where the target itself names one.
@@ -66,6 +69,6 @@ VERBS: dict[str, Verb] = {
 }
 
 #: The permissions that the verbs need, for the model that declares them.
-PERMISSIONS: list[tuple[str, str | Promise]] = [
+PERMISSIONS: list[tuple[str, "str | _StrPromise"]] = [
     (verb.permission, verb.label) for verb in VERBS.values() if verb.permission
 ]

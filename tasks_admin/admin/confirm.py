@@ -7,6 +7,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -37,7 +39,7 @@ def confirmed(
     `act` takes `reason`, `key` and `shown`, and is where permissions are really checked.
     """
     try:
-        operations.require(request.user, verb)
+        operations.require(actor_of(request), verb)
     except NotAllowed as error:
         raise PermissionDenied(str(error)) from None
     form = ConfirmForm(request.POST if "confirm" in request.POST else None)
@@ -54,6 +56,22 @@ def confirmed(
             messages.success(request, queued(operation))
             return HttpResponseRedirect(operation.get_absolute_url())
     return _page(modeladmin, request, verb, select(), form, warn)
+
+
+def actor_of(request: HttpRequest) -> User:
+    """Who asks; `admin_view` has seen to it that somebody is signed in."""
+    if not isinstance(request.user, get_user_model()):
+        raise PermissionDenied
+    return request.user
+
+
+def may(request: HttpRequest, verb: str) -> bool:
+    """Whether a verb is offered to who asks."""
+    try:
+        operations.require(actor_of(request), verb)
+    except NotAllowed:
+        return False
+    return True
 
 
 def queued(operation: Operation) -> str:
@@ -94,7 +112,7 @@ def _page(
         "checkbox": ACTION_CHECKBOX_NAME,
         **warn(selection),
     }
-    request.current_app = modeladmin.admin_site.name  # type: ignore[attr-defined]
+    request.current_app = modeladmin.admin_site.name
     opts = modeladmin.model._meta
     return TemplateResponse(
         request,
@@ -107,13 +125,15 @@ def _page(
     )
 
 
-class ForgivingActions:
+class ForgivingActions(ModelAdmin[Any]):
     """Answers a forged or garbled selection with a sentence instead of an error page."""
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
         """Run the action that was chosen."""
         try:
-            return super().response_action(request, queryset)  # type: ignore[misc,no-any-return]
+            return super().response_action(request, queryset, *args, **kwargs)
         except (ValueError, TypeError, OverflowError):
             text = _("The selection could not be read, and nothing was done. Select again.")
             messages.error(request, text)

@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from tasks_admin import operations, progress
+from tasks_admin.admin.confirm import actor_of, may
 from tasks_admin.admin.filters import StateFilter, VerbFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.errors import ConsoleError, NotAllowed
@@ -53,6 +55,11 @@ class OperationAdmin(ReadOnlyAdmin):
         view = self.admin_site.admin_view
         ours = [
             path("<path:pk>/progress/", view(self.progress), name="tasks_admin_operation_progress"),
+            path(
+                "<path:pk>/target/<int:target>/",
+                view(self.result),
+                name="tasks_admin_operation_result",
+            ),
             *(
                 path(
                     f"<path:pk>/{verb}/",
@@ -88,6 +95,13 @@ class OperationAdmin(ReadOnlyAdmin):
         context = self._context(request, self._operation(request, pk))
         return TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
 
+    @method_decorator(require_safe)
+    def result(self, request: HttpRequest, pk: str, target: int) -> HttpResponse:
+        """Go to the result of a target's newest attempt."""
+        targets = self._operation(request, pk).targets.select_related("operation")
+        task_id = get_object_or_404(targets, pk=target).task_id
+        return redirect("admin:tasks_admin_result_of", task_id)
+
     def _context(self, request: HttpRequest, operation: Operation) -> dict[str, Any]:
         return {
             "operation": operation,
@@ -102,11 +116,7 @@ class OperationAdmin(ReadOnlyAdmin):
         }
 
     def _offers(self, request: HttpRequest, operation: Operation, verb: str) -> bool:
-        try:
-            operations.require(request.user, verb)
-        except NotAllowed:
-            return False
-        return operations.can(operation, verb)
+        return may(request, verb) and operations.can(operation, verb)
 
     def _operation(self, request: HttpRequest, pk: str) -> Operation:
         if not self.has_view_permission(request):
@@ -125,7 +135,7 @@ class OperationAdmin(ReadOnlyAdmin):
                 messages.error(request, _("Say why: the reason is kept with the operation."))
                 return HttpResponseRedirect(operation.get_absolute_url())
             try:
-                ACTS[verb](operation=operation, actor=request.user, **form.cleaned_data)
+                ACTS[verb](operation=operation, actor=actor_of(request), **form.cleaned_data)
             except NotAllowed as error:
                 raise PermissionDenied(str(error)) from None
             except ConsoleError as error:

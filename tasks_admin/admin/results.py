@@ -4,18 +4,19 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import GroupResult, TaskResult
 
-from tasks_admin import operations, results
-from tasks_admin.admin.confirm import ForgivingActions, confirmed
+from tasks_admin import results
+from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.filters import StatusFilter, TaskFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.errors import NotAllowed
 from tasks_admin.models import Result
 from tasks_admin.verbs import RETRY_FAILED, VERBS
 
@@ -84,16 +85,26 @@ class ResultAdmin(ForgivingActions, ReadOnlyAdmin):
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(queryset),
-            act=partial(results.retry_failed, results=queryset, actor=request.user),
+            act=partial(results.retry_failed, results=queryset, actor=actor_of(request)),
         )
+
+    def get_urls(self) -> list[Any]:
+        """Add the address of a result by its task id, for links."""
+        of = self.admin_site.admin_view(self.of)
+        return [path("of/<path:task_id>/", of, name="tasks_admin_result_of"), *super().get_urls()]
+
+    def of(self, request: HttpRequest, task_id: str) -> HttpResponse:
+        """Go to the result of a task; to a list that says so when there is none."""
+        pk = Result.objects.filter(task_id=task_id).values_list("pk", flat=True).first()
+        if pk is None:
+            text = _("No result is stored for task %(id)s (yet, or any more).") % {"id": task_id}
+            messages.warning(request, text)
+            return redirect("admin:tasks_admin_result_changelist")
+        return redirect("admin:tasks_admin_result_change", pk)
 
     def has_retry_failed_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        try:
-            operations.require(request.user, RETRY_FAILED)
-        except NotAllowed:
-            return False
-        return True
+        return may(request, RETRY_FAILED)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -108,6 +119,7 @@ class ResultAdmin(ForgivingActions, ReadOnlyAdmin):
             "positional": positional,
             "named": named,
             "history": results.history(result),
+            "may_retry": result.status == "FAILURE" and self.has_retry_failed_permission(request),
         }
         return super().render_change_form(request, context, *args, **kwargs)
 

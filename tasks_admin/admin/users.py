@@ -9,10 +9,9 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from tasks_admin import operations, resets
-from tasks_admin.admin.confirm import ForgivingActions, confirmed
+from tasks_admin import resets
+from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.exchange import UserExchange
-from tasks_admin.errors import NotAllowed
 from tasks_admin.verbs import SEND_RESET_EMAIL, VERBS
 
 #: Names of superusers that the confirm page lists.
@@ -28,21 +27,17 @@ class ResetActions(ForgivingActions, UserExchange):
     def send_reset_email(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Queue a reset mail to each selected user."""
         return confirmed(
-            self,  # type: ignore[arg-type]
+            self,
             request,
             verb=SEND_RESET_EMAIL,
-            select=lambda: resets.select(queryset, actor=request.user),
-            act=partial(resets.send_to_all, users=queryset, actor=request.user),
+            select=lambda: resets.select(queryset, actor=actor_of(request)),
+            act=partial(resets.send_to_all, users=queryset, actor=actor_of(request)),
             warn=lambda selection: {"superusers": _superusers(queryset)},
         )
 
     def has_send_reset_email_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        try:
-            operations.require(request.user, SEND_RESET_EMAIL)
-        except NotAllowed:
-            return False
-        return True
+        return may(request, SEND_RESET_EMAIL)
 
 
 def _superusers(users: QuerySet[Any]) -> list[str]:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -40,7 +40,12 @@ class ResultQuerySet(models.QuerySet["Result"]):
 class Result(TaskResult):
     """One execution of a task: what was asked and what came back."""
 
-    objects = ResultQuerySet.as_manager()
+    objects = ResultQuerySet.as_manager()  # type: ignore[assignment]
+
+    if TYPE_CHECKING:  # the package is not typed
+        date_created: datetime
+        date_started: datetime | None
+        date_done: datetime
 
     class Meta:
         proxy = True

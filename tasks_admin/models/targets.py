@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connections, models, router
 from django.db.models.functions import Now
@@ -101,14 +101,15 @@ class TargetQuerySet(models.QuerySet["Target"]):
         return count
 
     def settle(self, state: TargetState, *, reason: str = "", detail: str = "") -> int:
-        """Write the outcome of what has none. What never took effect gives up its hold."""
-        changes: dict[str, object] = {}
-        if state in (TargetState.SKIPPED, TargetState.CANCELLED):
-            changes["hold"] = None
+        """Write the outcome of what has none. All but a retry gives up its hold."""
+        # A result is retried once: its hold stays, unless the retry never took effect.
+        took_effect = state not in (TargetState.SKIPPED, TargetState.CANCELLED)
+        keep = models.Q(hold__startswith="result:") if took_effect else models.Q(pk__in=[])
+        hold = models.Case(models.When(keep, then=models.F("hold")), default=None)
         # What nobody knew may become known.
         unsettled = self.filter(state__in=[*OPEN, TargetState.UNKNOWN])
         return unsettled.update(
-            state=state, reason=reason, detail=detail, finished_at=Now(), **changes
+            state=state, reason=reason, detail=detail, finished_at=Now(), hold=hold
         )
 
     def freeze(
@@ -124,7 +125,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
         quote = connection.ops.quote_name
         sql, params = rows.using(database).order_by().query.sql_with_params()
         names = ["subject", "hold"]
-        fixed = {
+        fixed: dict[str, Any] = {
             "operation_id": operation.pk,
             "state": TargetState.WAITING.value,
             "reason": "",
@@ -138,12 +139,12 @@ class TargetQuerySet(models.QuerySet["Target"]):
         select = ", ".join(["frozen.subject", "frozen.hold", now, *["%s"] * len(fixed)])
         with connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {quote(self.model._meta.db_table)} ({columns}) "
-                f"SELECT {select} FROM ({sql}) AS frozen(subject, hold) WHERE TRUE "
-                "ON CONFLICT (hold) DO NOTHING",
-                [*fixed.values(), *params],
+                f"INSERT INTO {quote(self.model._meta.db_table)} ({columns}) "  # noqa: S608
+                f"WITH frozen(subject, hold) AS ({sql}) SELECT {select} FROM frozen "
+                "WHERE TRUE ON CONFLICT (hold) DO NOTHING",
+                [*params, *fixed.values()],
             )
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
 
 class Target(models.Model):
@@ -153,7 +154,7 @@ class Target(models.Model):
     #: What it is about: a user's primary key, or a result's task id.
     subject = models.CharField(_("target"), max_length=255)
     #: While it is set nobody else may hold the same: one open reset a user, one retry a result.
-    hold = models.CharField(max_length=300, null=True, unique=True)
+    hold = models.CharField(max_length=300, null=True, unique=True)  # noqa: DJ001 (unique: many NULLs)
     state = models.CharField(
         _("outcome"), max_length=10, choices=TargetState.choices, default=TargetState.WAITING
     )

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Worker(models.Model):
-    """A worker that answers on the broker. No table yet: it gives the page its address and permission."""
+    """A worker on the broker. No table yet: it gives the page its address and permission."""
 
     name = models.CharField(_("name"), max_length=255, primary_key=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.forms import SetPasswordForm
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -61,7 +61,7 @@ class ChooseView(PrivateView):
             user = resets.holder(token)
             limits.hit("choose.client", client_of(request))
             limits.hit("choose.link", user.pk)
-            form: SetPasswordForm[AbstractUser] = SetPasswordForm(user, request.POST)
+            form: SetPasswordForm[User] = SetPasswordForm(user, request.POST)
             if not form.is_valid():
                 return self._form(request, form)
             resets.choose(token=token, password=form.cleaned_data["new_password1"])

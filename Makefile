@@ -1,0 +1,60 @@
+# The console's commands. Nothing is needed beforehand but make and Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all:
+USERS ?= 250
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-all bench lint format lock messages clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/run ## start everything on this machine (PORT, DATA_DIR choose where)
+	@exec $(BIN)/python -m opsconsole.up
+
+demo: $(VENV)/run ## the same, with sample users (USERS=250)
+	@exec $(BIN)/python -m opsconsole.up --demo $(USERS)
+
+test: $(VENV)/dev ## run the tests; what is not installed here is skipped, with the reason
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/dev ## run the tests; a missing RabbitMQ, PostgreSQL or browser is a failure
+	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## check style, types, migrations and deployment settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy opsconsole tasks_admin
+	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
+	DATA_DIR=$(VENV)/lint HOST_URL=https://console.example.com ALLOWED_HOSTS=console.example.com \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(VENV)/dev ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev ## pin the requirements anew, with hashes
+	for name in base dev; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+messages: $(VENV)/dev ## collect the strings to translate, and compile the translations (needs gettext)
+	cd tasks_admin && ../$(BIN)/python ../manage.py makemessages --locale zh_Hans --no-obsolete
+
+clean: ## remove what was installed and cached; data in var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/run: requirements/base.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "The console needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=python3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what the console needs into $(VENV) …"
+	@$(PIP) --requirement requirements/base.txt
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt $(VENV)/run
+	@echo "Installing what the tests need into $(VENV) …"
+	@$(PIP) --requirement requirements/dev.txt
+	@touch $@
