@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 import django_stubs_ext
+from django.http.request import split_domain_port
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from kombu import Queue
@@ -12,11 +13,13 @@ from opsconsole.environment import (
     broker_url,
     database,
     email,
-    env,
     flag,
+    from_email,
     host_url,
+    listed,
     places,
     secret_key,
+    text,
 )
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[User]` and its like be written
@@ -25,12 +28,13 @@ PLACES = places()
 DATA_DIR = PLACES.data_dir
 
 SECRET_KEY = secret_key(DATA_DIR)
-SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
+SECRET_KEY_FALLBACKS = listed("SECRET_KEY_FALLBACKS")
 DEBUG = flag("DEBUG")
 HOST_URL = host_url(f"http://127.0.0.1:{PLACES.port}")
 HTTPS = HOST_URL.startswith("https://")
-ALLOWED_HOSTS: list[str] = env.list(
-    "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", urlsplit(HOST_URL).hostname]
+ALLOWED_HOSTS = listed(
+    "ALLOWED_HOSTS",
+    default=["127.0.0.1", "localhost", "[::1]", split_domain_port(urlsplit(HOST_URL).netloc)[0]],
 )
 
 INSTALLED_APPS = [
@@ -90,11 +94,12 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+LANGUAGE_CODE = text("LANGUAGE_CODE", "en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "tasks_admin" / "locale"]
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = text("TIME_ZONE", "UTC")
 USE_TZ = True
+FORMAT_MODULE_PATH = ["opsconsole.formats"]
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -105,7 +110,7 @@ STORAGES = {
 }
 
 # Mail. Without EMAIL_URL it goes to the mail catcher, and to nobody else.
-MAIL_CATCHER_DIR = None if env.str("EMAIL_URL", default="") else DATA_DIR / "mail"
+MAIL_CATCHER_DIR = None if text("EMAIL_URL") else DATA_DIR / "mail"
 _email = email(f"smtp://127.0.0.1:{PLACES.smtp_port}")
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 EMAIL_HOST = _email["EMAIL_HOST"]
@@ -115,10 +120,10 @@ EMAIL_HOST_PASSWORD = _email.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="console@localhost")
+DEFAULT_FROM_EMAIL = from_email("console@localhost")
 
 # Celery. The embedded broker asks for a password that only this installation can compute.
-EMBEDDED_BROKER = not env.str("CELERY_BROKER_URL", default="")
+EMBEDDED_BROKER = not text("CELERY_BROKER_URL")
 BROKER_USER = "console"
 BROKER_PASSWORD = salted_hmac("opsconsole.broker", "", SECRET_KEY, algorithm="sha256").hexdigest()
 CELERY_BROKER_URL = broker_url(

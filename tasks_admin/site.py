@@ -18,6 +18,7 @@ class ConsoleSite(AdminSite):
     site_header = _("Ops console")
     site_title = _("Ops console")
     index_title = _("Overview")
+    site_url = None
     index_template = "admin/console_index.html"
 
     def index(

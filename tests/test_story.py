@@ -164,7 +164,8 @@ def test_nothing_outlives_the_runner_when_it_is_killed(tmp_path: Path) -> None:
     stack.run("up", sys.executable, "-m", "opsconsole.up")
     stack.ready()
 
-    os.kill(stack.processes["up"].pid, signal.SIGKILL)
+    stack.processes["up"].kill()
+    stack.processes["up"].wait()
 
     until(lambda: not _left(tmp_path), "every process is gone")
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from tasks_admin import operations, progress
 from tasks_admin.admin.confirm import actor_of, may
+from tasks_admin.admin.exchange import OperationExchange
 from tasks_admin.admin.filters import StateFilter, VerbFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.errors import ConsoleError, NotAllowed
@@ -30,7 +31,7 @@ ACTS: dict[str, Callable[..., Operation]] = {
 
 
 @admin.register(Operation)
-class OperationAdmin(ReadOnlyAdmin):
+class OperationAdmin(OperationExchange, ReadOnlyAdmin):
     """What was done, newest first."""
 
     list_display = ("pk", "title", "actor_name", "created_at", "state", "total", "outcome")
@@ -92,8 +93,12 @@ class OperationAdmin(ReadOnlyAdmin):
     @method_decorator(require_safe)
     def progress(self, request: HttpRequest, pk: str) -> HttpResponse:
         """The part of the page that changes."""
-        context = self._context(request, self._operation(request, pk))
-        return TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
+        operation = self._operation(request, pk)
+        context = self._context(request, operation)
+        answer = TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
+        if operation.over:  # what can be done has changed too: let htmx load the whole page
+            answer["HX-Refresh"] = "true"
+        return answer
 
     @method_decorator(require_safe)
     def result(self, request: HttpRequest, pk: str, target: int) -> HttpResponse:

@@ -1,6 +1,6 @@
 """Task results: the list, the page of one, and the action that retries."""
 
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -9,12 +9,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
+from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import GroupResult, TaskResult
 
-from tasks_admin import results
+from tasks_admin import durations, results
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.admin.exchange import ResultExchange
 from tasks_admin.admin.filters import StatusFilter, TaskFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.models import Result
@@ -24,13 +27,18 @@ from tasks_admin.verbs import RETRY_FAILED, VERBS
 BRIEF = 80
 
 
-class ResultAdmin(ForgivingActions, ReadOnlyAdmin):
+def moment(when: datetime | None) -> str:
+    """A moment in the little room that a list has."""
+    return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
+
+
+class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
     """Results, newest first."""
 
     actions = ("retry_failed",)
     change_form_template = "admin/tasks_admin/result/change_form.html"
     list_display = (
-        "task_id_brief", "state", "task_name", "brief", "worker", "queued", "date_started", "ended",
+        "task_id_brief", "state", "task_name", "brief", "worker", "queued", "started", "ended",
         "ran",
     )  # fmt: skip
     list_display_links = ("task_id_brief",)
@@ -63,19 +71,24 @@ class ResultAdmin(ForgivingActions, ReadOnlyAdmin):
         return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
 
     @admin.display(description=_("queued"))
-    def queued(self, result: Result) -> Any:
+    def queued(self, result: Result) -> str:
         """When it was published."""
-        return result.date_created
+        return moment(result.date_created)
+
+    @admin.display(description=_("started"))
+    def started(self, result: Result) -> str:
+        """When a worker began."""
+        return moment(result.date_started)
 
     @admin.display(description=_("ended"))
-    def ended(self, result: Result) -> Any:
+    def ended(self, result: Result) -> str:
         """When it ended; empty while it has not."""
-        return result.date_done if result.ended else None
+        return moment(result.date_done if result.ended else None)
 
     @admin.display(description=_("ran for"))
-    def ran(self, result: Result) -> timedelta | None:
+    def ran(self, result: Result) -> str:
         """How long it ran."""
-        return result.run_time
+        return durations.spoken(result.run_time)
 
     @admin.action(description=VERBS[RETRY_FAILED].label, permissions=[RETRY_FAILED])
     def retry_failed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
@@ -113,6 +126,8 @@ class ResultAdmin(ForgivingActions, ReadOnlyAdmin):
         result = context["original"]
         verdict, positional, named = result.arguments
         context |= {
+            "title": _("Task result"),
+            "subtitle": None,
             "result": result,
             "state": self.state(result),
             "verdict": verdict,

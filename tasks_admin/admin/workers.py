@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 
 from tasks_admin import control
 from tasks_admin.admin.readonly import ReadOnlyAdmin
@@ -26,7 +27,7 @@ class WorkerAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": self.opts.verbose_name_plural,
+            "title": capfirst(self.opts.verbose_name_plural),
             "opts": self.opts,
             **(extra_context or {}),
         }

@@ -1,0 +1,140 @@
+"""PostgreSQL and RabbitMQ of our own, on free ports, in directories of their own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ALL = os.environ.get("OPSCONSOLE_TEST_ALL") == "1"
+
+
+def need(found: object, what: str, package: str) -> None:
+    """Skip the test when a program is missing; fail it when all must be there."""
+    if found:
+        return
+    if ALL:
+        pytest.fail(f"{what} is missing: apt-get install {package}")
+    pytest.skip(f"{what} is not installed")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Postgres:
+    """A PostgreSQL cluster; `restart` is immediate, like a crash."""
+
+    def __init__(self, directory: Path) -> None:
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+        if (ours := shutil.which("pg_ctl")) and not found:
+            found = [Path(ours)]
+        need(found, "PostgreSQL", "postgresql")
+        self.bin, self.port = found[-1].parent, free_port()
+        self.directory = directory / "data"
+        self._own(directory)
+        self._run(
+            "initdb", "-D", str(self.directory), "-A", "trust", "-U", "postgres", "-E", "UTF8"
+        )
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """As DATABASE_URL wants it."""
+        return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.directory} -c fsync=off"
+        log = str(self.directory.parent / "log")
+        self._run("pg_ctl", "-D", str(self.directory), "-o", options, "-l", log, "-w", "start")
+
+    def stop(self) -> None:
+        """Stop at once, without waiting for anybody."""
+        self._run("pg_ctl", "-D", str(self.directory), "-m", "immediate", "-w", "stop")
+
+    def _own(self, directory: Path) -> None:
+        """PostgreSQL refuses to run as root: let its own user have the directory."""
+        if os.geteuid() == 0:
+            for parent in [directory, *directory.parents]:
+                if parent.stat().st_uid == 0 and parent != Path("/"):
+                    parent.chmod(parent.stat().st_mode | 0o011)
+            shutil.chown(directory, "postgres")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        as_postgres: Sequence[str] = (
+            ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        )
+        subprocess.run(
+            [*as_postgres, str(self.bin / program), *arguments],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
+        )  # fmt: skip
+
+
+class RabbitMQ:
+    """A RabbitMQ node."""
+
+    def __init__(self, directory: Path) -> None:
+        found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+        need(found, "RabbitMQ", "rabbitmq-server")
+        self.port = free_port()
+        self.sbin = found[-1].parent
+        self.environment = os.environ | {
+            "HOME": str(directory),
+            "RABBITMQ_NODENAME": f"console{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "none"),
+        }
+        self.log = directory / "out.log"
+        epmd = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))[-1]
+        self.names = subprocess.Popen([str(epmd)], env=self.environment)  # or it starts a daemon
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """As CELERY_BROKER_URL wants it."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [str(self.sbin / "rabbitmq-server")],
+                env=self.environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not answers(self.port):
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Kill the node at once."""
+        os.killpg(self.process.pid, 9)
+        self.process.wait(30)
+
+    def close(self) -> None:
+        """End the node, and the name server beside it."""
+        self.stop()
+        self.names.kill()
+        self.names.wait(30)
