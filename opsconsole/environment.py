@@ -3,20 +3,24 @@
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+DATABASES = ("postgres", "postgresql", "psql", "pgsql", "sqlite")
 BROKERS = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 #: Implicit TLS is spelt smtps:// everywhere but in django-environ, where it means STARTTLS.
 SMTP = {"smtp": ("smtp", 25), "smtps": ("smtp+ssl", 465), "smtp+tls": ("smtp+tls", 587)}
-
-env = environ.Env()
+#: Scheme, host and port, in the form in which Django compares hosts.
+HOST_URL = re.compile(r"https?://([a-z0-9.-]+|\[[a-f0-9:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +46,40 @@ def refuse(name: str, why: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"{name} {why}. Correct it in the environment and start again.")
 
 
+def text(name: str, default: str = "") -> str:
+    """Read a text just as it is; empty is unset."""
+    return os.environ.get(name) or default
+
+
+def listed(name: str, default: Iterable[str] = ()) -> list[str]:
+    """Read texts with commas between them, and blanks around these for who reads it."""
+    items = [item.strip() for item in text(name).split(",")]
+    return [item for item in items if item] or list(default)
+
+
+def _split(name: str, url: str) -> SplitResult:
+    """Split an address; a password with `/?#@` in it, as it is, would turn into another host."""
+    wrong = refuse(name, "is not an address, or holds characters that must be percent-encoded")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    strays = parts.fragment or "@" in f"{parts.path}{parts.query}"
+    if port == 0 or strays or " " in url or not url.isprintable():
+        raise wrong
+    return parts
+
+
 def places() -> Places:
     """Read PORT and DATA_DIR."""
-    port = os.environ.get("PORT", "8000")
-    if not re.fullmatch(r"\d{1,5}", port) or not 0 < int(port) <= 65533:
+    port = text("PORT", "8000")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= 65533:
         raise refuse("PORT", f"is {port!r}, but must be a number from 1 to 65533")
-    data_dir = Path(os.environ.get("DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
+    try:
+        data_dir = Path(text("DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
+    except RuntimeError:  # no such user as in ~user, or a link that leads to itself
+        raise refuse("DATA_DIR", "leads nowhere") from None
     return Places(data_dir=data_dir, port=int(port))
 
 
@@ -61,10 +93,10 @@ def flag(name: str) -> bool:
 
 def secret_key(data_dir: Path) -> str:
     """Read SECRET_KEY, or the key that was made on the first run and kept in DATA_DIR."""
-    if key := os.environ.get("SECRET_KEY"):
+    if key := text("SECRET_KEY").strip():
         return key
     for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
-        if os.environ.get(name):
+        if text(name):
             raise refuse("SECRET_KEY", f"must be set when {name} is")
     path = data_dir / "secret_key"
     try:
@@ -91,7 +123,9 @@ def _write_once(path: Path, text: str) -> None:
 
 def database(data_dir: Path) -> dict[str, Any]:
     """Read DATABASE_URL; SQLite in DATA_DIR when it is unset."""
-    url = os.environ.get("DATABASE_URL") or f"sqlite:///{data_dir / 'console.sqlite3'}"
+    url = text("DATABASE_URL") or f"sqlite:///{data_dir / 'console.sqlite3'}"
+    if url.partition("://")[0] not in DATABASES:
+        raise refuse("DATABASE_URL", "must begin with postgres:// or sqlite://")
     try:
         config: dict[str, Any] = dict(environ.Env.db_url_config(url))
     except (ValueError, KeyError, ImproperlyConfigured):
@@ -113,20 +147,24 @@ def database(data_dir: Path) -> dict[str, Any]:
 
 def broker_url(default: str) -> str:
     """Read CELERY_BROKER_URL."""
-    url = os.environ.get("CELERY_BROKER_URL") or default
-    if urlsplit(url).scheme not in BROKERS:
+    url = text("CELERY_BROKER_URL", default)
+    if url.partition("://")[0] not in BROKERS or "://" not in url:
         raise refuse("CELERY_BROKER_URL", "must begin with redis:// or amqp://")
+    for one in url.split(";"):  # sentinels, or brokers to fail over to
+        _split("CELERY_BROKER_URL", one if "://" in one else f"//{one}")
     return url
 
 
 def email(default: str) -> dict[str, Any]:
     """Read EMAIL_URL into Django's EMAIL_* settings."""
-    url = os.environ.get("EMAIL_URL") or default
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in SMTP or not urlsplit(url).hostname:
+    url = text("EMAIL_URL", default)
+    scheme, _separator, rest = url.partition("://")
+    if scheme not in SMTP or not _split("EMAIL_URL", url).hostname:
         raise refuse(
             "EMAIL_URL", "must begin with smtp://, smtps:// or smtp+tls:// and name a host"
         )
+    if re.search(r"[/?]", rest):
+        raise refuse("EMAIL_URL", "must end behind the host and port")
     spelling, port = SMTP[scheme]
     try:
         config: dict[str, Any] = dict(environ.Env.email_url_config(f"{spelling}://{rest}"))
@@ -136,12 +174,22 @@ def email(default: str) -> dict[str, Any]:
     return config | {"EMAIL_PORT": config.get("EMAIL_PORT") or port}
 
 
+def from_email(default: str) -> str:
+    """Read DEFAULT_FROM_EMAIL: an address, or a name and an address in angle brackets."""
+    sender = text("DEFAULT_FROM_EMAIL", default)
+    try:
+        validate_email(parseaddr(sender)[1])
+    except ValidationError:
+        raise refuse("DEFAULT_FROM_EMAIL", "must look like Console <ops@example.com>") from None
+    if not sender.isprintable():
+        raise refuse("DEFAULT_FROM_EMAIL", "must be one line")
+    return sender
+
+
 def host_url(default: str) -> str:
     """Read HOST_URL: scheme and host (and port), nothing behind them."""
-    url = (os.environ.get("HOST_URL") or default).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
-        raise refuse("HOST_URL", "must look like https://console.example.com")
-    if parts.path or parts.query or parts.fragment:
-        raise refuse("HOST_URL", "must end behind the host, without a path or query")
+    url = text("HOST_URL", default).rstrip("/").lower()
+    _split("HOST_URL", url)
+    if not HOST_URL.fullmatch(url):
+        raise refuse("HOST_URL", "must look like https://console.example.com, and end there")
     return url
