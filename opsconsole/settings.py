@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+import django
 import django_stubs_ext
 from django.http.request import split_domain_port
 from django.utils.crypto import salted_hmac
@@ -112,14 +113,24 @@ STORAGES = {
 # Mail. Without EMAIL_URL it goes to the mail catcher, and to nobody else.
 MAIL_CATCHER_DIR = None if text("EMAIL_URL") else DATA_DIR / "mail"
 _email = email(f"smtp://127.0.0.1:{PLACES.smtp_port}")
-EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-EMAIL_HOST = _email["EMAIL_HOST"]
-EMAIL_PORT = _email["EMAIL_PORT"]
-EMAIL_HOST_USER = _email.get("EMAIL_HOST_USER") or ""
-EMAIL_HOST_PASSWORD = _email.get("EMAIL_HOST_PASSWORD") or ""
-EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
-EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
-EMAIL_TIMEOUT = 10
+_smtp = "django.core.mail.backends.smtp.EmailBackend"
+MAIL_OPTIONS = {
+    "host": _email["EMAIL_HOST"],
+    "port": _email["EMAIL_PORT"],
+    "username": _email.get("EMAIL_HOST_USER") or "",
+    "password": _email.get("EMAIL_HOST_PASSWORD") or "",
+    "use_tls": _email.get("EMAIL_USE_TLS", False),
+    "use_ssl": _email.get("EMAIL_USE_SSL", False),
+    "timeout": 10,
+}
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": _smtp, "OPTIONS": MAIL_OPTIONS}}
+else:
+    EMAIL_BACKEND = _smtp
+    EMAIL_HOST, EMAIL_PORT = MAIL_OPTIONS["host"], MAIL_OPTIONS["port"]
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL_OPTIONS["username"], MAIL_OPTIONS["password"]
+    EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_OPTIONS["use_tls"], MAIL_OPTIONS["use_ssl"]
+    EMAIL_TIMEOUT = MAIL_OPTIONS["timeout"]
 DEFAULT_FROM_EMAIL = from_email("console@localhost")
 
 # Celery. The embedded broker asks for a password that only this installation can compute.

@@ -8,6 +8,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.http.request import validate_host
 
+from tasks_admin import mail
 from tasks_admin.conf import settings
 
 
@@ -61,10 +62,14 @@ def import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
 
 def email_timeout(**kwargs: Any) -> list[CheckMessage]:
     """A mail server that hangs must not hold a worker for ever."""
-    if 0 < (getattr(django_settings, "EMAIL_TIMEOUT", None) or 0) < 15:
+    if 0 < (mail.timeout() or 0) < 15:
         return []
-    hint = "Set EMAIL_TIMEOUT to 10: the reset task is stopped after 15 seconds."
-    return [checks.Warning("EMAIL_TIMEOUT is unset or too long.", hint=hint, id="tasks_admin.W002")]
+    hint = (
+        "Set EMAIL_TIMEOUT (from Django 6.1 on: MAILERS' option timeout) to 10: the reset task is "
+        "stopped after 15 seconds."
+    )
+    text = "The mail server's timeout is unset or too long."
+    return [checks.Warning(text, hint=hint, id="tasks_admin.W002")]
 
 
 def limits(**kwargs: Any) -> list[CheckMessage]:

@@ -6,7 +6,9 @@ import smtplib
 import threading
 import time
 
-from django.core.mail import EmailMessage, get_connection
+import django
+from django.core import mail
+from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from tasks_admin.errors import MailDelayed, MailRefused
@@ -16,34 +18,39 @@ _local = threading.local()
 
 #: Seconds after which an idle connection is asked whether it is still there.
 IDLE = 5.0
-ADDRESS = re.compile(r"[^\s<>\"',;:]+@[^\s<>\"',;:]+")
+#: Addresses, and what is as long as a token: a server quotes what it refuses.
+PRIVATE = re.compile(r"<?[^\s<>\"',;:]+@[^\s<>\"',;:]+>?|[\w.~%=?&-]{60,}")
+#: What these say is about our account or our host, not about the addressee.
+ABOUT_US = (
+    smtplib.SMTPAuthenticationError,
+    smtplib.SMTPConnectError,
+    smtplib.SMTPHeloError,
+    smtplib.SMTPSenderRefused,
+)
 
 
 def send(message: EmailMessage) -> None:
     """Hand the message to the mail server.
 
     Raises `MailRefused` when it will never be taken, and `MailDelayed` when it may be later. The
-    text of either is the server's reply code and words, with every address removed.
+    text of either is the server's reply code and words, with addresses and links removed.
     """
     try:
         _connection().send_messages([message])
         _local.used_at = time.monotonic()
     except Exception as error:
-        code, words = _reply(error)
+        code, words = _reply(error, message)
         if code == 421 or not isinstance(error, smtplib.SMTPRecipientsRefused):
             close()  # smtplib leaves a connection that saw a 421 unusable but open
         raise _judge(error, code, f"{code or ''} {words}".strip()) from None
 
 
 def close() -> None:
-    """Drop this thread's connection; the next mail opens a new one."""
-    connection = getattr(_local, "connection", None)
+    """Drop this thread's connection, without a goodbye that could hang; the next mail opens one."""
+    smtp = getattr(getattr(_local, "connection", None), "connection", None)
     _local.connection = None
-    if connection is not None:
-        try:
-            connection.close()
-        except OSError as error:  # it died first: nothing is left to close
-            logger.debug("Closing the mail connection: %s", type(error).__name__)
+    if smtp is not None:
+        smtp.close()
 
 
 def _connection() -> BaseEmailBackend:
@@ -57,34 +64,34 @@ def _connection() -> BaseEmailBackend:
         if not alive:
             close()
     if getattr(_local, "connection", None) is None:
-        connection = get_connection()
+        connection = _server()
         connection.open()
         _local.connection, _local.used_at = connection, time.monotonic()
     connection_now: BaseEmailBackend = _local.connection
     return connection_now
 
 
-def _reply(error: Exception) -> tuple[int, str]:
+def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
     """The mail server's code and words; 0 and the error's kind when it said nothing."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, words = next(iter(error.recipients.values()))
-        text = words.decode("utf-8", "replace")
+        code, said = next(iter(error.recipients.values()))
     elif isinstance(error, smtplib.SMTPResponseException):
-        said = error.smtp_error
-        code, text = (
-            error.smtp_code,
-            said if isinstance(said, str) else said.decode("utf-8", "replace"),
-        )
+        code, said = error.smtp_code, error.smtp_error
     else:
         return 0, type(error).__name__
-    return code, ADDRESS.sub("<address>", " ".join(text.split()))[:300]
+    words = said if isinstance(said, str) else said.decode("utf-8", "replace")
+    words = PRIVATE.sub("<hidden>", " ".join(words.split()))
+    for address in message.recipients():  # some say "no mailbox named bob here"
+        name = re.escape(address.rpartition("@")[0])
+        words = re.sub(rf"(?<!\w){name}(?!\w)", "<hidden>", words, flags=re.IGNORECASE)
+    return code, words[:300]
 
 
 def _judge(error: Exception, code: int, text: str) -> MailRefused | MailDelayed:
     """Decide by code, never by class: one class of smtplib's carries 450 and 550 alike."""
-    about_us = smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError, smtplib.SMTPHeloError
-    if isinstance(error, about_us):
-        return MailDelayed(text)  # our account or our host: not this addressee's fault
-    if code >= 500 or isinstance(error, (UnicodeError, ValueError)):
+    if isinstance(error, ABOUT_US):
+        return MailDelayed(text)
+    # A certificate that can't be verified is a ValueError too, and an OSError.
+    if code >= 500 or (isinstance(error, ValueError) and not isinstance(error, OSError)):
         return MailRefused(text)
     return MailDelayed(text)  # lost, timed out, or stopped by the task's time limit

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from aiosmtpd.controller import Controller
 from django.contrib.auth.models import Permission, User
@@ -96,6 +97,19 @@ def as_user() -> Callable[[User], Client]:
     return sign_in
 
 
+def use_mail_server(settings: Any, **options: Any) -> None:
+    """Point Django's mail settings to a server, in the spelling that its version wants."""
+    backend = "django.core.mail.backends.smtp.EmailBackend"
+    options = {"host": "127.0.0.1", "timeout": 5} | options
+    if django.VERSION >= (6, 1):
+        settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+        return
+    settings.EMAIL_BACKEND = backend
+    for name, value in options.items():
+        name = {"username": "HOST_USER", "password": "HOST_PASSWORD"}.get(name, name.upper())
+        setattr(settings, f"EMAIL_{name}", value)
+
+
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Mailbox]:
     """A real SMTP server that mails go to; it refuses by local part, see `tests.smtp`."""
@@ -104,8 +118,7 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
     box = Mailbox()
     controller = Controller(box, hostname="127.0.0.1", port=free_port())
     controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", controller.port
+    use_mail_server(settings, port=controller.port)
     yield box
     mail.close()
     controller.stop()
