@@ -1,10 +1,10 @@
 """The one door to the mail server: a connection kept open, and errors told apart by reply code."""
 
-import logging
 import re
 import smtplib
 import threading
 import time
+from typing import Any
 
 import django
 from django.core import mail
@@ -13,7 +13,6 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from tasks_admin.errors import MailDelayed, MailRefused
 
-logger = logging.getLogger(__name__)
 _local = threading.local()
 
 #: Seconds after which an idle connection is asked whether it is still there.
@@ -64,15 +63,24 @@ def _connection() -> BaseEmailBackend:
         if not alive:
             close()
     if getattr(_local, "connection", None) is None:
-        connection = _server()
-        connection.open()
-        _local.connection, _local.used_at = connection, time.monotonic()
+        _local.connection, _local.used_at = _server(), time.monotonic()
+        _local.connection.open()
     connection_now: BaseEmailBackend = _local.connection
     return connection_now
 
 
+def _server() -> BaseEmailBackend:
+    """The mail server of Django's settings: `MAILERS` from 6.1 on, `EMAIL_…` before."""
+    if django.VERSION >= (6, 1):
+        mailers: Any = getattr(mail, "mailers")  # noqa: B009 (unknown to the types of 5.2)
+        server: BaseEmailBackend = mailers["default"]
+        return server
+    return mail.get_connection()
+
+
 def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
     """The mail server's code and words; 0 and the error's kind when it said nothing."""
+    said: str | bytes
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, said = next(iter(error.recipients.values()))
     elif isinstance(error, smtplib.SMTPResponseException):
