@@ -78,6 +78,11 @@ def _server() -> BaseEmailBackend:
     return mail.get_connection()
 
 
+def timeout() -> float | None:
+    """Seconds after which the mail server counts as hanging; None: never."""
+    return getattr(_server(), "timeout", None)
+
+
 def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
     """The mail server's code and words; 0 and the error's kind when it said nothing."""
     said: str | bytes
