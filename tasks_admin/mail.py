@@ -46,10 +46,10 @@ def send(message: EmailMessage) -> None:
 
 def close() -> None:
     """Drop this thread's connection, without a goodbye that could hang; the next mail opens one."""
-    smtp = getattr(getattr(_local, "connection", None), "connection", None)
-    _local.connection = None
-    if smtp is not None:
-        smtp.close()
+    server, _local.connection = getattr(_local, "connection", None), None
+    for name in ("connection", "_partial_connection"):  # Django keeps a half-open one apart
+        if smtp := getattr(server, name, None):
+            smtp.close()
 
 
 def _connection() -> BaseEmailBackend:
