@@ -1,5 +1,6 @@
 """Who may be sent a reset mail: one rule, in SQL, for the click and again for the sending."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
@@ -15,6 +16,9 @@ from tasks_admin.models import Reset, Target
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
 
+#: What may be an address, in the dialect that PostgreSQL's and Python's expressions share.
+ADDRESS = r"\A[!-?A-~]+@[^@\s]+\Z"
+
 
 def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -> QuerySet[Any]:
     """Annotate each user with `exclusion`, a code of `reasons`, or '' for who may be mailed.
@@ -27,7 +31,7 @@ def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -
         When(_outranks(model, actor), then=Value("outranks")),
         When(is_active=False, then=Value("inactive")),
         When(Q(**{address: ""}) | Q(**{f"{address}__isnull": True}), then=Value("no_address")),
-        When(~Q(**{f"{address}__regex": r"^[^@\s]+@[^@\s]+$"}), then=Value("bad_address")),
+        When(~Q(**{f"{address}__regex": ADDRESS}), then=Value("bad_address")),
         When(
             Q(password="") | Q(password__startswith=UNUSABLE_PASSWORD_PREFIX),
             then=Value("no_password"),
@@ -67,15 +71,23 @@ def _outranks(model: Any, actor: "Actor | None") -> Q:
     if actor is None or actor.is_superuser:
         return Q(pk__in=[])
     names = {field.name for field in model._meta.get_fields()}
-    more = Q()
+    more = Q(pk__in=[])
     if "is_superuser" in names:
         more |= Q(is_superuser=True)
-    held = Permission.objects.none()
     if {"user_permissions", "groups"} <= names:
-        codes = [code.split(".", 1) for code in actor.get_all_permissions()]
-        for app, name in codes:
-            held |= Permission.objects.filter(content_type__app_label=app, codename=name)
-        beyond = Permission.objects.exclude(pk__in=held.values("pk"))
+        beyond = Permission.objects.exclude(_held(actor))
         more |= Q(pk__in=model._default_manager.filter(user_permissions__in=beyond).values("pk"))
         more |= Q(pk__in=model._default_manager.filter(groups__permissions__in=beyond).values("pk"))
     return more
+
+
+def _held(actor: "Actor") -> Q:
+    """Match the permissions that the actor holds, whichever backend grants them."""
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    for permission in actor.get_all_permissions():
+        app, _dot, name = permission.partition(".")
+        names[app].add(name)
+    held = Q(pk__in=[])
+    for app, codenames in names.items():
+        held |= Q(content_type__app_label=app, codename__in=codenames)
+    return held
