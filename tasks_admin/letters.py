@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tasks_admin.models import Target
 
+#: Characters of a name that a letter shows.
+LONGEST_NAME = 150
+
 
 def compose(
     name: str, *, user: "User", target: "Target", context: dict[str, Any]
@@ -26,7 +29,9 @@ def compose(
     see that it is the same.
     """
     host = urlsplit(django_settings.HOST_URL)
-    context = {"user": user, "name": user.get_username(), "host": host.netloc} | context
+    # A name of many lines could write a letter of its own.
+    name_line = " ".join(user.get_username().split())[:LONGEST_NAME]
+    context = {"user": user, "name": name_line, "host": host.netloc} | context
     with translation.override(language_of(user)):
         subject = render_to_string(f"tasks_admin/mail/{name}_subject.txt", context)
         message = EmailMultiAlternatives(

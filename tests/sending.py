@@ -1,0 +1,63 @@
+"""Plays dispatcher and worker for one target, so that tests can send one mail at a time."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.contrib.auth.models import User
+from django.db.models import F
+
+from tasks_admin import operations, resets
+from tasks_admin.models import Target
+from tasks_admin.models.targets import TargetState
+from tasks_admin.operations import Selection
+from tasks_admin.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
+from tests.smtp import Mailbox
+
+LEASE = 60
+
+
+def asked(user: User, *, actor: User | None = None) -> Target:
+    """A target that waits: staff want the user mailed, or without an actor, the user does."""
+    operation = operations.start(
+        verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
+        selection=Selection(rows=resets._rows(User.objects.filter(pk=user.pk)), left_out={}),
+        actor=actor,
+    )
+    return operation.targets.get()
+
+
+def claimed(target: Target) -> Target:
+    """The same target after it was published once more, and a worker claimed it."""
+    rows = Target.objects.filter(pk=target.pk)
+    rows.update(state=TargetState.QUEUED, attempt=F("attempt") + 1)
+    fresh = rows.select_related("operation").get()
+    assert operations.claim(fresh.task_id, LEASE)
+    return rows.select_related("operation").get()
+
+
+def send(target: Target) -> dict[str, str]:
+    """Publish and claim the target, and do what its task does."""
+    target = claimed(target)
+    return resets.send(user_pk=int(target.subject), task_id=target.task_id, lease=LEASE)
+
+
+def again(target: Target) -> Target:
+    """The target as the database has it now."""
+    return Target.objects.select_related("operation").get(pk=target.pk)
+
+
+def mail_to(user: User) -> dict[str, str]:
+    """Ask for a mail and send it."""
+    return send(asked(user))
+
+
+def token_in(message: Any) -> str:
+    """The token in the link of a mail."""
+    text = message.get_body(("plain",)).get_content()
+    link = next(word for word in text.split() if "?token=" in word)
+    return parse_qs(urlsplit(link).query)["token"][0]
+
+
+def newest_token(mailbox: Mailbox) -> str:
+    """The token in the mail that came last."""
+    return token_in(mailbox.messages[-1])

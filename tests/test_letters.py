@@ -1,0 +1,174 @@
+"""The mails: what is in them, in which language, and what no name can put into them."""
+
+import re
+from email import message_from_bytes, policy
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth.models import User
+
+from tasks_admin import letters
+from tasks_admin.models import Operation, Target
+
+LINK = "https://console.example/user/reset/password/?token=abc.def"
+
+
+@pytest.fixture(autouse=True)
+def host(settings):
+    settings.HOST_URL = "https://console.example:8443"
+
+
+def user(name="ann", **fields):
+    return User(**{"pk": 1, "username": name, "email": "ann@mail.example"} | fields)
+
+
+def compose(to=None, name="reset", pk=5, **operation):
+    target = Target(pk=pk, operation=Operation(**operation))
+    context = {"link": LINK, "minutes": 60}
+    message = letters.compose(name, user=to or user(), target=target, context=context)
+    return message_from_bytes(message.message().as_bytes(linesep="\r\n"), policy=policy.default)
+
+
+def text_of(message):
+    return message.get_body(("plain",)).get_content()
+
+
+def html_of(message):
+    return message.get_body(("html",)).get_content()
+
+
+class TestHead:
+    """What programs read."""
+
+    @pytest.mark.parametrize("name", ["reset", "changed"])
+    def test_it_says_that_a_program_wrote_it(self, name):
+        assert compose(name=name)["Auto-Submitted"] == "auto-generated"
+
+    def test_it_is_for_the_user_alone(self):
+        message = compose()
+
+        assert message["To"] == "ann@mail.example"
+        assert message["Cc"] is message["Bcc"] is None
+
+    def test_the_same_mail_sent_again_can_be_recognised(self):
+        key = Operation().key
+
+        assert compose(key=key)["Message-ID"] == compose(key=key)["Message-ID"]
+        assert compose(key=key, pk=5)["Message-ID"] != compose(key=key, pk=6)["Message-ID"]
+        assert compose()["Message-ID"] != compose()["Message-ID"]
+        assert re.fullmatch(r"<[0-9a-f-]{36}\.5@console\.example>", compose()["Message-ID"])
+
+    def test_the_subject_names_the_console(self):
+        assert compose()["Subject"] == "Choose a new password for console.example:8443"
+
+
+class TestBody:
+    """What people read."""
+
+    def test_it_comes_as_text_and_as_html(self):
+        message = compose()
+
+        assert message.get_content_type() == "multipart/alternative"
+        kinds = [part.get_content_type() for part in message.iter_parts()]
+        assert kinds == ["text/plain", "text/html"]
+
+    def test_both_name_the_account_and_hold_the_link_once(self):
+        message = compose()
+
+        for body in (text_of(message), html_of(message)):
+            assert "ann" in body
+            assert body.count(LINK) == 1
+            assert "60 minutes" in body
+
+    def test_the_notice_holds_no_link(self):
+        message = compose(name="changed")
+
+        for body in (text_of(message), html_of(message)):
+            assert "ann" in body
+            assert "http" not in body
+            assert LINK not in body
+
+    def test_it_loads_nothing_from_elsewhere(self):
+        assert not re.search(r"src=|<img|<link|<script|@import|url\(", html_of(compose()))
+
+
+class TestLanguage:
+    """The user's own, where the user model has one."""
+
+    def test_the_projects_when_the_user_has_none(self, settings):
+        settings.LANGUAGE_CODE = "zh-hans"
+
+        assert '<html lang="zh-hans">' in html_of(compose())
+
+    def test_the_users_own(self, settings):
+        settings.TASKS_ADMIN_USER_LANGUAGE_FIELD = "first_name"
+
+        assert '<html lang="zh-hans">' in html_of(compose(user(first_name="zh-hans")))
+        assert '<html lang="en">' in html_of(compose(user(first_name="en")))
+
+    @pytest.mark.parametrize("code", ["", None, "xx", "../../etc", 7, "zh-hans\n"])
+    def test_a_language_that_we_do_not_speak_is_the_projects(self, settings, code):
+        settings.TASKS_ADMIN_USER_LANGUAGE_FIELD = "first_name"
+
+        assert '<html lang="en">' in html_of(compose(user(first_name=code)))
+
+    def test_the_language_of_whoever_sends_it_does_not_matter(self):
+        from django.utils import translation
+
+        with translation.override("zh-hans"):
+            assert '<html lang="en">' in html_of(compose())
+            assert translation.get_language() == "zh-hans"
+
+
+EVIL = "Ann\r\nBcc: eve@x.example\r\n\r\nHello,\r\nyour account <b>is</b> & was closed"
+
+
+class TestEvilNames:
+    """A name is the user's own choice: it can't write a letter of its own."""
+
+    @pytest.mark.parametrize("name", ["reset", "changed"])
+    def test_lines_in_it_write_no_header_and_no_paragraph(self, name):
+        message = compose(user(EVIL, first_name=EVIL, last_name=EVIL), name=name)
+
+        assert message["Bcc"] is None
+        assert not message.defects
+        assert "\nBcc:" not in text_of(message)
+        assert "\nHello,\n" not in text_of(message).replace("\r", "").partition("\n")[2]
+        assert "Ann Bcc: eve@x.example" in text_of(message)
+
+    @pytest.mark.parametrize("name", ["reset", "changed"])
+    def test_tags_in_it_are_text(self, name):
+        message = compose(user("<b>\"Ann\" & 'Bob'</b>"), name=name)
+
+        assert "<b>\"Ann\" & 'Bob'</b>" in text_of(message)
+        assert "&lt;b&gt;&quot;Ann&quot; &amp; &#x27;Bob&#x27;&lt;/b&gt;" in html_of(message)
+
+    def test_template_tags_in_it_are_text(self):
+        assert "{{ user.password }} {% now %}" in text_of(
+            compose(user("{{ user.password }} {% now %}", password="a hash"))
+        )
+
+    def test_one_of_ten_thousand_letters_is_cut(self):
+        message = compose(user("x" * 10_000))
+
+        assert "x" * 150 in text_of(message)
+        assert "x" * 151 not in text_of(message)
+
+    def test_no_line_is_longer_than_smtp_allows(self):
+        message = compose(user("语" * 150))
+
+        assert max(len(line) for line in message.as_bytes().splitlines()) <= 998
+
+    def test_the_html_is_well_formed(self):
+        opened = []
+
+        class Checker(HTMLParser):
+            def handle_starttag(self, tag, attrs):
+                opened.append(tag)
+
+            def handle_endtag(self, tag):
+                assert opened.pop() == tag
+
+        Checker().feed(html_of(compose(user("</p><b>"))))
+
+        assert opened == []
