@@ -1,11 +1,14 @@
 """The one door for publishing: batches of messages, with timeouts, and without kombu's retries."""
 
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from celery import current_app, signals
+from django.utils.translation import gettext as _
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
@@ -39,7 +42,7 @@ def routed(
     queue: str = "",
 ) -> Message:
     """Make a message for `queue`, or for the queue that the task or the project's routes name."""
-    known: Any = current_app.tasks.get(task)
+    known: Any = _tasks().get(task)
     options = known._get_exec_options() if known is not None else {}
     route = {"queue": queue or options.get("queue")}
     route = {key: value for key, value in route.items() if value}
@@ -61,32 +64,41 @@ def publish(messages: Sequence[Message]) -> None:
     Raises `BrokerUnreachable` when the broker did not confirm all of them. Any number of them
     may be queued all the same: the caller must be able to publish again.
     """
-    connection: Connection = current_app.connection_for_write()
     make: Any = current_app.amqp.Producer
-    try:
-        with (
-            connection,
-            make(connection, auto_declare=False) as producer,
-            producer.batch(max_size=BATCH),
-        ):
+    queues = {name: current_app.amqp.queues[name] for name in {m.queue for m in messages}}
+    with connected() as connection, make(connection, auto_declare=False) as producer:
+        for queue in queues.values():
+            queue(producer.channel).declare()
+        with producer.batch(max_size=BATCH):
             for message in messages:
-                _publish(producer, message)
-    except troubles(connection) as error:
-        kind = type(error).__name__
-        logger.warning("The broker did not confirm %d messages: %s", len(messages), kind)
-        raise BrokerUnreachable(kind) from None
+                _publish(producer, message, queues[message.queue])
 
 
-def troubles(connection: Connection) -> tuple[type[BaseException], ...]:
-    """What a connection raises when the broker is ill: every transport has errors of its own."""
-    return KombuError, OSError, *connection.connection_errors, *connection.channel_errors
+@contextmanager
+def connected() -> Iterator[Connection]:
+    """A connection outside the pool, made at once or not at all.
+
+    Raises `BrokerUnreachable`, also for what goes wrong while it is used.
+    """
+    connection: Connection = current_app.connection_for_write()
+    # Every transport has errors of its own.
+    troubles: tuple[type[Exception], ...]
+    troubles = KombuError, OSError, *connection.connection_errors, *connection.channel_errors
+    try:
+        with connection:  # kombu would wait and try again: each address is tried once
+            connection.ensure_connection(max_retries=len(connection.alt), interval_start=0)
+            yield connection
+    except troubles as error:
+        logger.warning("The broker does not answer: %s", type(error).__name__)
+        raise BrokerUnreachable(_("The broker does not answer.")) from None
 
 
-def _publish(producer: Producer, message: Message) -> None:
+def _publish(producer: Producer, message: Message, queue: Queue) -> None:
     """What `Celery.send_task` does, without what makes it slow; signals only for who listens."""
-    app = current_app
-    queue: Queue = app.amqp.queues[message.queue]
-    made = app.amqp.create_task_message(
+    exchange, routing_key = queue.exchange.name, queue.routing_key
+    if queue.exchange.type == "direct":  # as Celery does: straight to the queue, no table is read
+        exchange, routing_key = "", queue.name
+    made = current_app.amqp.create_task_message(
         message.task_id,
         message.task,
         tuple(message.args),
@@ -96,8 +108,8 @@ def _publish(producer: Producer, message: Message) -> None:
     )
     about = {
         "sender": message.task,
-        "exchange": queue.exchange.name,
-        "routing_key": queue.routing_key,
+        "exchange": exchange,
+        "routing_key": routing_key,
         "headers": made.headers,
         "body": made.body,
     }
@@ -106,11 +118,10 @@ def _publish(producer: Producer, message: Message) -> None:
         signals.before_task_publish.send(**about, **more)
     producer.publish(
         made.body,
-        exchange=queue.exchange.name,
-        routing_key=queue.routing_key,
-        serializer=app.conf.task_serializer,
+        exchange=exchange,
+        routing_key=routing_key,
+        serializer="json",
         headers=made.headers,
-        declare=[queue],
         retry=False,
         delivery_mode=2,
         **made.properties,
@@ -119,14 +130,26 @@ def _publish(producer: Producer, message: Message) -> None:
         signals.after_task_publish.send(**about)
 
 
-def is_registered(task: str) -> bool:
-    """Whether this project knows a task of this name."""
-    return task in current_app.tasks
+@functools.cache
+def _tasks() -> Mapping[str, Any]:
+    """All tasks of the project. Workers import them by themselves; web processes do here."""
+    current_app.loader.import_default_modules()
+    return current_app.tasks
 
 
 def registered() -> list[str]:
     """The names of the project's own tasks, sorted."""
-    return sorted(name for name in current_app.tasks if not name.startswith("celery."))
+    return sorted(name for name in _tasks() if not name.startswith("celery."))
+
+
+def repeatable() -> list[str]:
+    """The tasks that claim the target they run for: a second delivery does nothing."""
+    return [name for name in registered() if getattr(_tasks()[name], "claims", False)]
+
+
+def unrepeatable(task: str | None) -> str:
+    """Why a task is not `repeatable`, as a code of `reasons`."""
+    return "unclaimed" if task in registered() else "unregistered"
 
 
 def may_run_again(task: str) -> bool:
@@ -134,5 +157,5 @@ def may_run_again(task: str) -> bool:
 
     That is what `acks_late` says: Celery delivers such a task again after a crash.
     """
-    known = current_app.tasks.get(task)
+    known = _tasks().get(task)
     return bool(known is not None and known.acks_late)

@@ -16,9 +16,8 @@ from celery.app.control import Control
 from celery.worker import state as worker_state
 from celery.worker.control import inspect_command
 from celery.worker.request import Request
-from django.utils.translation import gettext as _
 
-from tasks_admin.broker import troubles
+from tasks_admin.broker import connected
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
 
@@ -56,6 +55,8 @@ class Snapshot:
 
     workers: list[WorkerView]
     taken_at: float
+    #: Why nobody could be asked; empty when all were.
+    trouble: str = ""
 
 
 _last: Snapshot | None = None
@@ -89,17 +90,26 @@ def _told(request: Any) -> dict[str, Any]:
 def snapshot() -> Snapshot:
     """Ask all workers at once; one question at a time per process, kept for two seconds.
 
-    Raises `BrokerUnreachable`. A worker that does not answer within `CONTROL_TIMEOUT` is not in
-    the list, which does not mean that it is gone.
+    Raises `BrokerUnreachable`, to all who asked meanwhile. A worker that does not answer within
+    `CONTROL_TIMEOUT` is not in the list, which does not mean that it is gone.
     """
     global _last
     with _lock:
         if _last is None or time.monotonic() - _last.taken_at > FRESH:
-            replies = _ask("console_snapshot")
-            views = (_view(name, told) for reply in replies for name, told in reply.items())
-            workers = sorted((view for view in views if view), key=lambda view: view.name)
-            _last = Snapshot(workers=workers, taken_at=time.monotonic())
+            _last = _take()
+        if _last.trouble:
+            raise BrokerUnreachable(_last.trouble)
         return _last
+
+
+def _take() -> Snapshot:
+    try:
+        replies = _ask("console_snapshot")
+    except BrokerUnreachable as error:
+        return Snapshot(workers=[], taken_at=time.monotonic(), trouble=str(error))
+    views = (_view(name, told) for reply in replies for name, told in reply.items())
+    workers = sorted((view for view in views if view), key=lambda view: view.name)
+    return Snapshot(workers=workers, taken_at=time.monotonic())
 
 
 def anybody() -> bool:
@@ -110,19 +120,14 @@ def anybody() -> bool:
 def _ask(command: str, limit: int | None = None) -> list[dict[str, Any]]:
     control: Any = Control(current_app)
     control.mailbox._producer_pool = None  # publish on the connection passed, not on a pooled one
-    connection = current_app.connection_for_write()
-    try:
-        with connection:
-            connection.ensure_connection(max_retries=1, timeout=1)
-            replies = control.broadcast(
-                command,
-                reply=True,
-                timeout=settings.CONTROL_TIMEOUT,
-                limit=limit,
-                connection=connection,
-            )
-    except troubles(connection):
-        raise BrokerUnreachable(_("The broker does not answer.")) from None
+    with connected() as connection:
+        replies = control.broadcast(
+            command,
+            reply=True,
+            timeout=settings.CONTROL_TIMEOUT,
+            limit=limit,
+            connection=connection,
+        )
     return replies or []
 
 

@@ -31,9 +31,13 @@ def sweep() -> int:
     """
     published = 0
     for operation in Operation.objects.going().order_by("pk"):
+        if operation.meaning is None:  # of another version, whose dispatcher knows what to do
+            continue
         _bring_back(operation)
         if operation.state == OperationState.RUNNING:
             published += _publish_due(operation)
+        elif operation.state == OperationState.ABORTED:
+            operations.cancel_unbegun(operation)
     operations.finish_ended()
     return published
 
@@ -49,7 +53,9 @@ def _bring_back(operation: Operation) -> None:
             Result.objects.filter(task_id=target.task_id).discard()
     for target, message in _messages(operation, died):
         newest = Target.objects.of_task(target.task_id).due()
-        newest.died(again=message is not None and broker.may_run_again(message.task))
+        again = message is not None and broker.may_run_again(message.task)
+        if newest.died(again=again) and again:
+            Result.objects.filter(task_id=target.task_id).discard()
 
 
 def _publish_due(operation: Operation) -> int:
@@ -64,7 +70,8 @@ def _publish_due(operation: Operation) -> int:
                 _skip(target)
             else:
                 messages.append(message)
-        _publish(messages)
+        if messages:
+            _publish(messages)
         room -= len(taken)
         published += len(messages)
     return published
@@ -113,7 +120,7 @@ def _skip(target: Target) -> None:
     reason = "expired"
     if known is not None:
         exact = known.arguments[0] == Verdict.EXACT
-        reason = "unregistered" if exact else "lossy"
+        reason = broker.unrepeatable(known.task_name) if exact else "lossy"
     Target.objects.of_task(target.task_id).settle(TargetState.SKIPPED, reason=reason)
 
 
@@ -124,7 +131,8 @@ def _messages(
     task = operation.meaning.task if operation.meaning else ""
     results = {}
     if not task and targets:
-        results = Result.objects.in_bulk([t.subject for t in targets], field_name="task_id")
+        known = Result.objects.defer("result", "traceback")  # they can be megabytes long
+        results = known.in_bulk([t.subject for t in targets], field_name="task_id")
     for target in targets:
         target.operation = operation
         if task:
@@ -138,7 +146,7 @@ def _messages(
 
 def _again(target: Target, result: Result | None) -> Message | None:
     """The message that repeats a result: its task, its very arguments, its queue."""
-    if result is None or not broker.is_registered(result.task_name or ""):
+    if result is None or result.task_name not in broker.repeatable():
         return None
     verdict, args, kwargs = result.arguments
     if verdict != Verdict.EXACT:
@@ -153,5 +161,5 @@ def _again(target: Target, result: Result | None) -> Message | None:
 
 
 def _key(subject: str) -> int | str:
-    """A primary key as it goes into a message: a number where it is one."""
-    return int(subject) if subject.isdecimal() else subject
+    """A primary key as it goes into a message: a number where it is one ("0042" is none)."""
+    return int(subject) if subject.isdecimal() and str(int(subject)) == subject else subject

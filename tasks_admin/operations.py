@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from tasks_admin.verbs import VERBS
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
 
+#: Keys read at a time.
+CHUNK = 5000
 #: Rows of (subject, hold).
 Rows = QuerySet[Any, tuple[str, str]]
 
@@ -33,12 +35,16 @@ class Selection:
     left_out: Mapping[str, int]
 
     def fingerprint(self) -> str:
-        """Name this very set of rows: `COUNT:DIGEST`. Reads the keys, one by one."""
-        digest, count = hashlib.sha256(), 0
-        for subject, _hold in self.rows.order_by("pk").iterator(chunk_size=5000):
-            digest.update(f"{subject}\n".encode())
-            count += 1
-        return f"{count}:{digest.hexdigest()[:32]}"
+        """Name this very set of rows. Reads the keys, one by one."""
+        return fingerprint(subject for subject, _hold in self.rows.order_by().iterator(CHUNK))
+
+
+def fingerprint(subjects: Iterable[str]) -> str:
+    """Name a set of subjects, in whatever order they come: `COUNT:DIGEST`."""
+    count = total = 0
+    for count, subject in enumerate(subjects, 1):  # noqa: B007 (the last count is the count)
+        total += int.from_bytes(hashlib.sha256(subject.encode()).digest()[:16], "big")
+    return f"{count}:{total % 2**128:032x}"
 
 
 def require(actor: "Actor", verb: str) -> None:
@@ -68,10 +74,9 @@ def start(
     no longer those, and `NothingToDo` when there are none; nothing is recorded then.
     """
     key = key or uuid.uuid4()
-    if existing := Operation.objects.filter(key=key, verb=verb, actor=actor).first():
+    same = Operation.objects.filter(key=key, verb=verb, actor=actor)
+    if existing := same.first():
         return existing
-    if shown is not None and selection.fingerprint() != shown:
-        raise _changed()
     try:
         with transaction.atomic():
             operation = Operation.objects.create(
@@ -84,20 +89,27 @@ def start(
                 parent=parent,
             )
             operation.total = Target.objects.freeze(operation, selection.rows)
-            if shown is not None and operation.total != int(shown.partition(":")[0]):
-                raise _changed()
+            if shown is not None and _frozen(operation) != shown:
+                raise SelectionChanged(
+                    _("The rows that match have changed since the page was shown. Look again.")
+                )
             if not (operation.total or may_be_empty):
                 raise NothingToDo(_("Nothing is left to do: every row was left out."))
             operation.save(update_fields=["total"])
-    except IntegrityError:  # the same confirmation, posted at the same moment
-        return Operation.objects.get(key=key, verb=verb, actor=actor)
+    except IntegrityError:
+        if existing := same.first():  # the same confirmation, posted at the same moment
+            return existing
+        if not Operation.objects.filter(key=key).exists():
+            raise
+        text = _("This confirmation was used for something else. Select again.")
+        raise WrongState(text) from None
     return operation
 
 
-def _changed() -> SelectionChanged:
-    return SelectionChanged(
-        _("The rows that match have changed since the page was shown. Look at the new numbers.")
-    )
+def _frozen(operation: Operation) -> str:
+    """The fingerprint of what was frozen: what was shown, unless the rows changed since."""
+    subjects = operation.targets.order_by().values_list("subject", flat=True)
+    return fingerprint(subjects.iterator(CHUNK))
 
 
 #: From which states to which state a verb takes an operation.
@@ -127,9 +139,17 @@ def abort(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
     """Cancel what has not begun, for good."""
     with transaction.atomic():
         record = _move(operation, "abort", actor, reason)
-        unbegun = operation.targets.filter(state__in=[TargetState.WAITING, TargetState.QUEUED])
-        unbegun.settle(TargetState.CANCELLED, reason="aborted")
+        cancel_unbegun(operation)
     return record
+
+
+def cancel_unbegun(operation: Operation) -> int:
+    """Cancel what waits; in an aborted operation that may also be what a worker put back."""
+    unbegun = operation.targets.filter(state__in=[TargetState.WAITING, TargetState.QUEUED])
+    published = [target.task_id for target in unbegun.filter(state=TargetState.QUEUED)]
+    count = unbegun.settle(TargetState.CANCELLED, reason="aborted")
+    Result.objects.filter(task_id__in=published).discard()
+    return count
 
 
 def _move(operation: Operation, verb: str, actor: "Actor", reason: str) -> Operation:
@@ -207,6 +227,6 @@ def finish_ended() -> int:
         state = operation.state
         if state == OperationState.RUNNING:
             state = OperationState.FINISHED
-        guard = Operation.objects.going().filter(pk=operation.pk)
+        guard = Operation.objects.going().filter(pk=operation.pk, state=operation.state)
         count += guard.update(state=state, tally=dict(operation.counts()), finished_at=Now())
     return count

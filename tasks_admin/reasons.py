@@ -17,9 +17,10 @@ REASONS: dict[str, str | Promise] = {
     # results
     "not_failed": _("did not fail"),
     "retried": _("was retried already"),
-    "retrying": _("its operation still tries"),
+    "retrying": _("is or was tried again by itself"),
     "lossy": _("its arguments were not stored exactly"),
     "unregistered": _("its task is no longer registered"),
+    "unclaimed": _("its task does not claim what it does, and could do it twice"),
     "expired": _("the result was cleaned up before it could be retried"),
     # what happened
     "aborted": _("the operation was aborted"),

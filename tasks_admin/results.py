@@ -38,6 +38,7 @@ def judged(results: QuerySet[Any]) -> QuerySet[Any]:
         When(status="RETRY", then=Value("retrying")),
         When(~Q(status="FAILURE"), then=Value("not_failed")),
         When(~Q(task_name__in=broker.registered()), then=Value("unregistered")),
+        When(~Q(task_name__in=broker.repeatable()), then=Value("unclaimed")),
         # The arguments as we store them are a JSON list and a JSON object.
         When(task_args__startswith="[", task_kwargs__startswith="{", then=Value("")),
         default=Value("lossy"),

@@ -14,7 +14,6 @@ from tasks_admin.errors import MailDelayed
 #: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
 MAIL: dict[str, Any] = {
     "acks_late": True,
-    "queue": "mail",
     "soft_time_limit": 15,
     "time_limit": 20,
     "bind": True,
@@ -25,6 +24,8 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
     """The base of all tasks: one that was published for a target runs only when it can claim it."""
 
     abstract = True
+    #: Says that a task may be repeated: its second delivery does nothing.
+    claims = True
 
     @property
     def lease(self) -> float:

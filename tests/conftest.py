@@ -1,5 +1,6 @@
 """The cast, and the real parts that tests share."""
 
+import contextlib
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -150,3 +151,30 @@ def broker(valkey: str) -> Iterator[Any]:
     yield client
     app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url = before
     client.close()
+
+
+@contextlib.contextmanager
+def broker_at(url: str) -> Iterator[None]:
+    """Point the Celery app at another broker for a while."""
+    from opsconsole.celery import app
+
+    names = ("broker_url", "broker_read_url", "broker_write_url")
+    before = {name: getattr(app.conf, name) for name in names}
+    app.conf.update(dict.fromkeys(names, url))
+    yield
+    app.conf.update(before)
+
+
+@pytest.fixture
+def no_broker() -> Iterator[None]:
+    """Nobody listens where the broker should be."""
+    with broker_at(f"redis://127.0.0.1:{free_port()}/0"):
+        yield
+
+
+@pytest.fixture
+def mute_broker() -> Iterator[None]:
+    """Somebody listens where the broker should be, and never says a word."""
+    server = socket.create_server(("127.0.0.1", 0), backlog=64)
+    with server, broker_at(f"redis://127.0.0.1:{server.getsockname()[1]}/0"):
+        yield

@@ -108,8 +108,8 @@ class Operation(models.Model):
         return self.finished_at is not None
 
     def counts(self) -> Counter[str]:
-        """Targets by state: stored when it is over, counted while it goes on."""
-        if self.over:
+        """Targets by state: stored when it is over, counted while anything may still change."""
+        if self.over and "unknown" not in self.tally:  # what nobody knew may become known
             return Counter(self.tally)
         rows = self.targets.order_by().values_list("state").annotate(models.Count("pk"))
         return Counter(dict(rows))

@@ -20,6 +20,10 @@ class Verdict(models.TextChoices):
     UNREADABLE = "unreadable", _("unreadable")
 
 
+#: What kombu's decoders raise over text that was not written by kombu.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
+
+
 class ResultQuerySet(models.QuerySet["Result"]):
     """Results."""
 
@@ -78,7 +82,7 @@ class Result(TaskResult):
         """
         try:
             args, kwargs = loads(self.task_args or "null"), loads(self.task_kwargs or "null")
-        except (ValueError, TypeError, KeyError):
+        except UNREADABLE:
             return Verdict.UNREADABLE, [], {}
         if isinstance(args, list) and isinstance(kwargs, dict):
             return Verdict.EXACT, args, kwargs
@@ -89,7 +93,7 @@ class Result(TaskResult):
         """What else is known: `queue`, and Celery's `children`."""
         try:
             notes = json.loads(self.meta or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return notes if isinstance(notes, dict) else {}
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from django.db.models.expressions import Combinable
 
-TASK_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{1,18})-(\d{1,9})")
+#: Operation, target, attempt. One spelling each: no leading zeros, no digits of other scripts.
+TASK_ID = re.compile(
+    r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,17})-([1-9][0-9]{0,8})"
+)
 
 
 class TargetState(models.TextChoices):
@@ -78,10 +81,10 @@ class TargetQuerySet(models.QuerySet["Target"]):
             started_at=Now(),
         )
 
-    def put_back(self, delay: float, *, reason: str = "", detail: str = "") -> int:
+    def put_back(self, delay: float, *, reason: str = "", detail: str = "", **more: Any) -> int:
         """Let what is queued or running wait again, for `delay` seconds."""
         return self.filter(state__in=[TargetState.QUEUED, TargetState.RUNNING]).update(
-            state=TargetState.WAITING, due_at=after(delay), reason=reason, detail=detail
+            state=TargetState.WAITING, due_at=after(delay), reason=reason, detail=detail, **more
         )
 
     def requeued(self, lease: float) -> int:
@@ -94,13 +97,12 @@ class TargetQuerySet(models.QuerySet["Target"]):
         running = self.filter(state=TargetState.RUNNING)
         if not again:
             return running.settle(TargetState.UNKNOWN, reason="vanished")
-        count = running.update(crashes=models.F("crashes") + 1)
-        hopeless = running.filter(crashes__gte=settings.MAX_CRASHES)
-        hopeless.settle(TargetState.FAILED, reason="crashed")
-        running.put_back(0, reason="crashed")
-        return count
+        # Each row is counted by the statement that takes it out of `running`: once, whoever asks.
+        counted: dict[str, Any] = {"reason": "crashed", "crashes": models.F("crashes") + 1}
+        hopeless = running.filter(crashes__gte=settings.MAX_CRASHES - 1)
+        return hopeless.settle(TargetState.FAILED, **counted) + running.put_back(0, **counted)
 
-    def settle(self, state: TargetState, *, reason: str = "", detail: str = "") -> int:
+    def settle(self, state: TargetState, *, reason: str = "", detail: str = "", **more: Any) -> int:
         """Write the outcome of what has none. All but a retry gives up its hold."""
         # A result is retried once: its hold stays, unless the retry never took effect.
         took_effect = state not in (TargetState.SKIPPED, TargetState.CANCELLED)
@@ -109,7 +111,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
         # What nobody knew may become known.
         unsettled = self.filter(state__in=[*OPEN, TargetState.UNKNOWN])
         return unsettled.update(
-            state=state, reason=reason, detail=detail, finished_at=Now(), hold=hold
+            state=state, reason=reason, detail=detail, finished_at=Now(), hold=hold, **more
         )
 
     def freeze(
@@ -123,7 +125,9 @@ class TargetQuerySet(models.QuerySet["Target"]):
         database = router.db_for_write(self.model)
         connection = connections[database]
         quote = connection.ops.quote_name
-        sql, params = rows.using(database).order_by().query.sql_with_params()
+        # A query that can match nothing (`pk__in=[]`) inserts nothing; it is no error.
+        compiler = rows.order_by().query.get_compiler(connection=connection, elide_empty=False)
+        sql, params = compiler.as_sql()
         names = ["subject", "hold"]
         fixed: dict[str, Any] = {
             "operation_id": operation.pk,

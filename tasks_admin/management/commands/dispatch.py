@@ -38,8 +38,8 @@ class Command(BaseCommand):
         try:
             close_old_connections()
             dispatch.sweep()
-        except BrokerUnreachable as error:
-            logger.warning("The broker is away (%s): what is due waits.", error)
+        except BrokerUnreachable:
+            logger.warning("What is due waits for the broker.")
         except DatabaseError as error:
             logger.warning("The database is away (%s).", type(error).__name__)
             connection.close()

@@ -1,0 +1,117 @@
+"""Makes the rows that tests begin with, and reads what is in the broker's queues."""
+
+import base64
+import json
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connections
+from django.utils import timezone
+from kombu.utils.json import dumps
+
+from tasks_admin import operations, resets
+from tasks_admin.eligibility import hold_of
+from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import Selection
+from tasks_admin.verbs import SEND_RESET_EMAIL
+
+RESET = "tasks_admin.send_reset_email"
+
+
+def make_users(count: int, prefix: str = "u") -> list[User]:
+    """Users who may be mailed."""
+    return User.objects.bulk_create(
+        User(username=f"{prefix}{n:05}", email=f"{prefix}{n}@mail.example", password="md5$x")
+        for n in range(count)
+    )
+
+
+def make_operation(count: int = 1, *, prefix: str = "u", actor: User | None = None) -> Operation:
+    """A running operation on so many new users, whose targets wait."""
+    users = make_users(count, prefix)
+    actor = actor or User.objects.create_superuser(f"boss-{uuid.uuid4().hex[:8]}")
+    rows = resets._rows(User.objects.filter(pk__in=[user.pk for user in users]))
+    selection = Selection(rows=rows, left_out={})
+    return operations.start(verb=SEND_RESET_EMAIL, selection=selection, actor=actor, reason="r")
+
+
+def make_target(state: str = "waiting", *, due: float = 0, **fields: Any) -> Target:
+    """The only target of a running operation, in some state, due in so many seconds."""
+    target = make_operation(1, prefix=uuid.uuid4().hex[:8]).targets.get()
+    due_at = timezone.now() + timezone.timedelta(seconds=due)
+    attempt = {"attempt": 0 if state == "waiting" else 1}
+    Target.objects.filter(pk=target.pk).update(
+        **{"state": state, "due_at": due_at} | attempt | fields
+    )
+    return Target.objects.select_related("operation").get(pk=target.pk)
+
+
+def make_result(status: str = "FAILURE", **fields: Any) -> Result:
+    """A result as the backend stores it."""
+    args, kwargs = fields.pop("args", [1]), fields.pop("kwargs", {})
+    queue = fields.pop("queue", "mail")
+    task_id = fields.pop("task_id", str(uuid.uuid4()))
+    row = Result.announced(
+        task_id=task_id, task=fields.pop("task", RESET), args=args, kwargs=kwargs, queue=queue
+    )
+    row.status = status
+    row.result = dumps({"exc_type": "MailRefused", "exc_message": ["550"], "exc_module": "x"})
+    for name, value in fields.items():
+        setattr(row, name, value)
+    row.save()
+    return row
+
+
+def hold(user: User) -> str:
+    """What the target of an open reset of this user holds."""
+    return User.objects.annotate(hold=hold_of(user.pk)).values_list("hold", flat=True)[0]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A message, as the broker has it."""
+
+    headers: dict[str, Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return str(self.headers["id"])
+
+
+def queued(client: Any, queue: str = "mail") -> list[Queued]:
+    """The messages in a queue, oldest first, still there afterwards."""
+    found = []
+    for raw in reversed(client.lrange(queue, 0, -1)):
+        message = json.loads(raw)
+        args, kwargs, _embed = json.loads(base64.b64decode(message["body"]))
+        found.append(Queued(message["headers"], args, kwargs))
+    return found
+
+
+def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
+    """Call `act` in so many threads at the same moment; return results and exceptions alike."""
+    outcomes: list[Any] = [None] * count
+    gate = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        gate.wait()
+        try:
+            outcomes[number] = act(number)
+        except Exception as error:
+            outcomes[number] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return outcomes

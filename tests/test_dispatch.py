@@ -1,0 +1,281 @@
+"""A sweep publishes what is due, exactly as asked, at most a window at a time."""
+
+import json
+
+import pytest
+from celery import Task, shared_task, signals
+
+from tasks_admin import broker as door
+from tasks_admin import dispatch, operations
+from tasks_admin.models import Operation, Result, Target
+from tasks_admin.results import retry_failed
+from tests.making import (
+    RESET,
+    at_once,
+    make_operation,
+    make_result,
+    make_target,
+    make_users,
+    queued,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def states():
+    return sorted(Target.objects.values_list("state", flat=True))
+
+
+def retry(*rows, actor):
+    results = Result.objects.filter(pk__in=[row.pk for row in rows])
+    return retry_failed(results=results, actor=actor, reason="r")
+
+
+def test_each_due_target_becomes_one_message(broker):
+    operation = make_operation(3)
+
+    assert dispatch.sweep() == 3
+
+    targets = list(operation.targets.order_by("pk"))
+    messages = queued(broker)
+    assert [message.id for message in messages] == [target.task_id for target in targets]
+    assert [message.args for message in messages] == [[int(t.subject)] for t in targets]
+    assert {(target.state, target.attempt) for target in targets} == {("queued", 1)}
+
+
+def test_a_message_says_what_a_worker_needs(broker):
+    make_operation(1)
+
+    dispatch.sweep()
+
+    (message,) = queued(broker)
+    assert message.headers["task"] == RESET
+    assert message.headers["timelimit"] == [20, 15]
+    assert message.headers["ignore_result"] is False
+    assert message.kwargs == {}
+    assert json.loads(broker.lrange("mail", 0, 0)[0])["content-type"] == "application/json"
+
+
+def test_a_message_holds_no_name_and_no_address(broker):
+    make_operation(1, prefix="somebody")
+
+    dispatch.sweep()
+
+    (raw,) = broker.lrange("mail", 0, -1)
+    assert b"somebody" not in raw
+    assert b"mail.example" not in raw
+
+
+def test_what_waits_can_be_seen_before_a_worker_has_it(broker):
+    operation = make_operation(1)
+
+    dispatch.sweep()
+
+    row = Result.objects.get()
+    assert (row.task_id, row.status) == (operation.targets.get().task_id, "PENDING")
+    assert (row.task_name, row.queue) == (RESET, "mail")
+    assert row.arguments[1] == [int(operation.targets.get().subject)]
+
+
+def test_a_second_sweep_publishes_nothing_twice(broker):
+    make_operation(3)
+    dispatch.sweep()
+
+    assert dispatch.sweep() == 0
+    assert broker.llen("mail") == 3
+
+
+def test_what_is_not_due_waits(broker):
+    make_target("waiting", due=60)
+
+    assert dispatch.sweep() == 0
+
+
+def test_no_more_than_the_window_is_in_flight(broker, settings):
+    settings.TASKS_ADMIN_WINDOW = 3
+    operation = make_operation(5)
+
+    assert dispatch.sweep() == 3
+    assert dispatch.sweep() == 0
+
+    one = operation.targets.filter(state="queued").order_by("pk")[:1]
+    Target.objects.filter(pk__in=one.values("pk")).settle("done")
+    assert dispatch.sweep() == 1
+    assert states() == ["done", "queued", "queued", "queued", "waiting"]
+
+
+def test_the_window_is_one_for_each_operation(broker, settings):
+    settings.TASKS_ADMIN_WINDOW = 2
+    make_operation(3, prefix="a")
+    make_operation(3, prefix="b")
+
+    assert dispatch.sweep() == 4
+
+
+@pytest.mark.parametrize("state", ["paused", "aborted"])
+def test_nothing_is_published_unless_it_runs(broker, state):
+    make_operation(2)
+    Operation.objects.update(state=state)
+
+    assert dispatch.sweep() == 0
+    assert broker.llen("mail") == 0
+
+
+def test_what_a_worker_put_back_into_an_aborted_operation_is_cancelled(broker, alice):
+    target = make_target("running", due=60)
+    operations.abort(operation=target.operation, actor=alice, reason="r")
+    Target.objects.all().put_back(30, reason="delayed")
+
+    dispatch.sweep()
+
+    operation = Operation.objects.get(pk=target.operation_id)
+    assert (operation.state, operation.over) == ("aborted", True)
+    assert operation.tally == {"cancelled": 1}
+
+
+def test_an_operation_of_another_version_is_left_alone(broker):
+    make_operation(1)
+    Operation.objects.update(verb="from_the_future")
+
+    assert dispatch.sweep() == 0
+    assert states() == ["waiting"]
+
+
+def test_an_operation_ends_with_its_last_target(broker):
+    operation = make_operation(2)
+    operation.targets.all().settle("done")
+
+    dispatch.sweep()
+
+    operation.refresh_from_db()
+    assert (operation.state, operation.over, operation.tally) == ("finished", True, {"done": 2})
+
+
+def test_a_paused_operation_does_not_end(broker):
+    operation = make_operation(1)
+    operation.targets.all().settle("done")
+    Operation.objects.update(state="paused")
+
+    dispatch.sweep()
+
+    operation.refresh_from_db()
+    assert not operation.over
+
+
+@pytest.mark.django_db(transaction=True)
+def test_three_dispatchers_publish_each_target_once(broker):
+    operation = make_operation(30)
+
+    outcomes = at_once(3, lambda n: dispatch.sweep())
+
+    assert sum(outcomes) == 30, outcomes
+    ids = [message.id for message in queued(broker)]
+    assert sorted(ids) == sorted(target.task_id for target in operation.targets.all())
+
+
+def test_signals_are_sent_when_somebody_listens(broker):
+    heard = []
+
+    def listen(signal, sender, headers, body, routing_key, **kwargs):
+        heard.append((signal.name, sender, headers["id"], body[0], routing_key))
+
+    make_operation(1)
+    for signal in (signals.before_task_publish, signals.after_task_publish):
+        signal.connect(listen, weak=False, dispatch_uid="test")
+    try:
+        dispatch.sweep()
+    finally:
+        for signal in (signals.before_task_publish, signals.after_task_publish):
+            signal.disconnect(dispatch_uid="test")
+
+    target = Target.objects.get()
+    said = (RESET, target.task_id, (int(target.subject),), "mail")
+    assert heard == [("before_task_publish", *said), ("after_task_publish", *said)]
+
+
+class TestRetry:
+    """A retry is the same task with the same arguments on the same queue."""
+
+    def test_it_repeats_what_was_asked(self, broker, alice):
+        args, kwargs = [1, "zwei", [3.5, None], {"vier": "四"}], {"später": True}
+        old = make_result(args=args, kwargs=kwargs, queue="elsewhere", task="tests.echo")
+        retry(old, actor=alice)
+
+        dispatch.sweep()
+
+        (message,) = queued(broker, "elsewhere")
+        assert (message.headers["task"], message.args, message.kwargs) == (
+            "tests.echo", args, kwargs,
+        )  # fmt: skip
+        assert message.id != old.task_id
+        row = Result.objects.get(task_id=message.id)
+        assert (row.task_args, row.task_kwargs, row.queue) == (
+            old.task_args, old.task_kwargs, "elsewhere",
+        )  # fmt: skip
+
+    def test_without_a_queue_on_record_the_route_decides(self, broker, alice):
+        retry(make_result(meta=None), actor=alice)
+
+        dispatch.sweep()
+
+        assert broker.llen("mail") == 1
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"task_id": "gone"}, "expired"),
+            ({"task_name": "no.such.task"}, "unregistered"),
+            ({"task_name": None}, "unregistered"),
+            ({"task_name": "tests.plain"}, "unclaimed"),
+            ({"task_args": '"(1, ...)"'}, "lossy"),
+            ({"task_args": "[1, "}, "lossy"),
+            ({"task_args": None}, "lossy"),
+        ],
+    )
+    def test_what_changed_since_is_skipped_with_the_reason(self, broker, alice, change, reason):
+        old = make_result()
+        retry(old, actor=alice)
+        Result.objects.filter(pk=old.pk).update(**change)
+
+        assert dispatch.sweep() == 0
+
+        target = Target.objects.get()
+        assert (target.state, target.reason, target.hold) == ("skipped", reason, None)
+        assert Operation.objects.get().over
+
+    def test_what_is_skipped_needs_no_broker(self, no_broker, alice):
+        old = make_result()
+        retry(old, actor=alice)
+        old.delete()
+
+        dispatch.sweep()
+
+        assert states() == ["skipped"]
+
+
+@shared_task(name="tests.echo")
+def echo(*args, **kwargs):
+    return [args, kwargs]
+
+
+@shared_task(name="tests.plain", base=Task)
+def plain():
+    """A task that knows nothing of claims."""
+
+
+def test_a_key_is_a_number_where_it_is_one():
+    assert [dispatch._key(text) for text in ("7", "007", "x7", "-7", "٧")] == [
+        7, "007", "x7", "-7", "٧",
+    ]  # fmt: skip
+
+
+def test_a_task_is_routed_as_the_project_says(broker):
+    assert door.routed(task_id="x", task=RESET).queue == "mail"
+    assert door.routed(task_id="x", task="no.such.task").queue == "celery"
+    assert door.routed(task_id="x", task=RESET, queue="other").queue == "other"
+
+
+def test_users_without_a_target_are_nobodys_business(broker):
+    make_users(2)
+
+    assert dispatch.sweep() == 0

@@ -1,0 +1,157 @@
+"""The broker is refused, frozen or empty; workers die: what is due comes back by itself."""
+
+import time
+
+import pytest
+
+from tasks_admin import dispatch
+from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
+from tasks_admin.models import Operation, Result, Target
+from tests.making import make_operation, make_result, make_target, queued
+
+pytestmark = pytest.mark.django_db
+
+
+def make_due():
+    Target.objects.update(due_at="2020-01-01T00:00Z")
+
+
+class TestBroker:
+    """A broker that does not take the messages, or does not say so."""
+
+    def test_refused_everything_waits_again(self, no_broker):
+        make_operation(3)
+
+        with pytest.raises(BrokerUnreachable):
+            dispatch.sweep()
+
+        assert set(Target.objects.values_list("state", "reason")) == {("waiting", "broker")}
+        assert not Result.objects.exists()
+
+    def test_one_that_never_answers_is_left_in_time(self, mute_broker):
+        make_operation(3)
+        began = time.monotonic()
+
+        with pytest.raises(BrokerUnreachable):
+            dispatch.sweep()
+
+        assert time.monotonic() - began < 12
+        assert set(Target.objects.values_list("state", flat=True)) == {"waiting"}
+        assert not Result.objects.exists()
+
+    def test_one_that_refuses_writes_is_told_from_one_that_takes_them(self, broker):
+        make_operation(3)
+        broker.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(BrokerUnreachable):
+                dispatch.sweep()
+        finally:
+            broker.config_set("maxmemory", 0)
+
+        assert set(Target.objects.values_list("state", "reason")) == {("waiting", "broker")}
+
+    def test_back_again_the_next_sweep_delivers(self, broker):
+        make_operation(3)
+        broker.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(BrokerUnreachable):
+                dispatch.sweep()
+        finally:
+            broker.config_set("maxmemory", 0)
+        assert dispatch.sweep() == 0, "not before the pause is over"
+        make_due()
+
+        assert dispatch.sweep() == 3
+
+        assert {message.id for message in queued(broker)} == {
+            target.task_id for target in Target.objects.all()
+        }
+        assert set(Result.objects.values_list("status", flat=True)) == {"PENDING"}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_command_waits_longer_each_time(self, no_broker):
+        make_operation(1)
+
+        pauses = [PAUSE]
+        while pauses[-1] < LONGEST:
+            make_due()
+            pauses.append(Command().sweep(pauses[-1]))
+
+        assert pauses == [0.5, 1, 2, 4, 5]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_command_is_quick_when_all_is_well(self, broker):
+        make_operation(1)
+
+        assert Command().sweep(LONGEST) == PAUSE
+        assert broker.llen("mail") == 1
+
+
+class TestLost:
+    """A message that nobody claimed, as after a broker came back empty."""
+
+    def test_it_is_issued_again_under_a_new_number(self, broker):
+        target = make_target("queued", due=-1)
+        make_result("PENDING", task_id=target.task_id)
+
+        assert dispatch.sweep() == 1
+
+        (message,) = queued(broker)
+        target.refresh_from_db()
+        assert (target.state, target.attempt, target.crashes) == ("queued", 2, 0)
+        assert message.id == target.task_id
+        assert dict(Result.objects.values_list("task_id", "status")) == {
+            target.task_id_of(1): "REVOKED",
+            target.task_id_of(2): "PENDING",
+        }
+
+    def test_not_before_its_lease_is_over(self, broker):
+        make_target("queued", due=5)
+
+        assert dispatch.sweep() == 0
+
+
+class TestDead:
+    """A worker that ended, or froze, while it ran a target."""
+
+    def test_what_may_run_again_does(self, broker):
+        target = make_target("running", due=-1)
+        make_result("STARTED", task_id=target.task_id)
+
+        assert dispatch.sweep() == 1
+
+        target.refresh_from_db()
+        assert (target.state, target.attempt, target.crashes) == ("queued", 2, 1)
+        assert Result.objects.get(task_id=target.task_id_of(1)).status == "REVOKED"
+
+    def test_not_before_its_lease_is_over(self, broker):
+        make_target("running", due=5)
+
+        assert dispatch.sweep() == 0
+        assert Target.objects.get().crashes == 0
+
+    def test_what_kills_its_process_each_time_is_given_up(self, broker):
+        target = make_target("running", due=-1)
+        for _ in range(2):
+            assert dispatch.sweep() == 1
+            Target.objects.update(state="running")
+            make_due()
+
+        assert dispatch.sweep() == 0
+
+        target.refresh_from_db()
+        assert (target.state, target.reason, target.crashes) == ("failed", "crashed", 3)
+        assert Operation.objects.get().tally == {"failed": 1}
+
+    def test_a_task_that_may_not_run_twice_ends_as_unknown(self, broker):
+        target = make_target("running", due=-1, subject="old", hold="result:old")
+        Operation.objects.update(verb="retry_failed")
+        make_result(task_id="old", task="tests.once")
+        make_result("STARTED", task_id=target.task_id)
+
+        assert dispatch.sweep() == 0
+
+        target.refresh_from_db()
+        assert (target.state, target.reason, target.hold) == ("unknown", "vanished", "result:old")
+        assert Result.objects.get(task_id=target.task_id).status == "STARTED"

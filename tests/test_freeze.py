@@ -1,0 +1,85 @@
+"""Freezing: one INSERT … SELECT, whatever the size, and never the same hold twice."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import CharField, F, Value
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tasks_admin import operations, resets
+from tasks_admin.models import Operation, Target
+from tasks_admin.operations import Selection
+from tasks_admin.verbs import SEND_RESET_EMAIL
+from tests.making import hold, make_users
+
+
+def freeze(users):
+    operation = Operation.objects.create(verb=SEND_RESET_EMAIL)
+    return operation, Target.objects.freeze(operation, resets._rows(users))
+
+
+def test_each_row_is_a_target_that_waits_and_is_due(db):
+    (user,) = make_users(1)
+    before = timezone.now()
+
+    operation, count = freeze(User.objects.all())
+
+    target = operation.targets.get()
+    assert count == 1
+    assert (target.subject, target.hold) == (str(user.pk), hold(user))
+    assert (target.state, target.attempt, target.tries, target.crashes) == ("waiting", 0, 0, 0)
+    assert (target.reason, target.detail, target.finished_at) == ("", "", None)
+    assert abs(target.due_at - before).total_seconds() < 5
+    assert list(Target.objects.due()) == [target]
+
+
+def test_what_is_held_is_left_out(db):
+    make_users(3)
+    freeze(User.objects.filter(username="u00001"))
+
+    operation, count = freeze(User.objects.all())
+
+    assert count == 2
+    assert operation.targets.count() == 2
+
+
+def test_without_a_hold_nothing_is_in_the_way(db):
+    make_users(1)
+    rows = User.objects.annotate(subject=F("username"), hold=Value(None, CharField())).values_list(
+        "subject", "hold"
+    )
+    operation = Operation.objects.create(verb=SEND_RESET_EMAIL)
+
+    assert [Target.objects.freeze(operation, rows) for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("nobody", [{"pk__in": []}, {"username": "nobody"}])
+def test_a_query_that_matches_nothing_inserts_nothing(db, nobody):
+    assert freeze(User.objects.filter(**nobody))[1] == 0
+
+
+def test_values_with_quotes_and_percent_signs_stay_values(db):
+    User.objects.create(username='100% "sure" \'); DROP TABLE x; --')
+
+    assert freeze(User.objects.filter(username__contains='100% "sure" \');'))[1] == 1
+
+
+def test_fifty_thousand_users_are_one_statement(db):
+    make_users(50_000)
+    boss = User.objects.create_superuser("boss")
+    users = User.objects.filter(username__startswith="u")
+    selection = Selection(rows=resets._rows(users), left_out={})
+    shown = selection.fingerprint()
+
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        operation = operations.start(
+            verb=SEND_RESET_EMAIL, selection=selection, actor=boss, shown=shown
+        )
+
+    assert operation.total == 50_000
+    inserts = [query for query in queries if '"tasks_admin_target"' in query["sql"]]
+    assert sum(query["sql"].startswith("INSERT") for query in inserts) == 1
+    assert len(queries) <= 8, [query["sql"][:80] for query in queries]

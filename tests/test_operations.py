@@ -1,0 +1,164 @@
+"""Starting an operation: recorded and frozen in one transaction, once a confirmation."""
+
+import uuid
+
+import pytest
+from django.contrib.auth.models import User
+
+from tasks_admin import operations, resets
+from tasks_admin.errors import NothingToDo, SelectionChanged, WrongState
+from tasks_admin.models import Operation, Target
+from tasks_admin.operations import Selection
+from tasks_admin.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
+from tests.making import at_once, make_operation, make_users
+
+
+def selection_of(users, left_out=None):
+    return Selection(rows=resets._rows(users), left_out=left_out or {})
+
+
+def start(users=None, **more):
+    users = User.objects.filter(username__startswith="u") if users is None else users
+    return operations.start(
+        **{"verb": SEND_RESET_EMAIL, "selection": selection_of(users), "reason": "why"} | more
+    )
+
+
+def test_it_records_who_why_and_how_many(alice):
+    make_users(3)
+
+    operation = start(actor=alice, selection=selection_of(User.objects.all(), {"inactive": 2}))
+
+    operation.refresh_from_db()
+    assert (operation.actor, operation.actor_name, operation.reason) == (alice, "alice", "why")
+    assert (operation.state, operation.total, operation.left_out) == ("running", 4, {"inactive": 2})
+    assert operation.targets.count() == 4
+
+
+def test_the_same_confirmation_starts_one_operation(alice):
+    make_users(2)
+    key = uuid.uuid4()
+
+    first, second = (start(actor=alice, key=key) for _ in range(2))
+
+    assert first == second
+    assert Target.objects.count() == 2
+
+
+def test_the_same_confirmation_is_known_after_its_rows_are_held(alice):
+    make_users(2)
+    users = User.objects.filter(username__startswith="u")
+    shown, key = selection_of(users).fingerprint(), uuid.uuid4()
+    first = start(actor=alice, key=key, shown=shown)
+    users.delete()
+
+    assert start(actor=alice, key=key, shown=shown) == first
+
+
+def test_the_key_of_somebody_else_is_refused(alice, bob):
+    make_users(2)
+    key = uuid.uuid4()
+    start(User.objects.filter(username="u00000"), actor=alice, key=key)
+
+    with pytest.raises(WrongState):
+        start(User.objects.filter(username="u00001"), actor=bob, key=key)
+
+    assert Operation.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_posts_at_once_start_one_operation():
+    make_users(5)
+    boss, key = User.objects.create_superuser("boss"), uuid.uuid4()
+    shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
+
+    outcomes = at_once(20, lambda n: start(actor=boss, key=key, shown=shown).pk)
+
+    assert set(outcomes) == {Operation.objects.get().pk}
+    assert Target.objects.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_overlapping_operations_at_once_hold_each_user_once():
+    make_users(10)
+    boss = User.objects.create_superuser("boss")
+
+    outcomes = at_once(4, lambda n: start(actor=boss, may_be_empty=True))
+
+    assert all(isinstance(outcome, Operation) for outcome in outcomes), outcomes
+    assert sum(operation.total for operation in outcomes) == Target.objects.count() == 10
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "others"])
+def test_what_was_not_shown_is_not_done(alice, change):
+    users = make_users(3)
+    shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
+    if change in {"fewer", "others"}:
+        users[0].delete()
+    if change in {"more", "others"}:
+        User.objects.create(username="u-new")
+
+    with pytest.raises(SelectionChanged):
+        start(actor=alice, shown=shown)
+
+    assert not Operation.objects.exists()
+    assert not Target.objects.exists()
+
+
+def test_a_fingerprint_names_the_set_in_any_order():
+    assert operations.fingerprint("abc") == operations.fingerprint("cab")
+    assert operations.fingerprint("abc") != operations.fingerprint("abd")
+    assert operations.fingerprint([]) != operations.fingerprint([""])
+    assert operations.fingerprint(["1", "1"]) != operations.fingerprint(["2", "2"])
+
+
+def test_rows_that_somebody_holds_change_the_set(alice):
+    make_users(3)
+    shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
+    start(User.objects.filter(username="u00000"))
+
+    with pytest.raises(SelectionChanged):
+        start(actor=alice, shown=shown)
+
+
+def test_an_empty_remainder_is_refused(alice):
+    with pytest.raises(NothingToDo):
+        start(User.objects.filter(username="nobody"), actor=alice)
+
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("nobody", [{"pk__in": []}, {"username": "nobody"}])
+def test_it_may_be_empty_where_that_tells_nothing(db, nobody):
+    operation = start(User.objects.filter(**nobody), verb=REQUEST_RESET_EMAIL, may_be_empty=True)
+
+    assert operation.total == 0
+
+
+def test_the_name_outlives_the_account(bob):
+    operation = make_operation(1, actor=bob)
+
+    bob.delete()
+
+    operation.refresh_from_db()
+    assert (operation.actor, operation.actor_name) == (None, "bob")
+
+
+def test_an_operation_of_another_version_can_be_looked_at(db):
+    operation = Operation.objects.create(verb="from_the_future")
+
+    assert operation.title == "from_the_future"
+    assert operation.meaning is None
+    assert str(operation) == f"#{operation.pk} from_the_future"
+
+
+def test_what_was_unknown_may_become_known_after_the_end(db):
+    operation = make_operation(2)
+    operation.targets.update(state="unknown")
+    operations.finish_ended()
+    operation.refresh_from_db()
+    assert operation.over
+
+    operation.targets.all().settle("done")
+
+    assert operation.counts() == {"done": 2}

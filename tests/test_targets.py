@@ -1,0 +1,240 @@
+"""A target changes its state by guarded updates: of two who try, one loses and is told so."""
+
+import uuid
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+from tasks_admin import operations
+from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models.targets import OPEN, OUTCOMES, TargetState
+from tests.making import at_once, make_operation, make_result, make_target
+
+LEASE = 25.0
+
+
+def claim(target, attempt=None):
+    return operations.claim(target.task_id_of(attempt or target.attempt), LEASE)
+
+
+def announce(target, status="PENDING"):
+    return make_result(status, task_id=target.task_id)
+
+
+class TestClaim:
+    """A worker takes a target before it does anything."""
+
+    def test_what_is_queued_is_taken_for_the_lease(self, db):
+        target = make_target("queued", due=60)
+
+        assert claim(target)
+
+        target.refresh_from_db()
+        assert (target.state, target.tries) == ("running", 1)
+        left = (target.due_at - timezone.now()).total_seconds()
+        assert LEASE - 3 < left <= LEASE + 1
+        assert target.started_at
+
+    def test_a_second_delivery_is_refused(self, db):
+        target = make_target("queued")
+        assert claim(target)
+
+        assert not claim(target)
+
+        target.refresh_from_db()
+        assert target.tries == 1
+
+    def test_a_second_delivery_leaves_the_result_of_the_first_alone(self, db):
+        target = make_target("queued")
+        row = announce(target, "STARTED")
+        assert claim(target)
+
+        assert not claim(target)
+
+        row.refresh_from_db()
+        assert row.status == "STARTED"
+
+    @pytest.mark.parametrize("state", OUTCOMES)
+    def test_what_has_an_outcome_is_not_run(self, db, state):
+        target = make_target(state)
+        announce(target)
+
+        assert not claim(target)
+
+        assert Result.objects.get().status == "REVOKED"
+
+    def test_an_older_attempt_is_refused_and_its_result_says_so(self, db):
+        target = make_target("queued", attempt=2)
+        make_result("PENDING", task_id=target.task_id_of(1))
+        announce(target)
+
+        assert not claim(target, attempt=1)
+
+        assert Result.objects.get(task_id=target.task_id_of(1)).status == "REVOKED"
+        assert Result.objects.get(task_id=target.task_id).status == "PENDING"
+        assert claim(target)
+
+    def test_what_is_paused_is_put_back(self, db):
+        target = make_target("queued", due=60)
+        Operation.objects.update(state="paused")
+        announce(target)
+
+        assert not claim(target)
+
+        target.refresh_from_db()
+        assert (target.state, target.tries) == ("waiting", 0)
+        assert list(Target.objects.due()) == [target]
+        assert Result.objects.get().status == "REVOKED"
+
+    def test_what_was_aborted_is_not_run(self, alice):
+        target = make_target("queued")
+        announce(target)
+        operations.abort(operation=target.operation, actor=alice, reason="r")
+
+        assert not claim(target)
+
+        target.refresh_from_db()
+        assert (target.state, target.reason, target.hold) == ("cancelled", "aborted", None)
+        assert Result.objects.get().status == "REVOKED"
+
+    @pytest.mark.parametrize("task_id", ["", "x", str(uuid.uuid4()), f"{uuid.uuid4()}-1-1"])
+    def test_what_belongs_to_no_operation_is_a_lookup_error(self, db, task_id):
+        with pytest.raises(LookupError):
+            operations.claim(task_id, LEASE)
+
+    @pytest.mark.parametrize(
+        "shape",
+        ["{key}-{pk}-01", "{key}-0{pk}-1", "{key}-{pk}-١", "{key}-{pk}-1 ", " {key}-{pk}-1",
+         "{key}-{pk}-1\n", "{key}-{pk}", "{key}-{pk}-1-1", "{KEY}-{pk}-1", "{key}-{pk}-0"],
+    )  # fmt: skip
+    def test_what_merely_looks_like_ours_is_not(self, db, shape):
+        target = make_target("queued")
+        key = str(target.operation.key)
+
+        with pytest.raises(LookupError):
+            operations.claim(shape.format(key=key, KEY=key.upper(), pk=target.pk), LEASE)
+
+        target.refresh_from_db()
+        assert target.state == "queued"
+
+    def test_a_target_of_another_operation_is_not_found(self, db):
+        one, other = make_target("queued"), make_target("queued")
+
+        with pytest.raises(LookupError):
+            operations.claim(f"{one.operation.key}-{other.pk}-1", LEASE)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_of_two_workers_one_gets_it(self):
+        target = make_target("queued")
+
+        outcomes = at_once(8, lambda n: claim(target))
+
+        assert sorted(outcomes) == [False] * 7 + [True]
+        assert Target.objects.get().tries == 1
+
+
+class TestSettle:
+    """An outcome is written once."""
+
+    @pytest.mark.parametrize("state", OPEN)
+    def test_what_is_open_gets_its_outcome(self, db, state):
+        target = make_target(state)
+
+        assert Target.objects.all().settle(TargetState.FAILED, reason="refused", detail="550") == 1
+
+        target.refresh_from_db()
+        assert (target.state, target.reason, target.detail) == ("failed", "refused", "550")
+        assert target.finished_at
+
+    @pytest.mark.parametrize("state", [state for state in OUTCOMES if state != "unknown"])
+    def test_an_outcome_stays(self, db, state):
+        target = make_target(state, reason="first")
+
+        assert Target.objects.all().settle(TargetState.FAILED, reason="second") == 0
+
+        target.refresh_from_db()
+        assert (target.state, target.reason) == (state, "first")
+
+    def test_what_nobody_knew_may_become_known(self, db):
+        make_target("unknown")
+
+        assert Target.objects.all().settle(TargetState.DONE) == 1
+
+    @pytest.mark.parametrize("state", OUTCOMES)
+    def test_a_user_is_free_again(self, db, state):
+        target = make_target("running")
+        assert target.hold
+
+        Target.objects.all().settle(TargetState(state))
+
+        assert Target.objects.get().hold is None
+
+    @pytest.mark.parametrize(
+        ("state", "kept"),
+        [("done", True), ("failed", True), ("unknown", True), ("skipped", False),
+         ("cancelled", False)],
+    )  # fmt: skip
+    def test_a_result_is_retried_once_unless_the_retry_took_no_effect(self, db, state, kept):
+        make_target("running", hold="result:abc")
+
+        Target.objects.all().settle(TargetState(state))
+
+        assert Target.objects.get().hold == ("result:abc" if kept else None)
+
+
+class TestDied:
+    """Its process ended while it ran."""
+
+    @pytest.mark.parametrize(("before", "after"), [(0, "waiting"), (1, "waiting"), (2, "failed")])
+    def test_it_is_tried_three_times(self, db, before, after):
+        target = make_target("running", crashes=before)
+
+        assert Target.objects.all().died(again=True) == 1
+
+        target.refresh_from_db()
+        assert (target.state, target.crashes, target.reason) == (after, before + 1, "crashed")
+
+    def test_what_may_not_run_again_is_unknown(self, db):
+        target = make_target("running")
+
+        Target.objects.all().died(again=False)
+
+        target.refresh_from_db()
+        assert (target.state, target.reason) == ("unknown", "vanished")
+
+    @pytest.mark.django_db(transaction=True)
+    def test_one_death_is_counted_once_whoever_finds_it(self):
+        make_target("running")
+
+        counts = at_once(8, lambda n: Target.objects.all().died(again=True))
+
+        assert sum(counts) == 1
+        assert Target.objects.get().crashes == 1
+
+    def test_done_after_a_death_may_have_been_done_twice(self, db):
+        assert make_target("done", crashes=1).maybe_twice
+        assert not make_target("done").maybe_twice
+        assert not make_target("failed", crashes=3).maybe_twice
+
+
+def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):
+    operation = make_operation(2)
+    running = operation.targets.first()
+    Target.objects.filter(pk=running.pk).update(state="running", attempt=1)
+    operations.abort(operation=operation, actor=alice, reason="r")
+    assert operation.counts() == {"running": 1, "cancelled": 1}
+    Target.objects.filter(pk=running.pk).put_back(30)
+
+    operations.cancel_unbegun(operation)
+
+    assert operation.counts() == {"cancelled": 2}
+
+
+def test_the_ids_of_all_attempts(db):
+    target = make_target("queued", attempt=F("attempt") + 3)
+
+    assert target.task_ids() == [
+        f"{target.operation.key}-{target.pk}-{number}" for number in (1, 2, 3)
+    ]
+    assert all(Target.objects.named(task_id).exists() for task_id in target.task_ids())
