@@ -3,7 +3,11 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import SetPasswordForm
+from django.core.validators import EmailValidator, MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
+
+from tasks_admin.eligibility import may_be_mailed
 
 
 class RequestForm(forms.Form):
@@ -19,6 +23,25 @@ class RequestForm(forms.Form):
         super().__init__(*args, **kwargs)
         if signed_in:
             del self.fields["email"]
+
+    def clean_email(self) -> str:
+        """Refuse what nobody could be mailed at, whoever asks: JSON brings lone surrogates too."""
+        address: str = self.cleaned_data["email"]
+        if not may_be_mailed(address):
+            raise forms.ValidationError(EmailValidator.message, code="invalid")
+        return address
+
+
+class ChooseForm(SetPasswordForm):  # type: ignore[type-arg]
+    """A new password, typed twice."""
+
+    #: What is longer is refused before it is judged and hashed.
+    LONGEST = 1024
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("new_password1", "new_password2"):
+            self.fields[name].validators.append(MaxLengthValidator(self.LONGEST))
 
 
 class ConfirmForm(forms.Form):

@@ -24,7 +24,8 @@ def hit(scope: str, value: object) -> None:
             [Attempt(key=key.hexdigest(), expires_at=ends)], ignore_conflicts=True
         )
         attempt.update(count=F("count") + 1)
-    if attempt.values_list("count", flat=True).get() > allowed:
+    count = attempt.values_list("count", flat=True).first()  # None: deleted, its window just ended
+    if (count or 1) > allowed:
         raise TooMany(_("That was tried too often. Wait an hour, then try again."))
 
 

@@ -33,6 +33,9 @@ from tasks_admin.verbs import (
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+#: Accounts that may be mailed because one address was typed once.
+MOST_HOLDERS = 10
+
 
 def select(users: QuerySet[Any], *, actor: "User") -> Selection:
     """Say which of these users would be mailed, and how many are left out for which reason."""
@@ -70,6 +73,22 @@ def request(*, users: QuerySet[Any], actor: "User | None") -> Operation:
     )
 
 
+def request_own(user: "User") -> str:
+    """Queue a reset mail to a user who is signed in; return the id of the task that sends it.
+
+    That is an older one when the user waits for a mail already.
+    """
+    users = get_user_model()._default_manager.filter(pk=user.pk)
+    operation = request(users=users, actor=user)
+    if target := operation.targets.first():
+        return target.task_id_of(1)
+    waiting = Target.objects.open().filter(hold=hold_of(Value(user.pk)))
+    awaited = waiting.select_related("operation").first()
+    if awaited is None:  # it went out just now
+        return ""
+    return awaited.task_id_of(awaited.attempt + (awaited.state == TargetState.WAITING))
+
+
 def folded(address: str) -> str:
     """An address in the form in which two spellings of it are equal."""
     return unicodedata.normalize("NFKC", address).casefold().strip()
@@ -81,7 +100,8 @@ def holders_of(address: str) -> QuerySet[Any]:
     field = model.get_email_field_name()
     users = model._default_manager.filter(**{f"{field}__iexact": address})
     # The database may fold more letters than are equal (a dotless i, a long s).
-    same = [user.pk for user in users[:10] if folded(tokens.address_of(user)) == folded(address)]
+    first = users.order_by("pk")[:MOST_HOLDERS]
+    same = [user.pk for user in first if folded(tokens.address_of(user)) == folded(address)]
     return model._default_manager.filter(pk__in=same)
 
 
@@ -99,7 +119,8 @@ def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
     """
     target = _target_of(task_id, user_pk, lease)
     if target is None:
-        return {"outcome": "skipped", "reason": "pending"}
+        known = get_user_model()._default_manager.filter(pk=user_pk).exists()
+        return {"outcome": "skipped", "reason": "pending" if known else "gone"}
     user, exclusion = _look_at(user_pk, target)
     reset = None if exclusion else _raise_generation(user, target)
     if reset is None:
@@ -118,6 +139,8 @@ def _target_of(task_id: str, user_pk: Any, lease: float) -> Target | None:
     claimed = Target.objects.of_task(task_id).select_related("operation")
     if target := claimed.filter(state=TargetState.RUNNING).first():
         return target
+    if Target.objects.named(task_id).exists():  # ours, and taken back since it was claimed
+        return None
     users = get_user_model()._default_manager.filter(pk=user_pk)
     rows = _rows(users)
     return operations.adopt(verb=REQUEST_RESET_EMAIL, rows=rows, task_id=task_id, lease=lease)

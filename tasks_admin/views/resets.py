@@ -4,8 +4,6 @@ import json
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.forms import SetPasswordForm
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -18,7 +16,7 @@ from django.views.generic import TemplateView
 from tasks_admin import limits, resets
 from tasks_admin.conf import settings
 from tasks_admin.errors import LinkRefused, TooMany
-from tasks_admin.forms import RequestForm
+from tasks_admin.forms import ChooseForm, RequestForm
 
 SESSION_KEY = "tasks_admin.reset_token"
 
@@ -46,13 +44,14 @@ class ChooseView(PrivateView):
                 resets.holder(request.GET["token"])
             except LinkRefused as error:
                 return self._refused(request, error)
+            request.session.cycle_key()  # whoever knew this session's key gets no token with it
             request.session[SESSION_KEY] = request.GET["token"]
             return redirect("tasks_admin:choose")
         try:
             user = resets.holder(request.session.get(SESSION_KEY))
         except LinkRefused as error:
             return self._refused(request, error)
-        return self._form(request, SetPasswordForm(user))
+        return self._form(request, ChooseForm(user))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Set the password; limited before anything is hashed."""
@@ -61,7 +60,7 @@ class ChooseView(PrivateView):
             user = resets.holder(token)
             limits.hit("choose.client", client_of(request))
             limits.hit("choose.link", user.pk)
-            form: SetPasswordForm[User] = SetPasswordForm(user, request.POST)
+            form = ChooseForm(user, request.POST)
             if not form.is_valid():
                 return self._form(request, form)
             resets.choose(token=token, password=form.cleaned_data["new_password1"])
@@ -99,28 +98,22 @@ class RequestView(PrivateView):
         if not form.is_valid():
             return self._answer(request, form, 400, _("Enter a valid e-mail address."))
         try:
-            task_id = self._request(request, form)
+            said, more = self._request(request, form)
         except TooMany as error:
             return self._answer(request, form, 429, str(error))
-        if request.user.is_authenticated:
-            said = _("A mail with a link is on its way to you.")
-            return self._answer(request, form, 202, said, task_id=task_id)
-        said = _("If there is an account with this address, a mail with a link is on its way.")
-        return self._answer(request, form, 202, said)
+        return self._answer(request, form, 202, said, **more)
 
-    def _request(self, request: HttpRequest, form: RequestForm) -> str:
-        """Count the try, queue the mail, and return the id of the task that will send it."""
-        model = get_user_model()
-        if isinstance(request.user, model):
+    def _request(self, request: HttpRequest, form: RequestForm) -> tuple[str, dict[str, str]]:
+        """Count the try and queue the mail; return the answer, and what goes with it in JSON."""
+        if isinstance(request.user, get_user_model()):
             limits.hit("request.user", request.user.pk)
-            users, actor = model._default_manager.filter(pk=request.user.pk), request.user
-        else:
-            address = form.cleaned_data["email"]
-            limits.hit("request.client", client_of(request))
-            limits.hit("request.address", resets.folded(address))
-            users, actor = resets.holders_of(address), None
-        target = resets.request(users=users, actor=actor).targets.first()
-        return target.task_id_of(1) if target else ""
+            task_id = resets.request_own(request.user)
+            return _("A mail with a link is on its way to you."), {"task_id": task_id}
+        address = form.cleaned_data["email"]
+        limits.hit("request.client", client_of(request))
+        limits.hit("request.address", resets.folded(address))
+        resets.request(users=resets.holders_of(address), actor=None)
+        return _("If there is an account with this address, a mail with a link is on its way."), {}
 
     def _answer(
         self, request: HttpRequest, form: RequestForm, status: int, said: str, **more: str
@@ -154,6 +147,6 @@ def _data(request: HttpRequest) -> Any:
         return request.POST
     try:
         data = json.loads(request.body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
