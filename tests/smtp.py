@@ -9,8 +9,9 @@ from typing import Any
 class Mailbox:
     """aiosmtpd's handler: keeps what it accepts.
 
-    `NNN-name@` is answered with code NNN at RCPT; `data-NNN-name@` with NNN after DATA;
-    `drop-name@` is accepted, then the connection is cut before the reply.
+    `NNN-name@` is answered with code NNN at RCPT, `twice-name@` with 451 the first two times;
+    `data-NNN-name@` with NNN after DATA; `drop-name@` is accepted, then the connection is cut
+    before the reply.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,8 @@ class Mailbox:
         code = address.partition("-")[0]
         if code.isdigit():
             return f"{code} 5.1.1 <{address}> is not wanted"
+        if code == "twice" and self.tries[address] <= 2:
+            return "451 4.7.1 try later"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

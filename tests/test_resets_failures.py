@@ -1,0 +1,185 @@
+"""When the mail server refuses or is ill: failed at once, or tried again, within bounds."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from tasks_admin import letters, resets
+from tasks_admin.errors import MailDelayed, MailRefused
+from tasks_admin.models import Reset, Target
+from tests.conftest import free_port, use_mail_server
+from tests.sending import again, asked, claimed, send
+
+
+@pytest.fixture
+def target_of(make_user):
+    """A target whose mail goes to an address that the server answers in a certain way."""
+    return lambda local: asked(make_user(email=f"{local}@mail.example"))
+
+
+class TestForGood:
+    """The target fails at once."""
+
+    @pytest.mark.parametrize(
+        ("local", "words"),
+        [("550-ann", "550 5.1.1 <hidden> is not wanted"), ("data-554-ann", "554 <hidden> not now")],
+    )
+    def test_it_says_what_the_server_said(self, target_of, mailbox, local, words):
+        target = target_of(local)
+
+        with pytest.raises(MailRefused):
+            send(target)
+
+        target = again(target)
+        assert (target.state, target.reason, target.detail) == ("failed", "refused", words)
+        assert target.finished_at is not None
+        assert target.hold is None
+        assert target.tries == 1
+
+    def test_who_was_refused_can_be_mailed_again_at_once(self, target_of, mailbox):
+        target = target_of("550-ann")
+        with pytest.raises(MailRefused):
+            send(target)
+
+        assert Reset.objects.get().mailed_at is None
+        assert Reset.objects.recent().count() == 0
+
+
+class TestForNow:
+    """The target waits for its next try."""
+
+    @pytest.mark.parametrize(
+        ("local", "words"),
+        [
+            ("450-ann", "450 5.1.1 <hidden> is not wanted"),
+            ("451-ann", "451 5.1.1 <hidden> is not wanted"),
+            ("421-ann", "421 5.1.1 <hidden> is not wanted"),
+            ("data-451-ann", "451 <hidden> not now"),
+            ("drop-ann", "SMTPServerDisconnected"),
+        ],
+    )
+    def test_it_says_what_the_server_said(self, target_of, mailbox, local, words):
+        target = target_of(local)
+
+        with pytest.raises(MailDelayed):
+            send(target)
+
+        target = again(target)
+        assert (target.state, target.reason, target.detail) == ("waiting", "delayed", words)
+        assert target.finished_at is None
+        assert target.hold is not None
+
+    def test_nobody_listens(self, target_of, settings):
+        use_mail_server(settings, port=free_port())
+        target = target_of("ann")
+
+        with pytest.raises(MailDelayed, match="ConnectionRefusedError"):
+            send(target)
+
+        assert again(target).state == "waiting"
+
+    @pytest.mark.parametrize(("tries", "ceiling"), [(0, 8), (1, 16), (3, 64), (6, 100)])
+    def test_the_wait_grows_and_is_bounded(self, target_of, mailbox, settings, tries, ceiling):
+        settings.TASKS_ADMIN_BACKOFF_BASE, settings.TASKS_ADMIN_BACKOFF_CAP = 4, 100
+        target, waits = target_of("451-ann"), set()
+
+        for _ in range(10):
+            Target.objects.filter(pk=target.pk).update(tries=tries)
+            began = timezone.now() - timedelta(milliseconds=2)
+            with pytest.raises(MailDelayed):
+                send(target)
+            waits.add((again(target).due_at - began).total_seconds())
+
+        assert all(0 <= wait <= ceiling + 1 for wait in waits)
+        assert len(waits) > 5
+        assert max(waits) > ceiling / 8
+
+    def test_it_is_sent_once_the_server_is_well(self, target_of, mailbox):
+        target = target_of("twice-ann")
+
+        for _ in range(2):
+            with pytest.raises(MailDelayed):
+                send(target)
+
+        assert send(target) == {"outcome": "done"}
+        target = again(target)
+        assert (target.state, target.reason, target.tries) == ("done", "", 3)
+
+    def test_after_the_last_try_it_fails(self, target_of, mailbox, settings):
+        settings.TASKS_ADMIN_MAX_TRIES = 3
+        target = target_of("451-ann")
+
+        for expected in (MailDelayed, MailDelayed, MailRefused):
+            with pytest.raises(expected):
+                send(target)
+
+        target = again(target)
+        assert (target.state, target.reason, target.tries) == ("failed", "gave_up", 3)
+        assert target.detail == "451 5.1.1 <hidden> is not wanted"
+        assert target.hold is None
+
+
+class TestFence:
+    """Who lost its claim changes nothing for who has it now."""
+
+    def test_a_refusal_that_comes_late_does_not_fail_the_newer_attempt(self, target_of, mailbox):
+        target = target_of("550-ann")
+        old = claimed(target)
+        Target.objects.filter(pk=target.pk).update(attempt=2)
+
+        with pytest.raises(MailRefused):
+            resets._deliver(_letter(old), old)
+
+        assert (again(target).state, again(target).attempt) == ("running", 2)
+
+    def test_a_delay_that_comes_late_does_not_put_the_newer_attempt_back(self, target_of, mailbox):
+        target = target_of("451-ann")
+        old = claimed(target)
+        Target.objects.filter(pk=target.pk).update(attempt=2)
+
+        with pytest.raises(MailDelayed):
+            resets._deliver(_letter(old), old)
+
+        assert (again(target).state, again(target).attempt) == ("running", 2)
+
+
+class TestNotice:
+    """The mail that tells of a change follows the same rules."""
+
+    def test_it_goes_to_who_is_inactive_too(self, make_user, mailbox):
+        user = make_user(is_active=False)
+        target = claimed(asked(user))
+
+        said = resets.notify_changed(user_pk=user.pk, task_id=target.task_id)
+
+        assert said == {"outcome": "done"}
+        assert mailbox.messages[0]["Subject"].endswith("was changed")
+
+    @pytest.mark.parametrize(
+        ("email", "reason"), [("", "bad_address"), ("a@b\nBcc: c@d.example", "bad_address")]
+    )
+    def test_it_goes_to_no_bad_address(self, make_user, mailbox, email, reason):
+        user = make_user(email=email)
+        target = claimed(asked(user))
+
+        said = resets.notify_changed(user_pk=user.pk, task_id=target.task_id)
+
+        assert said == {"outcome": "skipped", "reason": reason}
+        assert not mailbox.tries
+
+    def test_it_is_left_out_when_the_user_is_gone(self, make_user, mailbox):
+        user = make_user()
+        target = claimed(asked(user))
+        pk = user.pk
+        user.delete()
+
+        said = resets.notify_changed(user_pk=pk, task_id=target.task_id)
+
+        assert said == {"outcome": "skipped", "reason": "gone"}
+
+
+def _letter(target):
+    user = User.objects.get(pk=target.subject)
+    return letters.compose("changed", user=user, target=target, context={})
