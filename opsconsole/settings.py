@@ -135,10 +135,11 @@ DEFAULT_FROM_EMAIL = from_email("console@localhost")
 
 # Celery. The embedded broker asks for a password that only this installation can compute.
 EMBEDDED_BROKER = not text("CELERY_BROKER_URL")
-BROKER_USER = "console"
-BROKER_PASSWORD = salted_hmac("opsconsole.broker", "", SECRET_KEY, algorithm="sha256").hexdigest()
+# (Not named BROKER_…: Celery takes those for its own, and adds them to any broker address.)
+VALKEY_USER = "console"
+VALKEY_PASSWORD = salted_hmac("opsconsole.broker", "", SECRET_KEY, algorithm="sha256").hexdigest()
 CELERY_BROKER_URL = broker_url(
-    f"redis://{BROKER_USER}:{BROKER_PASSWORD}@127.0.0.1:{PLACES.broker_port}/0"
+    f"redis://{VALKEY_USER}:{VALKEY_PASSWORD}@127.0.0.1:{PLACES.broker_port}/0"
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 3
@@ -159,6 +160,10 @@ CELERY_TASK_QUEUES = (
     Queue("celery", routing_key="celery"),
     Queue("mail", routing_key="mail"),
 )
+CELERY_TASK_ROUTES = {
+    "tasks_admin.send_reset_email": {"queue": "mail"},
+    "tasks_admin.notify_password_changed": {"queue": "mail"},
+}
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY = False

