@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 from django.contrib.auth.models import User
 from django.db.models import F
 
-from tasks_admin import operations, resets
-from tasks_admin.models import Target
+from tasks_admin import operations, resets, tokens
+from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
 from tasks_admin.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
@@ -61,3 +61,9 @@ def token_in(message: Any) -> str:
 def newest_token(mailbox: Mailbox) -> str:
     """The token in the mail that came last."""
     return token_in(mailbox.messages[-1])
+
+
+def link_for(user: User) -> str:
+    """A token that works, as if a mail had gone out."""
+    reset, _ = Reset.objects.get_or_create(user=user)
+    return tokens.sign(user, reset.generation)
