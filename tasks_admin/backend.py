@@ -42,20 +42,21 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         using: str | None = None,
     ) -> Any:
         """Store a state of a task; a success is never overwritten, nor is an end by a start."""
-        content_type, content_encoding, encoded = self.encode_content(result)
+        content_type, content_encoding, encoded = self.encode_content(brief(result, status))
         known = {
             "task_name": clipped(getattr(request, "task", None), 255),
             "periodic_task_name": clipped(getattr(request, "periodic_task_name", None), 255),
-            "worker": clipped(getattr(request, "hostname", None), 100),
             **self._arguments(request),
         }
         new: dict[str, Any] = {
             "status": status,
-            "result": clipped(encoded, LONGEST),
+            "result": encoded,
             "traceback": clipped(traceback, LONGEST),
             "content_type": content_type,
             "content_encoding": content_encoding,
         }
+        if worker := clipped(getattr(request, "hostname", None), 100):
+            new["worker"] = worker
         if status == states.STARTED:
             new["date_started"] = Now()
         rows = Result.objects.using(using).filter(task_id=task_id)
@@ -86,7 +87,9 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             return {}
 
     def _first_notes(self, request: Any) -> str:
-        queue = (getattr(request, "delivery_info", None) or {}).get("routing_key") or ""
+        key = (getattr(request, "delivery_info", None) or {}).get("routing_key") or ""
+        queues = self.app.amqp.queues.values()
+        queue = next((queue.name for queue in queues if queue.routing_key == key), key)
         return dumps({"queue": queue, "children": self.current_task_children(request)})
 
     def _notes(self, rows: Any) -> dict[str, Any]:
@@ -122,8 +125,22 @@ def clipped(text: Any, longest: int) -> str | None:
     return tame[:longest] if longest < 1000 else f"{tame[:longest]}\n… ({len(tame)} characters)"
 
 
+def brief(result: Any, status: str) -> Any:
+    """Shorten what an exception said; what a task returned is the project's, and stays whole."""
+    if status not in states.EXCEPTION_STATES or not isinstance(result, dict):
+        return result
+    if len(said := str(result.get("exc_message"))) <= LONGEST:
+        return result
+    return result | {"exc_message": [clipped(said, LONGEST)]}
+
+
 def store_published(
-    sender: str = "", headers: Any = None, body: Any = None, routing_key: str = "", **_: Any
+    sender: str = "",
+    headers: Any = None,
+    body: Any = None,
+    routing_key: str = "",
+    declare: Any = (),
+    **_: Any,
 ) -> None:
     """Store a task that the project queues; connected to Celery's `before_task_publish`."""
     task_id = (headers or {}).get("id", "")
@@ -131,8 +148,11 @@ def store_published(
         return
     if headers.get("ignore_result") or not isinstance(body, (tuple, list)):
         return
-    row = Result.announced(
-        task_id=task_id, task=sender, args=body[0], kwargs=body[1], queue=routing_key
-    )
+    queue = declare[0].name if declare else routing_key
+    args, kwargs = body[:2]
+    try:
+        row = Result.announced(task_id=task_id, task=sender, args=args, kwargs=kwargs, queue=queue)
+    except (TypeError, ValueError):  # no JSON: Celery refuses it, or has another serializer for it
+        return
     with transaction.atomic():
         Result.objects.announce([row])

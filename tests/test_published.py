@@ -1,0 +1,191 @@
+"""What the project itself queues is stored from publishing on, and run by a real worker."""
+
+import pytest
+from celery import chord, group, shared_task
+from celery.contrib.testing.worker import start_worker
+from celery.result import AsyncResult, allow_join_result
+from django.db import transaction
+from kombu.exceptions import EncodeError
+
+from opsconsole.celery import app
+from tasks_admin import dispatch, mail
+from tasks_admin.models import Result
+from tests.making import make_operation, make_users, queued
+from tests.stack import until
+
+
+@shared_task(name="tests.add")
+def add(*numbers, **more):
+    return sum(numbers)
+
+
+@shared_task(name="tests.total")
+def total(numbers):
+    return sum(numbers)
+
+
+@shared_task(name="tests.fails")
+def fails(message):
+    raise ValueError(message)
+
+
+@shared_task(name="tests.silent", ignore_result=True)
+def silent():
+    return "nobody asks"
+
+
+@shared_task(name="tests.twice", bind=True, max_retries=2)
+def twice(self):
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    return self.request.retries
+
+
+@shared_task(name="tests.hang_up")
+def hang_up():
+    """The connection to the mail server belongs to the worker's thread."""
+    mail.close()
+
+
+@pytest.fixture
+def worker(broker, transactional_db):
+    """A worker of our own app, in a thread, on both queues."""
+    with start_worker(app, perform_ping_check=False, queues=["celery", "mail"], loglevel="error"):
+        yield broker
+        outcome(hang_up.delay())
+
+
+def outcome(result):
+    with allow_join_result():
+        return result.get(timeout=20, interval=0.05)
+
+
+class TestPublishing:
+    """`.delay()` stores a row, unless it was told not to."""
+
+    def test_it_waits_with_its_arguments_and_queue(self, broker, db):
+        result = add.apply_async((1, "zwei"), {"drei": [3]}, queue="elsewhere")
+
+        row = Result.objects.get(task_id=result.id)
+        assert (row.status, row.task_name, row.queue) == ("PENDING", "tests.add", "elsewhere")
+        assert row.arguments == ("exact", [1, "zwei"], {"drei": [3]})
+        assert queued(broker, "elsewhere")[0].id == result.id
+
+    def test_the_default_queue_is_named_too(self, broker, db):
+        assert Result.objects.get(task_id=add.delay(1).id).queue == "celery"
+
+    def test_what_nobody_wants_to_know_is_not_stored(self, broker, db):
+        silent.delay()
+        add.apply_async((1,), ignore_result=True)
+
+        assert broker.llen("celery") == 2
+        assert not Result.objects.exists()
+
+    def test_it_can_be_switched_off(self, broker, db, settings):
+        settings.TASKS_ADMIN_STORE_PENDING = False
+
+        add.delay(1)
+
+        assert not Result.objects.exists()
+
+    def test_a_transaction_that_is_rolled_back_takes_the_row_along_and_not_the_task(
+        self, broker, db
+    ):
+        with pytest.raises(RuntimeError), transaction.atomic():
+            add.delay(1)
+            raise RuntimeError
+
+        assert not Result.objects.exists()
+        assert broker.llen("celery") == 1
+
+    def test_arguments_that_are_no_json_are_celerys_to_refuse(self, broker, db, caplog):
+        with pytest.raises(EncodeError):
+            add.delay(object())
+
+        assert not Result.objects.exists()
+        assert not caplog.records
+
+    def test_the_same_id_again_changes_nothing(self, broker, db):
+        for number in (1, 2):
+            add.apply_async((number,), task_id="mine")
+
+        assert Result.objects.get().arguments[1] == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRunning:
+    """Celery's own features work on our rows."""
+
+    def test_a_task_runs_and_its_row_tells(self, worker):
+        result = add.delay(1, 2)
+
+        assert outcome(result) == 3
+        row = Result.objects.get(task_id=result.id)
+        assert (row.status, row.queue) == ("SUCCESS", "celery")
+        assert row.worker
+        assert row.date_created <= row.date_started <= row.date_done
+        assert row.arguments == ("exact", [1, 2], {})
+
+    def test_a_failure_has_its_traceback(self, worker):
+        result = fails.delay("why not")
+
+        with pytest.raises(ValueError, match="why not"):
+            outcome(result)
+        assert "why not" in Result.objects.get(task_id=result.id).traceback
+
+    def test_celerys_own_retry(self, worker):
+        assert outcome(twice.delay()) == 1
+        assert Result.objects.get().status == "SUCCESS"
+
+    def test_a_group_and_a_chord(self, worker):
+        parts = group(add.s(n, n) for n in range(3)).delay()
+        assert outcome(parts) == [0, 2, 4]
+
+        assert outcome(chord([add.s(n) for n in range(5)])(total.s())) == 10
+
+    def test_a_chord_whose_part_fails(self, worker):
+        with pytest.raises(Exception, match="no"):
+            outcome(chord([add.s(1), fails.s("no")])(total.s()))
+
+    def test_what_was_rolled_back_runs_and_is_stored_then(self, worker):
+        with pytest.raises(RuntimeError), transaction.atomic():
+            result = add.delay(20, 22)
+            raise RuntimeError
+
+        assert outcome(AsyncResult(result.id)) == 42
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOperation:
+    """An operation, from the dispatcher to the outcome, with a real worker and mail server."""
+
+    def test_all_are_done(self, worker, mailbox):
+        operation = make_operation(3)
+        dispatch.sweep()
+
+        until(lambda: operation.counts() == {"done": 3}, "three outcomes", 30)
+        dispatch.sweep()
+        operation.refresh_from_db()
+        assert operation.over
+        assert len(mailbox.messages) == 3
+        assert set(Result.objects.values_list("status", flat=True)) == {"SUCCESS"}
+
+    def test_another_program_needs_no_operation(self, worker, mailbox):
+        (user,) = make_users(1)
+
+        result = app.send_task("tasks_admin.send_reset_email", [user.pk])
+
+        assert outcome(result)["outcome"] == "done"
+        assert mailbox.recipients == [user.email]
+
+    def test_a_message_delivered_twice_is_one_mail(self, worker, mailbox):
+        operation = make_operation(1)
+        dispatch.sweep()
+        until(lambda: operation.counts() == {"done": 1}, "an outcome", 30)
+        again = operation.targets.get()
+
+        app.send_task("tasks_admin.send_reset_email", [int(again.subject)], task_id=again.task_id)
+        outcome(add.apply_async((1,), queue="mail"))
+
+        assert len(mailbox.messages) == 1
+        assert Result.objects.get(task_id=again.task_id).status == "SUCCESS"
