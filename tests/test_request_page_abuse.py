@@ -1,0 +1,207 @@
+"""Asking for a reset mail, as attackers and broken programs do it."""
+
+import json
+
+import pytest
+from django.test import Client, override_settings
+
+from tasks_admin.conf import Settings
+from tasks_admin.models import Operation, Target
+
+PAGE = "/user/reset/password/request/"
+JSON = "application/json"
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ann(make_user):
+    return make_user("ann")
+
+
+def limited(scope, allowed):
+    wide = dict.fromkeys(Settings.LIMITS, (10000, 3600))
+    return override_settings(TASKS_ADMIN_LIMITS=wide | {scope: (allowed, 3600)})
+
+
+class TestNonsense:
+    """What is no address is answered with 400; nothing is queued."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "nonsense",
+            "[]",
+            "7",
+            "null",
+            "true",
+            '"ann@mail.example"',
+            "[" * 100000,
+            '{"a":' * 100000,
+            "{}",
+            '{"email": null}',
+            '{"email": 7}',
+            '{"email": true}',
+            '{"email": []}',
+            '{"email": {}}',
+            '{"email": ["ann@mail.example"]}',
+            '{"email": ""}',
+            '{"email": "ann@\\ud800.example"}',
+            '{"email": "ann\\u0000@mail.example"}',
+            '{"Email": "ann@mail.example"}',
+            "9" * 10000,
+            "NaN",
+            '{"email": "a@b.example"',
+        ],
+        ids=lambda body: body[:30],
+    )
+    def test_json(self, client, ann, body):
+        answer = client.post(PAGE, body, content_type=JSON)
+
+        assert answer.status_code == 400
+        assert answer.json() == {"detail": "Enter a valid e-mail address."}
+        assert not Operation.objects.exists()
+
+    @pytest.mark.parametrize("body", [b"\xff\xfe\x00", b"\x80", "{}".encode("utf-16")])
+    def test_json_in_bytes_that_are_no_text(self, client, body):
+        assert client.post(PAGE, body, content_type=JSON).status_code == 400
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "",
+            "ann",
+            "@",
+            "ann@",
+            "ann@mail.example\x00",
+            "a@b@mail.example",
+            "ann @mail.example",
+            "mıke@mail.example",
+            "ａnn@mail.example",
+            "ann@mail.example\nBcc: eve@x.example",
+            "a" * 300 + "@mail.example",
+            "x" * 1000000,
+            "<script>alert(1)</script>",
+            "' OR 1=1--",
+            "ann@mail.example,eve@x.example",
+            '"ann\\"@mail.example',
+            "ann@mail.example\u2028x",
+        ],
+        ids=lambda address: ascii(address)[:30],
+    )
+    def test_the_form(self, client, ann, address):
+        page = client.post(PAGE, {"email": address})
+
+        assert page.status_code == 400
+        assert "Enter a valid e-mail address" in page.content.decode()
+        assert "<script>alert" not in page.content.decode()
+        assert not Operation.objects.exists()
+
+    def test_no_form_at_all(self, client):
+        assert client.post(PAGE).status_code == 400
+
+    @pytest.mark.parametrize("method", ["put", "patch", "delete", "trace"])
+    def test_other_methods(self, client, method):
+        assert getattr(client, method)(PAGE).status_code == 405
+
+    @pytest.mark.parametrize("method", ["get", "head", "options"])
+    def test_looking_queues_nothing(self, ann, as_user, method):
+        assert getattr(as_user(ann), method)(f"{PAGE}?email=ann@mail.example").status_code == 200
+        assert not Operation.objects.exists()
+
+    @pytest.mark.parametrize(
+        "accept", ["", "*/*", ";;;,,q=x", "text/html;q=abc", "image/png", "application/json;q=0"]
+    )
+    def test_whatever_is_accepted(self, client, accept):
+        assert client.post(PAGE, headers={"accept": accept}).status_code == 400
+
+    @pytest.mark.parametrize("kind", ["multipart/form-data", "text/plain", "application/xml", "x"])
+    def test_a_body_of_another_kind(self, client, kind):
+        assert client.post(PAGE, b"email=ann@mail.example", content_type=kind).status_code == 400
+
+
+class TestForgery:
+    """Another site can't make a browser ask."""
+
+    @pytest.mark.parametrize("kind", [JSON, "application/x-www-form-urlencoded"])
+    def test_without_a_csrf_token_it_is_refused(self, ann, kind):
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(ann)
+
+        assert client.post(PAGE, "{}", content_type=kind).status_code == 403
+        assert not Operation.objects.exists()
+
+    def test_a_script_of_ours_sends_it_as_a_header(self, ann):
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(ann)
+        given = str(client.get(PAGE).context["csrf_token"])
+
+        answer = client.post(PAGE, content_type=JSON, headers={"x-csrftoken": given})
+
+        assert answer.status_code == 202
+
+
+class TestLimits:
+    """Per user, per address and per client; above them nothing is queued."""
+
+    def test_a_user(self, ann, as_user, make_user):
+        client = as_user(ann)
+        with limited("request.user", 2):
+            codes = [client.post(PAGE, content_type=JSON).status_code for _ in range(4)]
+            other = as_user(make_user()).post(PAGE, content_type=JSON)
+
+        assert codes == [202, 202, 429, 429]
+        assert other.status_code == 202
+
+    def test_an_address_however_it_is_spelt_and_whether_or_not_it_is_known(self, ann):
+        with limited("request.address", 2):
+            for address in ("ann@mail.example", "nobody@mail.example"):
+                spelt = [address, address.upper(), address.title(), address]
+                codes = [Client().post(PAGE, {"email": one}).status_code for one in spelt]
+                assert codes == [202, 202, 429, 429]
+
+    def test_a_client_whatever_it_asks_for(self):
+        with limited("request.client", 2):
+            codes = [
+                Client().post(PAGE, {"email": f"a{n}@x.example"}).status_code for n in range(4)
+            ]
+            other = Client(REMOTE_ADDR="192.0.2.7").post(PAGE, {"email": "a@x.example"})
+
+        assert codes == [202, 202, 429, 429]
+        assert other.status_code == 202
+
+    def test_a_header_that_anybody_can_send_makes_no_new_client(self):
+        with limited("request.client", 1):
+            codes = [
+                Client(headers={"x-forwarded-for": f"192.0.2.{n}"})
+                .post(PAGE, {"email": "a@x.example"})
+                .status_code
+                for n in range(3)
+            ]
+
+        assert codes == [202, 429, 429]
+
+    def test_nonsense_is_not_counted_against_anybody(self):
+        with limited("request.client", 1):
+            codes = [Client().post(PAGE, {"email": "nonsense"}).status_code for _ in range(3)]
+
+        assert codes == [400, 400, 400]
+
+    def test_it_says_what_to_do(self, ann, as_user):
+        with limited("request.user", 0):
+            in_json = as_user(ann).post(PAGE, content_type=JSON)
+            page = as_user(ann).post(PAGE)
+
+        assert (in_json.status_code, page.status_code) == (429, 429)
+        assert in_json.json() == {
+            "detail": "That was tried too often. Wait an hour, then try again."
+        }
+        assert "Wait an hour" in page.content.decode()
+        assert not Target.objects.exists()
+
+
+def test_the_address_that_was_typed_is_kept_nowhere(client, caplog):
+    body = json.dumps({"email": "secret-name@mail.example"})
+    client.post(PAGE, body, content_type=JSON)
+
+    assert "secret-name" not in caplog.text
+    assert "secret-name" not in str([*Operation.objects.values(), *Target.objects.values()])
