@@ -1,15 +1,15 @@
 """System checks: every misconfiguration that can be seen at start, with what to do about it."""
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings as django_settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 
 from tasks_admin import mail
-from tasks_admin.conf import settings
+from tasks_admin.conf import Settings, settings
 
 
 def connect() -> None:
@@ -20,13 +20,14 @@ def connect() -> None:
 
 def host_url(**kwargs: Any) -> list[CheckMessage]:
     """HOST_URL is absolute, ours, and safe."""
-    url = urlsplit(getattr(django_settings, "HOST_URL", ""))
-    if url.scheme not in {"http", "https"} or not url.hostname:
+    url = _split(getattr(django_settings, "HOST_URL", None))
+    if url is None:
         hint = 'Set HOST_URL to what links in mails begin with, like "https://console.example.com".'
-        return [Error("HOST_URL is not an absolute address.", hint=hint, id="tasks_admin.E001")]
+        return [Error("HOST_URL is not scheme and host.", hint=hint, id="tasks_admin.E001")]
     problems: list[CheckMessage] = []
-    if not validate_host(url.hostname, django_settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1"]):
-        hint = f"Add {url.hostname!r} to ALLOWED_HOSTS, or correct HOST_URL."
+    host = split_domain_port(url.netloc)[0]
+    if not validate_host(host, django_settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1"]):
+        hint = f"Add {host!r} to ALLOWED_HOSTS, or correct HOST_URL."
         text = "The links in mails lead to a host that ALLOWED_HOSTS refuses."
         problems.append(Error(text, hint=hint, id="tasks_admin.E002"))
     local = url.hostname in {"localhost", "127.0.0.1", "::1"}
@@ -35,6 +36,17 @@ def host_url(**kwargs: Any) -> list[CheckMessage]:
         text = "The links in mails, which let one choose a password, are not encrypted."
         problems.append(checks.Warning(text, hint=hint, id="tasks_admin.W001"))
     return problems
+
+
+def _split(url: object) -> SplitResult | None:
+    """An address of scheme and host (and port) alone; None when it is something else."""
+    try:
+        parts = urlsplit(str(url))
+        whole = parts.port != 0 and f"{parts.scheme}://{parts.netloc}" == url
+    except ValueError:
+        return None
+    usable = parts.scheme in {"http", "https"} and split_domain_port(parts.netloc)[0]
+    return parts if whole and usable else None
 
 
 def serializers(**kwargs: Any) -> list[CheckMessage]:
@@ -74,10 +86,20 @@ def email_timeout(**kwargs: Any) -> list[CheckMessage]:
 
 def limits(**kwargs: Any) -> list[CheckMessage]:
     """Every rate limit is there, and is a limit."""
-    from tasks_admin.conf import Settings
-
-    missing = sorted(set(Settings.LIMITS) - set(settings.LIMITS))
-    if not missing:
+    given = settings.LIMITS if isinstance(settings.LIMITS, dict) else {}
+    wrong = sorted(scope for scope in Settings.LIMITS if not _is_limit(given.get(scope)))
+    if not wrong:
         return []
-    hint = f"Add {', '.join(missing)} to TASKS_ADMIN_LIMITS: it replaces the defaults as a whole."
-    return [Error("TASKS_ADMIN_LIMITS lacks a scope.", hint=hint, id="tasks_admin.E005")]
+    hint = (
+        f"Give {', '.join(wrong)} a pair (how many, in how many seconds): TASKS_ADMIN_LIMITS "
+        "replaces the defaults as a whole."
+    )
+    text = "TASKS_ADMIN_LIMITS lacks a limit."
+    return [Error(text, hint=hint, id="tasks_admin.E005")]
+
+
+def _is_limit(value: Any) -> bool:
+    match value:
+        case (int(allowed), int(seconds)):
+            return allowed >= 0 and seconds > 0
+    return False
