@@ -1,0 +1,159 @@
+"""The control door: all workers at once, one question at a time, and never for long."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from celery import shared_task
+from celery.app.control import Control
+from celery.contrib.testing.worker import start_worker
+
+from opsconsole.celery import app
+from tasks_admin import control
+from tasks_admin.errors import BrokerUnreachable
+from tests.making import at_once
+from tests.stack import until
+
+LET_GO = threading.Event()
+
+
+@shared_task(name="tests.hold", ignore_result=True)
+def hold_on():
+    LET_GO.wait(20)
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    """A snapshot is kept for two seconds."""
+    control._last = None
+    yield
+    control._last = None
+
+
+@pytest.fixture
+def worker(broker, transactional_db):
+    """A worker with two threads, on the default queue."""
+    LET_GO.clear()
+    with start_worker(
+        app, perform_ping_check=False, pool="threads", concurrency=2, queues=["celery"],
+        hostname="w1@here",
+    ):  # fmt: skip
+        yield broker
+        LET_GO.set()
+
+
+class TestSnapshot:
+    """What a worker says of itself, in one reply."""
+
+    def test_who_is_there(self, worker):
+        (view,) = control.snapshot().workers
+
+        assert (view.name, view.pool, view.processes) == ("w1@here", "thread", 2)
+        assert view.queues == ["celery"]
+        assert view.uptime >= 0
+        assert (view.running, view.reserved, view.scheduled) == ([], [], [])
+
+    def test_what_it_does(self, worker):
+        held = [hold_on.delay() for _ in range(2)]
+        hold_on.apply_async(countdown=60)
+
+        def busy() -> Any:
+            control._last = None
+            (view,) = control.snapshot().workers
+            return view if len(view.running) == 2 and view.scheduled else None
+
+        view = until(busy, "two running tasks, and one for later", 20)
+        assert {task["id"] for task in view.running} == {result.id for result in held}
+        assert {task["name"] for task in view.running + view.scheduled} == {"tests.hold"}
+
+    def test_it_tells_no_arguments(self, worker):
+        hold_on.apply_async(headers={"x": "secret"}, countdown=60)
+        replies = until(lambda: control._ask("console_snapshot"), "a reply")
+
+        assert "secret" not in repr(replies)
+        assert "redis://" not in repr(replies)
+
+    def test_it_is_kept_for_whoever_asks_meanwhile(self, worker):
+        first = control.snapshot()
+
+        assert all(seen is first for seen in at_once(12, lambda n: control.snapshot()))
+
+    def test_twelve_at_once_ask_once(self, worker):
+        began = time.monotonic()
+
+        outcomes = at_once(12, lambda n: control.snapshot())
+
+        assert time.monotonic() - began < 6
+        assert len({id(outcome) for outcome in outcomes}) == 1
+
+    def test_asking_leaves_nothing_behind(self, worker):
+        control.snapshot()
+        before = set(worker.keys())
+
+        for _ in range(3):
+            control._last = None
+            control.snapshot()
+
+        assert set(worker.keys()) <= before
+
+    def test_asking_takes_no_connection_from_the_pool(self, worker):
+        at_once(12, lambda n: control._ask("ping"))
+
+        assert app.pool._dirty == set()
+
+    def test_nobody_there(self, broker):
+        assert control.snapshot().workers == []
+
+    def test_a_reply_of_another_kind_is_passed_over(self):
+        assert control._view("w", {"ok": "pong"}) is None
+        assert control._view("w", "error") is None
+        assert control._view("w", None) is None
+
+
+class TestAnybody:
+    """Whether there is a worker at all."""
+
+    def test_the_first_answer_is_enough(self, worker):
+        began = time.monotonic()
+
+        assert control.anybody()
+        assert time.monotonic() - began < 0.8
+
+    def test_nobody(self, broker):
+        assert not control.anybody()
+
+
+class TestFaults:
+    """A broker that is refused, or never answers."""
+
+    @pytest.mark.parametrize("ask", [control.anybody, control.snapshot])
+    def test_a_closed_port_is_told_at_once(self, no_broker, ask):
+        began = time.monotonic()
+
+        with pytest.raises(BrokerUnreachable, match="does not answer"):
+            ask()
+        assert time.monotonic() - began < 2
+
+    @pytest.mark.parametrize("ask", [control.anybody, control.snapshot])
+    def test_a_mute_one_is_left_in_time(self, mute_broker, ask):
+        began = time.monotonic()
+
+        with pytest.raises(BrokerUnreachable):
+            ask()
+        assert time.monotonic() - began < 8
+
+    def test_ten_who_wait_for_a_mute_one_wait_once(self, mute_broker):
+        began = time.monotonic()
+
+        outcomes = at_once(10, lambda n: control.snapshot())
+
+        assert all(isinstance(outcome, BrokerUnreachable) for outcome in outcomes)
+        assert time.monotonic() - began < 8
+
+
+def test_celery_knows_our_command():
+    from celery.worker.control import Panel
+
+    assert Panel.meta["console_snapshot"].type == "inspect"
+    assert isinstance(Control(app), Control)

@@ -1,0 +1,167 @@
+"""Progress: counts that add up, and targets a page at a time."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from tasks_admin import operations, progress
+from tasks_admin.models import Operation, Target
+from tests.making import make_operation, make_target
+
+pytestmark = pytest.mark.django_db
+
+
+def settle(operation, count, state, **more):
+    chosen = operation.targets.open().order_by("pk")[:count].values("pk")
+    Target.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))).settle(state, **more)
+
+
+class TestCounts:
+    """What the bar shows."""
+
+    def test_they_add_up(self):
+        operation = make_operation(10)
+        settle(operation, 3, "done")
+        settle(operation, 1, "failed", reason="refused")
+
+        seen = progress.of(operation)
+
+        assert [(state, count) for state, _label, count, _share in seen.counts] == [
+            ("waiting", 6), ("done", 3), ("failed", 1),
+        ]  # fmt: skip
+        assert (seen.done, seen.total, seen.percent) == (4, 10, 40)
+
+    def test_a_hundred_percent_is_when_all_have_an_outcome(self):
+        operation = make_operation(300)
+        settle(operation, 299, "done")
+        assert progress.of(operation).percent == 99
+
+        settle(operation, 1, "done")
+        assert progress.of(operation).percent == 100
+
+    def test_the_rate_and_the_time_left(self):
+        operation = make_operation(10)
+        settle(operation, 6, "done")
+        past = timezone.now() - timedelta(minutes=5)
+        first = operation.targets.order_by("pk").first()
+        Target.objects.filter(pk=first.pk).update(finished_at=past)
+
+        seen = progress.of(operation)
+
+        assert seen.rate == 5
+        assert seen.time_left == timedelta(seconds=48)
+
+    def test_without_a_rate_nobody_knows_how_long(self):
+        assert progress.of(make_operation(1)).time_left is None
+
+    def test_an_operation_without_targets(self):
+        seen = progress.of(Operation.objects.create(verb="pause"))
+
+        assert (seen.counts, seen.done, seen.total, seen.percent) == ([], 0, 0, 100)
+
+    def test_the_end_is_counted_once(self, django_assert_num_queries):
+        operation = make_operation(2)
+        settle(operation, 2, "done")
+        operations.finish_ended()
+        operation.refresh_from_db()
+
+        with django_assert_num_queries(0):
+            assert progress.of(operation).counts[0][2] == 2
+
+    def test_who_was_left_out_and_why(self):
+        operation = make_operation(1)
+        operation.left_out = {"inactive": 3, "from_the_future": 1}
+
+        assert progress.of(operation).left_out == [
+            ("the account is not active", 3), ("from_the_future", 1),
+        ]  # fmt: skip
+
+    def test_in_words(self):
+        assert progress.sentence({"failed": 1, "done": 12, "queued": 0}) == "12 done, 1 failed"
+        assert progress.sentence({}) == ""
+
+
+class TestPage:
+    """Targets in the order in which they were frozen."""
+
+    def test_pages_follow_each_other_without_gap_or_overlap(self):
+        operation = make_operation(progress.PAGE * 2 + 5)
+
+        seen, after = [], ""
+        for _ in range(3):
+            page = progress.page(operation, after=after)
+            seen += [target.pk for target in page.targets]
+            after = page.next
+
+        assert after == ""
+        assert seen == list(operation.targets.order_by("pk").values_list("pk", flat=True))
+
+    def test_a_page_that_is_just_full_is_the_last(self):
+        assert progress.page(make_operation(progress.PAGE)).next == ""
+
+    def test_by_state(self):
+        operation = make_operation(5)
+        settle(operation, 2, "failed", reason="refused")
+
+        assert len(progress.page(operation, state="failed").targets) == 2
+        assert progress.page(operation, state="done").targets == []
+
+    @pytest.mark.parametrize("nonsense", ["x", "FAILED", "\x00", "failed'--"])
+    def test_a_state_that_is_none_shows_all(self, nonsense):
+        assert len(progress.page(make_operation(2), state=nonsense).targets) == 2
+
+    @pytest.mark.parametrize("nonsense", ["x", "-1", "9" * 40, "1.5", " ", "²"])
+    def test_a_key_that_is_none_begins_at_the_start(self, nonsense):
+        assert len(progress.page(make_operation(2), after=nonsense).targets) == 2
+
+    @pytest.mark.parametrize("find", ["username", "email", "pk"])
+    def test_a_user_is_found_by_name_address_or_key(self, find):
+        operation = make_operation(3)
+        user = User.objects.get(username="u00001")
+
+        (target,) = progress.page(operation, subject=str(getattr(user, find))).targets
+
+        assert target.subject == str(user.pk)
+        assert target.name == "u00001"
+
+    @pytest.mark.parametrize("nonsense", ["nobody", "%", "'", "🦄" * 400])
+    def test_nobody_is_found_by_nonsense(self, nonsense):
+        assert progress.page(make_operation(2), subject=nonsense).targets == []
+
+    def test_a_user_who_is_gone_is_shown_by_key(self):
+        operation = make_operation(1)
+        User.objects.filter(username="u00000").delete()
+
+        (target,) = progress.page(operation).targets
+
+        assert target.name == target.subject
+
+    def test_a_result_is_found_by_its_id(self):
+        target = make_target(subject="some-task", hold="result:some-task")
+        Operation.objects.update(verb="retry_failed")
+        operation = Operation.objects.get()
+
+        assert progress.page(operation, subject="some-task").targets == [target]
+        assert progress.page(operation, subject="u00000").targets == []
+
+    def test_why(self):
+        operation = make_operation(1)
+        settle(operation, 1, "failed", reason="refused", detail="550 no such user")
+
+        (target,) = progress.page(operation).targets
+
+        assert target.why == "refused by the mail server · 550 no such user"
+
+    def test_what_may_have_been_done_twice_says_so(self):
+        operation = make_operation(1)
+        operation.targets.update(state="done", crashes=1)
+
+        assert "twice" in progress.page(operation).targets[0].why
+
+    def test_a_page_costs_the_same_however_many_targets(self, django_assert_max_num_queries):
+        operation = make_operation(200)
+
+        with django_assert_max_num_queries(2):
+            progress.page(operation)

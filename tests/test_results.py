@@ -1,0 +1,215 @@
+"""Retrying: only what failed, only what can be repeated exactly, and each result once ever."""
+
+import uuid
+
+import pytest
+from celery import Task, shared_task
+from django.contrib.auth.models import User
+
+from tasks_admin import dispatch, operations, results
+from tasks_admin.errors import NotAllowed, NothingToDo
+from tasks_admin.models import Operation, Result, Target
+from tests.making import RESET, at_once, make_result, make_target, queued
+
+
+@shared_task(name="tests.unclaimed", base=Task)
+def unclaimed():
+    """A task that knows nothing of claims."""
+
+
+def retry(actor, *rows, **more):
+    chosen = Result.objects.filter(pk__in=[row.pk for row in rows]) if rows else Result.objects
+    return results.retry_failed(results=chosen.all(), actor=actor, reason="r", **more)
+
+
+def judge(row):
+    return results.judged(Result.objects.filter(pk=row.pk)).get().exclusion
+
+
+class TestJudged:
+    """Whatever is left out has a reason."""
+
+    @pytest.mark.parametrize(
+        ("row", "exclusion"),
+        [
+            ({}, ""),
+            ({"args": [], "kwargs": {"a": [1]}}, ""),
+            ({"status": "SUCCESS"}, "not_failed"),
+            ({"status": "PENDING"}, "not_failed"),
+            ({"status": "STARTED"}, "not_failed"),
+            ({"status": "REVOKED"}, "not_failed"),
+            ({"status": "RETRY"}, "retrying"),
+            ({"task": "no.such.task"}, "unregistered"),
+            ({"task_name": None}, "unregistered"),
+            ({"task": "celery.backend_cleanup"}, "unregistered"),
+            ({"task": "tests.unclaimed"}, "unclaimed"),
+            ({"task_args": '"(1, 2)"'}, "lossy"),
+            ({"task_args": None}, "lossy"),
+            ({"task_args": ""}, "lossy"),
+            ({"task_kwargs": '"{...}"'}, "lossy"),
+            ({"task_kwargs": None}, "lossy"),
+        ],
+    )
+    def test_each(self, db, row, exclusion):
+        assert judge(make_result(**row)) == exclusion
+
+    @pytest.mark.parametrize("state", ["waiting", "queued", "running", "done", "failed", "unknown"])
+    def test_retried(self, db, state):
+        row = make_result()
+        make_target(state, hold=f"result:{row.task_id}")
+
+        assert judge(row) == "retried"
+
+    def test_a_retry_that_took_no_effect_leaves_another(self, alice):
+        row = make_result()
+        operation = retry(alice, row)
+        assert judge(row) == "retried"
+        operations.abort(operation=operation, actor=alice, reason="r")
+
+        assert judge(row) == ""
+
+    def test_the_reasons_are_counted(self, db):
+        make_result()
+        make_result("SUCCESS")
+        make_result("SUCCESS")
+        make_result(task="no.such.task")
+
+        selection = results.select(Result.objects.all())
+
+        assert selection.left_out == {"not_failed": 2, "unregistered": 1}
+        assert selection.fingerprint().startswith("1:")
+
+
+class TestRetry:
+    """One operation, whose targets are the results."""
+
+    def test_what_cannot_be_repeated_is_left_out(self, alice):
+        row = make_result()
+        make_result("SUCCESS")
+
+        operation = retry(alice)
+
+        assert (operation.total, operation.left_out) == (1, {"not_failed": 1})
+        target = operation.targets.get()
+        assert (target.subject, target.hold) == (row.task_id, f"result:{row.task_id}")
+
+    def test_it_takes_the_permission(self, charlie):
+        make_result()
+
+        with pytest.raises(NotAllowed):
+            retry(charlie)
+
+        assert not Operation.objects.exists()
+
+    def test_the_permission_of_an_account_that_is_closed_is_none(self, alice):
+        make_result()
+        alice.is_active = False
+
+        with pytest.raises(NotAllowed):
+            retry(alice)
+
+    def test_a_second_operation_finds_nothing_left(self, alice, bob):
+        row = make_result()
+        retry(alice, row)
+
+        with pytest.raises(NothingToDo):
+            retry(bob, row)
+
+        assert Target.objects.count() == 1
+
+    def test_overlapping_selections_retry_each_once(self, alice, bob):
+        one, both, other = (make_result() for _ in range(3))
+
+        retry(alice, one, both)
+        retry(bob, both, other)
+
+        assert sorted(Target.objects.values_list("subject", flat=True)) == sorted(
+            row.task_id for row in (one, both, other)
+        )
+
+    @pytest.mark.django_db(transaction=True)
+    def test_twenty_at_once_make_one_retry(self):
+        row = make_result()
+        boss = User.objects.create_superuser("boss")
+
+        outcomes = at_once(20, lambda n: retry(boss, row, key=uuid.uuid4()))
+
+        assert Target.objects.count() == 1
+        assert sum(isinstance(outcome, Operation) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, NothingToDo) for outcome in outcomes) == 19, outcomes
+
+    def test_the_old_row_stays_as_it_was(self, broker, alice):
+        row = make_result(args=[1], traceback="trace")
+        before = Result.objects.filter(pk=row.pk).values().get()
+
+        retry(alice, row)
+        dispatch.sweep()
+
+        assert Result.objects.filter(pk=row.pk).values().get() == before
+
+    def test_the_new_message_equals_the_old_one(self, broker, alice):
+        from opsconsole.celery import app
+
+        old = app.send_task(RESET, [7], {"übung": [1, {"a": None}]})
+        (sent,) = queued(broker)
+        Result.objects.filter(task_id=old.id).update(status="FAILURE")
+        broker.flushall()
+        retry(alice)
+
+        dispatch.sweep()
+
+        (again,) = queued(broker)
+        assert (again.args, again.kwargs) == (sent.args, sent.kwargs)
+        assert again.headers["task"] == sent.headers["task"]
+        assert again.id != sent.id
+
+    def test_an_id_of_255_characters_can_be_retried(self, broker, alice):
+        row = make_result(task_id="/é" * 127 + "x")
+
+        retry(alice, row)
+
+        assert dispatch.sweep() == 1
+        assert results.history(row).retry == Target.objects.get()
+
+
+class TestHistory:
+    """A result knows what it repeats, and what repeated it."""
+
+    def test_what_the_project_queued_itself_has_none(self, db):
+        history = results.history(make_result())
+
+        assert (history.target, history.attempts, history.before, history.retry) == (
+            None, [], "", None,
+        )  # fmt: skip
+
+    def test_links_go_both_ways(self, broker, alice):
+        old = make_result()
+        operation = retry(alice, old)
+        dispatch.sweep()
+        target = operation.targets.get()
+        new = Result.objects.get(task_id=target.task_id)
+
+        assert results.history(old).retry == target
+        assert results.history(new).before == old.task_id
+        assert results.history(new).target.operation == operation
+
+    def test_a_retry_can_be_retried(self, broker, alice):
+        old = make_result()
+        retry(alice, old)
+        dispatch.sweep()
+        new = Result.objects.exclude(pk=old.pk).get()
+        Result.objects.filter(pk=new.pk).update(status="FAILURE")
+        Target.objects.all().settle("failed")
+
+        retry(alice)
+
+        assert results.history(new).retry.subject == new.task_id
+        assert results.history(old).retry.subject == old.task_id
+
+    def test_the_attempts_at_a_target(self, db):
+        target = make_target("queued", attempt=3)
+        rows = [make_result("RETRY", task_id=task_id) for task_id in target.task_ids()]
+
+        for row in rows:
+            assert results.history(row).attempts == [row.task_id for row in rows]
+            assert results.history(row).before == ""
