@@ -32,6 +32,9 @@ lint: $(VENV)/dev ## check style, types, migrations and deployment settings
 	DATA_DIR=$(VENV)/lint HOST_URL=https://console.example.com ALLOWED_HOSTS=console.example.com \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
+bench: $(VENV)/dev ## measure, beside what one would use instead; JSON goes to var/bench/
+	$(BIN)/python -m tests.bench
+
 format: $(VENV)/dev ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
