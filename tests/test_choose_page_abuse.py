@@ -89,8 +89,8 @@ class TestNonsense:
         assert client.get(PAGE).status_code == 400
         assert client.post(PAGE, BOTH).status_code == 400
 
-    def test_a_session_that_does_not_exist(self, client):
-        client.cookies["console_8000"] = "nonsense\\x00"
+    def test_a_session_that_does_not_exist(self, client, settings):
+        client.cookies[settings.SESSION_COOKIE_NAME] = "nonsense\x00"
 
         assert client.get(PAGE).status_code == 400
 

@@ -103,7 +103,7 @@ class TestLeftOutAtLast:
             ({"email": "a@b@mail.example"}, "bad_address"),
             ({"email": "ann@mail.example\n"}, "bad_address"),
             ({"email": "ann@mail.example\nBcc: eve@mail.example"}, "bad_address"),
-            ({"email": "ann\x00@mail.example"}, "bad_address"),
+            ({"email": "ann\x07@mail.example"}, "bad_address"),
             ({"email": "mıke@mail.example"}, "bad_address"),
             ({"email": "ann@mail..example"}, "bad_address"),
             ({"password": "!"}, "no_password"),
