@@ -9,4 +9,5 @@ class SessionStore(DatabaseStore):
     """Django's; a cookie with a NUL in it would otherwise end in PostgreSQL's error on any page."""
 
     def _validate_session_key(self, key: Any) -> bool:
-        return bool(super()._validate_session_key(key) and key.isascii() and key.isalnum())
+        plausible = super()._validate_session_key(key)  # type: ignore[misc]
+        return bool(plausible and key.isascii() and key.isalnum())

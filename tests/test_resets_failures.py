@@ -83,18 +83,18 @@ class TestForNow:
     @pytest.mark.parametrize(("tries", "ceiling"), [(0, 8), (1, 16), (3, 64), (6, 100)])
     def test_the_wait_grows_and_is_bounded(self, target_of, mailbox, settings, tries, ceiling):
         settings.TASKS_ADMIN_BACKOFF_BASE, settings.TASKS_ADMIN_BACKOFF_CAP = 4, 100
-        target, waits = target_of("451-ann"), set()
+        target, waits = target_of("451-ann"), []
 
         for _ in range(10):
             Target.objects.filter(pk=target.pk).update(tries=tries)
             began = timezone.now() - timedelta(milliseconds=2)
             with pytest.raises(MailDelayed):
                 send(target)
-            waits.add((again(target).due_at - began).total_seconds())
+            waits.append((again(target).due_at - began).total_seconds())
 
         assert all(0 <= wait <= ceiling + 1 for wait in waits)
-        assert len(waits) > 5
         assert max(waits) > ceiling / 8
+        assert max(waits) - min(waits) > ceiling / 20
 
     def test_it_is_sent_once_the_server_is_well(self, target_of, mailbox):
         target = target_of("twice-ann")
