@@ -193,3 +193,11 @@ def host_url(default: str) -> str:
     if not HOST_URL.fullmatch(url):
         raise refuse("HOST_URL", "must look like https://console.example.com, and end there")
     return url
+
+
+def client_address_key() -> str:
+    """Read CLIENT_ADDRESS_KEY: where a request's `META` has the client's address."""
+    key = text("CLIENT_ADDRESS_KEY", "REMOTE_ADDR")
+    if not re.fullmatch(r"REMOTE_ADDR|HTTP_[A-Z0-9_]+", key):
+        raise refuse("CLIENT_ADDRESS_KEY", "must be REMOTE_ADDR, or like HTTP_X_REAL_IP")
+    return key

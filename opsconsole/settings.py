@@ -12,6 +12,7 @@ from kombu import Queue
 from opsconsole.environment import (
     BASE_DIR,
     broker_url,
+    client_address_key,
     database,
     email,
     flag,
@@ -195,6 +196,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = [HOST_URL]
+TASKS_ADMIN_CLIENT_ADDRESS_KEY = client_address_key()
 SESSION_ENGINE = "opsconsole.sessions"
 SESSION_COOKIE_NAME = f"console_{PLACES.port}"  # cookies ignore ports; two instances must not
 CSRF_COOKIE_NAME = f"console_csrf_{PLACES.port}"

@@ -12,7 +12,7 @@ from opsconsole import environment
 from opsconsole.environment import BASE_DIR
 
 NAMES = ("DATABASE_URL", "CELERY_BROKER_URL", "HOST_URL", "PORT", "DATA_DIR", "DEBUG")
-NAMES += ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS")
+NAMES += ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS", "CLIENT_ADDRESS_KEY")
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,27 @@ class TestFlag:
 
         with pytest.raises(ImproperlyConfigured, match="DEBUG must be 1 or 0"):
             environment.flag("DEBUG")
+
+
+class TestClientAddressKey:
+    """CLIENT_ADDRESS_KEY."""
+
+    @pytest.mark.parametrize("key", ["REMOTE_ADDR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR"])
+    def test_what_is_understood(self, given_that, key):
+        given_that("CLIENT_ADDRESS_KEY", key)
+
+        assert environment.client_address_key() == key
+
+    @pytest.mark.parametrize(
+        "key", ["X-Real-IP", "X_REAL_IP", "http_x_real_ip", "HTTP_", "X "]
+    )
+    def test_a_header_spelt_in_another_way_is_refused_and_does_not_switch_limits_off(
+        self, given_that, key
+    ):
+        given_that("CLIENT_ADDRESS_KEY", key)
+
+        with pytest.raises(ImproperlyConfigured, match="CLIENT_ADDRESS_KEY must be"):
+            environment.client_address_key()
 
 
 class TestSecretKey:

@@ -180,6 +180,16 @@ class TestLimits:
 
         assert codes == [202, 429, 429]
 
+    @pytest.mark.parametrize("key", ["HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR"])
+    def test_behind_a_proxy_the_address_that_it_saw_counts(self, settings, key):
+        settings.TASKS_ADMIN_CLIENT_ADDRESS_KEY = key
+        seen = ["192.0.2.1", "evil, 192.0.2.1", "x,y,192.0.2.1", "192.0.2.2", "", ""]
+        with limited("request.client", 1):
+            clients = [Client(**{key: value}) for value in seen]
+            codes = [one.post(PAGE, {"email": "a@x.example"}).status_code for one in clients]
+
+        assert codes == [202, 429, 429, 202, 202, 429]
+
     def test_nonsense_is_not_counted_against_anybody(self):
         with limited("request.client", 1):
             codes = [Client().post(PAGE, {"email": "nonsense"}).status_code for _ in range(3)]

@@ -130,8 +130,12 @@ class RequestView(PrivateView):
 
 
 def client_of(request: HttpRequest) -> str:
-    """The client's address, as the server or the proxy in front of it tells."""
-    return str(request.META.get(settings.CLIENT_ADDRESS_KEY, ""))
+    """The client's address, as the server or the proxy in front of it tells.
+
+    Of several the last counts: that one the proxy saw, the others anybody can send.
+    """
+    told = request.META.get(settings.CLIENT_ADDRESS_KEY) or request.META.get("REMOTE_ADDR", "")
+    return str(told).rpartition(",")[2].strip()
 
 
 def _wants_json(request: HttpRequest) -> bool:
