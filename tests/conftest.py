@@ -155,12 +155,13 @@ def broker(valkey: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def broker_at(url: str) -> Iterator[None]:
-    """Point the Celery app at another broker for a while."""
+    """Point the Celery app at another broker for a while, and be patient for a second only."""
     from opsconsole.celery import app
 
-    names = ("broker_url", "broker_read_url", "broker_write_url")
+    names = ("broker_url", "broker_read_url", "broker_write_url", "broker_transport_options")
     before = {name: getattr(app.conf, name) for name in names}
-    app.conf.update(dict.fromkeys(names, url))
+    options = before["broker_transport_options"] | {"socket_timeout": 1}
+    app.conf.update(dict.fromkeys(names, url) | {"broker_transport_options": options})
     yield
     app.conf.update(before)
 

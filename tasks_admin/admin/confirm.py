@@ -6,10 +6,10 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -93,7 +93,7 @@ def _page(
 ) -> TemplateResponse:
     fingerprint = selection.fingerprint()
     count = int(fingerprint.partition(":")[0])
-    across = request.POST.get("select_across") not in {None, "", "0"}
+    across = ActionForm.base_fields["select_across"].clean(request.POST.get("select_across"))
     ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
     context = {
         **modeladmin.admin_site.each_context(request),
@@ -133,8 +133,10 @@ class ForgivingActions(ModelAdmin[Any]):
     ) -> HttpResponse | None:
         """Run the action that was chosen."""
         try:
-            return super().response_action(request, queryset, *args, **kwargs)
-        except (ValueError, TypeError, OverflowError):
+            for pk in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.clean(pk, None)
+        except ValidationError:
             text = _("The selection could not be read, and nothing was done. Select again.")
             messages.error(request, text)
             return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args, **kwargs)

@@ -20,7 +20,7 @@ class ChoiceFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows with the chosen value; any other value matches nothing."""
-        value = self.value()
+        value = (self.value() or "").replace("\x00", "")
         return queryset.filter(**{self.field: value}) if value else queryset
 
 

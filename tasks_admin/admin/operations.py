@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -9,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
@@ -105,7 +106,7 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
         """Go to the result of a target's newest attempt."""
         targets = self._operation(request, pk).targets.select_related("operation")
         task_id = get_object_or_404(targets, pk=target).task_id
-        return redirect("admin:tasks_admin_result_of", task_id)
+        return redirect(f"{reverse('admin:tasks_admin_result_of')}?{urlencode({'id': task_id})}")
 
     def _context(self, request: HttpRequest, operation: Operation) -> dict[str, Any]:
         return {
@@ -115,7 +116,7 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
                 operation,
                 state=request.GET.get("state", ""),
                 after=request.GET.get("after", ""),
-                subject=request.GET.get("q", "").strip(),
+                subject=request.GET.get("q", "").replace("\x00", "").strip(),
             ),
             "acts": [verb for verb in ACTS if self._offers(request, operation, verb)],
         }

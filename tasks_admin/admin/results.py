@@ -1,5 +1,6 @@
 """Task results: the list, the page of one, and the action that retries."""
 
+import json
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,15 +22,22 @@ from tasks_admin.admin.exchange import ResultExchange
 from tasks_admin.admin.filters import StatusFilter, TaskFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.models import Result
+from tasks_admin.reasons import label
 from tasks_admin.verbs import RETRY_FAILED, VERBS
 
-#: Characters of the arguments that the list shows.
+#: Characters of the arguments that the list shows, and of any text that a page shows.
 BRIEF = 80
+LONGEST = 64_000
 
 
 def moment(when: datetime | None) -> str:
     """A moment in the little room that a list has."""
     return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
+
+
+def written(value: Any) -> str:
+    """An argument as JSON: the text "42" and the number 42 must not look alike."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
@@ -104,10 +112,11 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
     def get_urls(self) -> list[Any]:
         """Add the address of a result by its task id, for links."""
         of = self.admin_site.admin_view(self.of)
-        return [path("of/<path:task_id>/", of, name="tasks_admin_result_of"), *super().get_urls()]
+        return [path("of/", of, name="tasks_admin_result_of"), *super().get_urls()]
 
-    def of(self, request: HttpRequest, task_id: str) -> HttpResponse:
+    def of(self, request: HttpRequest) -> HttpResponse:
         """Go to the result of a task; to a list that says so when there is none."""
+        task_id = request.GET.get("id", "").replace("\x00", "")
         pk = Result.objects.filter(task_id=task_id).values_list("pk", flat=True).first()
         if pk is None:
             text = _("No result is stored for task %(id)s (yet, or any more).") % {"id": task_id}
@@ -125,16 +134,20 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
         """Add what belongs to one result: its operation, and the attempts before and after it."""
         result = context["original"]
         verdict, positional, named = result.arguments
+        exclusion = results.judged(Result.objects.filter(pk=result.pk)).get().exclusion
+        failed = result.status == "FAILURE" and self.has_retry_failed_permission(request)
         context |= {
             "title": _("Task result"),
             "subtitle": None,
             "result": result,
             "state": self.state(result),
             "verdict": verdict,
-            "positional": positional,
-            "named": named,
+            "positional": [written(value) for value in positional],
+            "named": {name: written(value) for name, value in named.items()},
             "history": results.history(result),
-            "may_retry": result.status == "FAILURE" and self.has_retry_failed_permission(request),
+            "longest": f":{LONGEST}",
+            "may_retry": failed and not exclusion,
+            "why_not": label(exclusion) if failed and exclusion else "",
         }
         return super().render_change_form(request, context, *args, **kwargs)
 

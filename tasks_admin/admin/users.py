@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from tasks_admin import resets
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.exchange import UserExchange
+from tasks_admin.operations import Selection
 from tasks_admin.verbs import SEND_RESET_EMAIL, VERBS
 
 #: Names of superusers that the confirm page lists.
@@ -32,7 +33,7 @@ class ResetActions(ForgivingActions, UserExchange):
             verb=SEND_RESET_EMAIL,
             select=lambda: resets.select(queryset, actor=actor_of(request)),
             act=partial(resets.send_to_all, users=queryset, actor=actor_of(request)),
-            warn=lambda selection: {"superusers": _superusers(queryset)},
+            warn=lambda selection: {"superusers": _superusers(selection)},
         )
 
     def has_send_reset_email_permission(self, request: HttpRequest) -> bool:
@@ -40,9 +41,13 @@ class ResetActions(ForgivingActions, UserExchange):
         return may(request, SEND_RESET_EMAIL)
 
 
-def _superusers(users: QuerySet[Any]) -> list[str]:
-    named = users.order_by("pk").filter(is_superuser=True)[:MOST_NAMES]
-    return [user.get_username() for user in named]
+def _superusers(selection: Selection) -> list[str]:
+    """Names of superusers who would be mailed."""
+    model = get_user_model()
+    if not hasattr(model, "is_superuser"):
+        return []
+    chosen = selection.rows.filter(is_superuser=True).order_by("pk")
+    return list(chosen.values_list(model.USERNAME_FIELD, flat=True)[:MOST_NAMES])
 
 
 def register() -> None:

@@ -1,0 +1,50 @@
+"""Reads the forms of a page, as a browser would send them."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from django.http import QueryDict
+
+USERS = "/admin/auth/user/"
+RESULTS = "/admin/tasks_admin/result/"
+OPERATIONS = "/admin/tasks_admin/operation/"
+WORKERS = "/admin/tasks_admin/worker/"
+
+
+class _Inputs(HTMLParser):
+    """Collects the hidden inputs of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = QueryDict(mutable=True)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = dict(attrs)
+        if tag == "input" and known.get("type") == "hidden":
+            self.found.appendlist(str(known["name"]), known.get("value") or "")
+
+
+def hidden(response: Any) -> dict[str, Any]:
+    """What a page's form sends along by itself."""
+    inputs = _Inputs()
+    inputs.feed(response.content.decode())
+    fields = {name: values for name, values in inputs.found.lists() if "csrf" not in name}
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def text(response: Any) -> str:
+    """The words of a page."""
+    plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.content.decode(), flags=re.S)
+    return " ".join(plain.split())
+
+
+def choose(client: Any, path: str, action: str, rows: Any = (), **more: Any) -> Any:
+    """Tick rows in a list and run an action: the first step."""
+    data = {"action": action, "_selected_action": [row.pk for row in rows], "select_across": "0"}
+    return client.post(path, data | {"index": "0"} | more)
+
+
+def confirm(client: Any, page: Any, path: str, **more: Any) -> Any:
+    """Send a confirm page back: the second step."""
+    return client.post(path, hidden(page) | {"reason": "because", "confirm": "Yes"} | more)

@@ -1,0 +1,266 @@
+"""Task results: a list that stays quick, a page for any row, and retrying in two steps."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from tasks_admin.models import Operation, Result, Target
+from tests.making import make_result, make_target
+from tests.pages import RESULTS, choose, confirm, text
+
+ACTION = "retry_failed"
+HOSTILE = "<script>alert(1)</script>"
+ESCAPED = "&lt;script&gt;alert(1)"
+
+
+@pytest.fixture
+def client(as_user, alice):
+    return as_user(alice)
+
+
+def page_of(client, row):
+    return client.get(f"{RESULTS}{row.pk}/change/")
+
+
+class TestList:
+    """Newest first, and it costs the same however many there are."""
+
+    def test_what_it_shows(self, client):
+        make_result(worker="w1@here", args=[42], kwargs={"a": "b"})
+
+        words = text(client.get(RESULTS))
+
+        for word in ("failed", "tasks_admin.send_reset_email", "w1@here", "[42]", '"b"'):
+            assert word.replace('"', "&quot;") in words
+
+    def test_few_queries_no_distinct_and_no_count_beyond_the_bound(self, client, settings):
+        settings.TASKS_ADMIN_COUNT_BOUND = 60
+        for _ in range(70):
+            make_result()
+
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get(RESULTS)
+
+        assert page.status_code == 200
+        asked = [query["sql"] for query in queries]
+        assert len(asked) <= 8, asked
+        assert not any("DISTINCT" in sql for sql in asked)
+        counts = [sql for sql in asked if "COUNT(" in sql]
+        assert all("LIMIT 61" in sql for sql in counts), counts
+        rows = [sql for sql in asked if "LIMIT 50" in sql]
+        assert all("traceback" not in sql and '"result"' not in sql for sql in rows)
+
+    def test_a_count_that_was_stopped_says_so(self, client, settings):
+        settings.TASKS_ADMIN_COUNT_BOUND = 60
+        for _ in range(61):
+            make_result()
+
+        words = text(client.get(RESULTS))
+
+        assert "60+ task results" in words
+        assert "Select all 60+ task results" in words
+        assert "61 " not in words
+
+    def test_a_count_below_the_bound_is_exact(self, client):
+        make_result()
+
+        assert "1 task result" in text(client.get(RESULTS))
+
+    @pytest.mark.parametrize("page", ["2", "200", "0", "-1", "x", "9" * 30, ""])
+    def test_pages_that_are_none(self, client, page):
+        make_result()
+
+        assert client.get(RESULTS, {"p": page}).status_code in {200, 302}
+
+    @pytest.mark.parametrize(
+        "column", ["task_name", "task_args", "task_kwargs", "worker", "status"]
+    )
+    def test_markup_is_text(self, client, column):
+        row = make_result(**{column: HOSTILE})
+
+        for page in (client.get(RESULTS), page_of(client, row)):
+            assert HOSTILE.encode() not in page.content
+            assert ESCAPED.encode() in page.content
+
+    def test_by_status_and_task(self, client):
+        make_result("SUCCESS", worker="one@w")
+        make_result("FAILURE", worker="two@w", task="tasks_admin.housekeeping")
+
+        assert b"one@w" in client.get(RESULTS, {"status": "SUCCESS"}).content
+        assert b"two@w" not in client.get(RESULTS, {"status": "SUCCESS"}).content
+        assert b"two@w" in client.get(RESULTS, {"task": "tasks_admin.housekeeping"}).content
+
+    def test_a_whole_id_is_found(self, client):
+        row = make_result(worker="w1@here")
+
+        assert b"w1@here" in client.get(RESULTS, {"q": row.task_id}).content
+        assert b"w1@here" not in client.get(RESULTS, {"q": row.task_id[:-1]}).content
+
+    @pytest.mark.parametrize(
+        "name",
+        ["q", "status", "task", "status__exact", "p", "o", "e", "all", "task_id",
+         "result__contains", "id__in", "_popup", "z"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300, "%", "a,b"])
+    def test_nonsense_is_no_error(self, client, name, value):
+        make_result()
+
+        assert client.get(RESULTS, {name: value}).status_code in {200, 302, 400}
+
+    def test_the_stock_page_is_not_beside_it(self, client):
+        assert client.get("/admin/django_celery_results/taskresult/").status_code == 404
+
+
+WEIRD = {
+    "nothing known": dict.fromkeys(
+        [
+            "task_name",
+            "task_args",
+            "task_kwargs",
+            "worker",
+            "result",
+            "traceback",
+            "meta",
+            "periodic_task_name",
+            "date_started",
+        ],
+    ),
+    "stock": {"task_args": "\"(1, '...')\"", "task_kwargs": '"{}"', "meta": '{"children": []}'},
+    "binary": {"content_encoding": "binary", "result": "gAVLAS4=", "task_args": "gAVLAS4="},
+    "broken": {"task_args": "[1, ", "task_kwargs": "{", "meta": "[", "result": "{"},
+    "other types": {"task_args": "7", "task_kwargs": "[]", "meta": "[1]"},
+    "hostile types": {"task_args": '[{"__type__": "decimal", "__value__": "x"}]'},
+    "unknown types": {"task_args": '[{"__type__": "x", "__value__": 1}]'},
+    "deep": {"task_args": "[" * 100_000},
+    "megabytes": {"traceback": "x" * 2_000_000, "result": "y" * 2_000_000},
+    "slashes": {"task_id": "a/../b//c%2F?d=e#f " * 13},
+    "a line break": {"task_id": "a\nb\r\x1b[31m"},
+    "dots": {"task_id": ".."},
+    "another state": {"status": "MY-OWN-STATE"},
+    "ended before it began": {"status": "SUCCESS", "date_started": timezone.now()},
+    "nul": {"traceback": "a\x00b", "task_args": '["\\u0000"]'},
+}
+
+
+class TestPage:
+    """There is a page for every row, however it came about."""
+
+    @pytest.mark.parametrize("row", WEIRD.values(), ids=WEIRD)
+    def test_weird_rows(self, client, row):
+        result = make_result(**row)
+
+        assert client.get(RESULTS).status_code == 200
+        page = page_of(client, result)
+        assert page.status_code == 200
+        assert len(page.content) < 500_000
+        assert client.get(f"{RESULTS}of/", {"id": result.task_id}).url.endswith(
+            f"/{result.pk}/change/"
+        )
+
+    @pytest.mark.parametrize("row", WEIRD.values(), ids=WEIRD)
+    def test_a_link_to_a_weird_row_works(self, client, row):
+        old = make_result(**row)
+        target = make_target("done", subject=old.task_id, hold=f"result:{old.task_id}")
+        Operation.objects.update(verb="retry_failed")
+        new = make_result(task_id=target.task_id)
+
+        assert page_of(client, new).status_code == 200
+        assert b"of/?id=" in page_of(client, old).content
+
+    def test_arguments_look_as_they_were_sent(self, client):
+        words = text(page_of(client, make_result(args=["42", 42, None], kwargs={"k": [True]})))
+
+        assert "1 &quot;42&quot; 2 42 3 null k [true]" in words, words
+
+    def test_where_it_belongs(self, client):
+        target = make_target("queued", attempt=2)
+        rows = [make_result(task_id=task_id) for task_id in target.task_ids()]
+
+        words = text(page_of(client, rows[0]))
+
+        assert str(target.operation) in words
+        assert f"{rows[0].task_id} (this one)" in words
+        assert rows[1].task_id in words
+
+    def test_the_traceback_is_text(self, client):
+        row = make_result(traceback=HOSTILE, result=HOSTILE, meta='{"queue": "<b>"}')
+
+        page = page_of(client, row)
+
+        assert HOSTILE.encode() not in page.content
+        assert page.content.count(ESCAPED.encode()) == 2
+        assert b"<b>" not in page.content
+
+    def test_a_row_that_is_none(self, client):
+        assert client.get(f"{RESULTS}999/change/").status_code == 302
+        assert client.get(f"{RESULTS}x/change/").status_code == 302
+
+    @pytest.mark.parametrize("task_id", ["", "none", "\x00", "<b>", "x" * 5000])
+    def test_a_task_without_a_result_says_so(self, client, task_id):
+        page = client.get(f"{RESULTS}of/", {"id": task_id}, follow=True)
+
+        assert "No result is stored for task" in text(page)
+
+    @pytest.mark.parametrize("path", ["add/", "1/delete/"])
+    def test_nothing_is_made_or_deleted_by_hand(self, client, path):
+        make_result(id=1)
+
+        assert client.post(RESULTS + path, {"post": "yes"}).status_code == 403
+        assert Result.objects.count() == 1
+
+    def test_nothing_is_changed_by_hand(self, client):
+        row = make_result()
+
+        response = client.post(f"{RESULTS}{row.pk}/change/", {"status": "SUCCESS"})
+
+        assert response.status_code == 403
+        assert TaskResult.objects.get().status == "FAILURE"
+
+
+class TestRetry:
+    """The action, in two steps."""
+
+    def test_from_the_list(self, client):
+        rows = [make_result(), make_result(), make_result("SUCCESS")]
+
+        page = choose(client, RESULTS, ACTION, rows)
+
+        words = text(page)
+        assert "2 failed tasks will be queued again" in words
+        assert "did not fail 1" in words
+        response = confirm(client, page, RESULTS)
+        assert response.url == Operation.objects.get().get_absolute_url()
+        assert Target.objects.count() == 2
+
+    def test_from_the_page_of_one(self, client):
+        row = make_result()
+        assert b"Retry this task" in page_of(client, row).content
+
+        page = client.post(RESULTS, {"action": ACTION, "_selected_action": row.pk})
+
+        assert "1 failed task will be queued again" in text(page)
+
+    def test_what_cannot_be_retried_offers_no_button(self, client):
+        retried = make_result()
+        confirm(client, choose(client, RESULTS, ACTION, [retried]), RESULTS)
+
+        for row in (retried, make_result("SUCCESS"), make_result(task_args="x")):
+            assert b"Retry this task" not in page_of(client, row).content
+
+    def test_all_that_match(self, client):
+        rows = [make_result() for _ in range(60)]
+        make_result("SUCCESS")
+        path = f"{RESULTS}?status=FAILURE"
+
+        confirm(client, choose(client, path, ACTION, rows[:1], select_across="1"), path)
+
+        assert Operation.objects.get().total == 60
+
+    def test_the_page_links_to_its_retry(self, client, alice):
+        row = make_result()
+        confirm(client, choose(client, RESULTS, ACTION, [row]), RESULTS)
+
+        assert "Retried by" in text(page_of(client, row))
+        assert "alice" in text(page_of(client, row))
