@@ -1,0 +1,86 @@
+"""An upload is private, is confirmed once by who was shown it, and is gone afterwards."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tasks_admin.admin.exchange import uploads
+from tests.exchange import PROCESS, confirm, hidden, upload
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, settings: Any) -> Path:
+    """Where the uploads lie."""
+    settings.DATA_DIR = tmp_path
+    return tmp_path / "imports"
+
+
+@pytest.fixture
+def client(alice: User) -> Client:
+    """The superuser's browser."""
+    browser = Client()
+    browser.force_login(alice)
+    return browser
+
+
+@pytest.fixture
+def erin(make_user: Any) -> User:
+    """Another superuser."""
+    erin: User = make_user("erin", is_staff=True, is_superuser=True)
+    return erin
+
+
+def test_uploads_are_private_and_read_once(client: Client, place: Path) -> None:
+    place.mkdir(mode=0o755)
+    page = upload(client, "username\nnew\n")
+    (kept,) = place.iterdir()
+    assert oct(place.stat().st_mode)[-3:] == "700"
+    assert oct(kept.stat().st_mode)[-3:] == "600"
+    confirm(client, page)
+    assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
+    assert User.objects.filter(username="new").count() == 1
+
+
+def test_an_upload_is_confirmed_by_who_was_shown_it(client: Client, erin: User) -> None:
+    page = upload(client, "username\nnew\n")
+    client.force_login(erin)
+    assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
+    assert not User.objects.filter(username="new").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../secret_key", "secret_key", "", "\0", "x" * 999]
+)
+def test_no_other_file_can_be_named(name: str, client: Client, place: Path) -> None:
+    (place.parent / "secret_key").write_text("username\nnew\n")
+    form = hidden(upload(client, "username\nnew\n"))
+    for spelling in (name, name + form["import_file_name"][44:]):
+        answer = client.post(PROCESS, {**form, "import_file_name": spelling}, follow=True)
+        assert "can&#x27;t be confirmed any more" in answer.content.decode()
+    assert (place.parent / "secret_key").exists()
+    assert not User.objects.filter(username="new").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"format": "1"}, {"format": "99"}, {"format": "x"}, {"resource": "9"}]
+)
+def test_the_form_cannot_say_what_the_file_is(change: dict[str, str], client: Client) -> None:
+    form = hidden(upload(client, "username\nnew\n"))
+    assert client.post(PROCESS, {**form, **change}).status_code == 302
+    assert User.objects.filter(username="new").exists()
+
+
+def test_what_nobody_confirmed_is_swept(client: Client, place: Path) -> None:
+    page = upload(client, "username\nnew\n")
+    (kept,) = place.iterdir()
+    os.utime(kept, (0, time.time() - uploads.PATIENCE - 1))
+    upload(client, "username,nonsense\nnew,1\n")
+    assert list(place.iterdir()) == []
+    assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
