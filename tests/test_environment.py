@@ -88,9 +88,7 @@ class TestClientAddressKey:
 
         assert environment.client_address_key() == key
 
-    @pytest.mark.parametrize(
-        "key", ["X-Real-IP", "X_REAL_IP", "http_x_real_ip", "HTTP_", "X "]
-    )
+    @pytest.mark.parametrize("key", ["X-Real-IP", "X_REAL_IP", "http_x_real_ip", "HTTP_", "X "])
     def test_a_header_spelt_in_another_way_is_refused_and_does_not_switch_limits_off(
         self, given_that, key
     ):
