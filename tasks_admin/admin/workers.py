@@ -40,6 +40,9 @@ class WorkerAdmin(ReadOnlyAdmin):
             context["age"] = time.monotonic() - snapshot.taken_at
         return TemplateResponse(request, "admin/tasks_admin/worker/change_list.html", context)
 
+    def get_object(self, *args: Any, **kwargs: Any) -> None:
+        """Workers are on the broker: there is no table to look into."""
+
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """There is no page of one worker yet: show all."""
         return self.changelist_view(request)

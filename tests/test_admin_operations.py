@@ -1,0 +1,263 @@
+"""Operations: who did what and why, how far it is, and pause, resume and abort."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+
+from tasks_admin import operations
+from tasks_admin.models import Operation, Target
+from tests.conftest import grant
+from tests.making import make_operation, make_target
+from tests.pages import OPERATIONS, text
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def client(as_user, alice):
+    return as_user(alice)
+
+
+@pytest.fixture
+def operation(alice):
+    return make_operation(3, actor=alice)
+
+
+def act(client, operation, verb, **fields):
+    return client.post(
+        f"{OPERATIONS}{operation.pk}/{verb}/", {"reason": "because"} | fields, follow=True
+    )
+
+
+def state_of(operation):
+    return Operation.objects.get(pk=operation.pk).state
+
+
+class TestList:
+    """What was done, newest first."""
+
+    def test_what_it_shows(self, client, operation):
+        words = text(client.get(OPERATIONS))
+
+        for word in ("Send reset emails", "alice", "running", "3 waiting"):
+            assert word in words
+
+    def test_by_state_and_verb(self, client, operation):
+        assert "Send reset emails" in text(client.get(OPERATIONS, {"state": "running"}))
+        assert "3 waiting" not in text(client.get(OPERATIONS, {"state": "paused"}))
+        assert "3 waiting" not in text(client.get(OPERATIONS, {"verb": "retry_failed"}))
+
+    @pytest.mark.parametrize("name", ["q", "state", "verb", "p", "id__in", "actor__password"])
+    @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300])
+    def test_nonsense_is_no_error(self, client, operation, name, value):
+        assert client.get(OPERATIONS, {name: value}).status_code in {200, 302, 400}
+
+
+class TestPage:
+    """One operation."""
+
+    def test_who_when_why_and_how_far(self, client, operation):
+        operation.targets.filter(subject=operation.targets.first().subject).settle("done")
+
+        words = text(client.get(operation.get_absolute_url()))
+
+        for word in ("alice", "Why r", "1 of 3 have an outcome", "waiting 2", "done 1", "u00000"):
+            assert word in words, word
+
+    def test_it_says_who_was_left_out(self, client, operation):
+        Operation.objects.update(left_out={"inactive": 7})
+
+        words = text(client.get(operation.get_absolute_url()))
+
+        assert "Left out when it was confirmed the account is not active: 7" in words
+
+    def test_targets_can_be_filtered_searched_and_paged(self, client, alice):
+        operation = make_operation(60, prefix="p", actor=alice)
+        url = operation.get_absolute_url()
+
+        assert "p00049" in text(client.get(url))
+        assert "p00050" not in text(client.get(url))
+        after = operation.targets.order_by("pk")[49].pk
+        assert f"?after={after}" in client.get(url).content.decode()
+        assert "p00050" in text(client.get(url, {"after": after}))
+        assert "p00055" in text(client.get(url, {"q": "p00055"}))
+        assert "Find a target" in text(client.get(url))
+        assert "No target matches" in text(client.get(url, {"state": "failed"}))
+
+    @pytest.mark.parametrize("name", ["q", "state", "after", "z"])
+    @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300, "-1"])
+    def test_nonsense_is_no_error(self, client, operation, name, value):
+        for url in (operation.get_absolute_url(), f"{OPERATIONS}{operation.pk}/progress/"):
+            assert client.get(url, {name: value}).status_code == 200
+
+    @pytest.mark.parametrize("pk", ["0", "999", "x", "9" * 30, "1/2", "%00"])
+    def test_one_that_is_none(self, client, pk):
+        for path in ("change/", "progress/", "target/1/"):
+            assert client.get(f"{OPERATIONS}{pk}/{path}").status_code == 404
+        assert client.post(f"{OPERATIONS}{pk}/pause/").status_code == 404
+
+    def test_markup_is_text(self, client, operation):
+        User.objects.filter(username="u00000").update(username=HOSTILE)
+        Operation.objects.update(reason=HOSTILE, actor_name=HOSTILE)
+        Target.objects.update(detail=HOSTILE, reason="<b>")
+
+        page = client.get(operation.get_absolute_url(), {"q": HOSTILE, "state": HOSTILE})
+
+        assert HOSTILE.encode() not in page.content
+        assert b"<b>" not in page.content
+
+    def test_the_progress_stops_asking_at_the_end(self, client, operation):
+        url = f"{OPERATIONS}{operation.pk}/progress/"
+        assert b"hx-trigger" in client.get(url).content
+
+        operation.targets.all().settle("done")
+        operations.finish_ended()
+
+        page = client.get(url)
+        assert b"hx-trigger" not in page.content
+        assert b"hx-trigger" not in client.get(operation.get_absolute_url()).content
+
+    def test_the_progress_is_only_read(self, client, operation):
+        assert client.post(f"{OPERATIONS}{operation.pk}/progress/").status_code == 405
+
+    def test_a_target_leads_to_its_result(self, client):
+        target = make_target("queued")
+
+        page = client.get(f"{OPERATIONS}{target.operation_id}/target/{target.pk}/")
+
+        assert page.url == f"/admin/tasks_admin/result/of/?id={target.task_id}"
+
+    def test_a_target_of_another_operation_does_not(self, client, operation):
+        other = make_target("queued")
+
+        page = client.get(f"{OPERATIONS}{operation.pk}/target/{other.pk}/")
+
+        assert page.status_code == 404
+
+    def test_an_act_has_its_own_page(self, client, operation, alice):
+        record = operations.pause(operation=operation, actor=alice, reason="lunch")
+
+        words = text(client.get(record.get_absolute_url()))
+
+        assert "lunch" in words
+        assert str(operation) in words
+        assert "0 of 0" not in words
+
+    def test_one_of_another_version(self, client):
+        operation = Operation.objects.create(verb="from_the_future")
+
+        assert client.get(operation.get_absolute_url()).status_code == 200
+        assert client.get(OPERATIONS).status_code == 200
+
+    @pytest.mark.parametrize("path", ["delete/", "change/"])
+    def test_nothing_is_changed_by_hand(self, client, operation, path):
+        client.post(f"{OPERATIONS}{operation.pk}/{path}", {"post": "yes", "state": "finished"})
+
+        assert state_of(operation) == "running"
+
+    def test_the_overview_shows_what_goes_on(self, client, operation):
+        assert str(operation) in text(client.get("/admin/"))
+
+    def test_the_overview_tells_nobody_else(self, as_user, mallory, operation):
+        assert str(operation) not in text(as_user(mallory).get("/admin/"))
+
+
+class TestActs:
+    """Pause, resume, abort: with a reason, and on the record."""
+
+    def test_pause_resume_abort(self, client, operation):
+        for verb, state in (("pause", "paused"), ("resume", "running"), ("abort", "aborted")):
+            page = act(client, operation, verb)
+
+            assert state_of(operation) == state
+            assert f"{operation}: {state}" in text(page)
+        records = Operation.objects.filter(parent=operation).order_by("pk")
+        assert [(r.verb, r.actor_name, r.reason) for r in records] == [
+            (verb, "alice", "because") for verb in ("pause", "resume", "abort")
+        ]
+        assert all(record.over for record in records)
+
+    def test_abort_cancels_what_has_not_begun(self, client, operation):
+        running = operation.targets.first()
+        Target.objects.filter(pk=running.pk).update(state="running")
+
+        act(client, operation, "abort")
+
+        assert operation.counts() == {"running": 1, "cancelled": 2}
+        assert set(operation.targets.filter(state="cancelled").values_list("reason", "hold")) == {
+            ("aborted", None)
+        }
+
+    @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+    @pytest.mark.parametrize("reason", ["", "  \n", "x" * 2001])
+    def test_it_takes_a_reason(self, client, operation, verb, reason):
+        Operation.objects.update(state="paused" if verb == "resume" else "running")
+        before = state_of(operation)
+
+        page = act(client, operation, verb, reason=reason)
+
+        assert "Say why" in text(page)
+        assert state_of(operation) == before
+
+    @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+    def test_a_get_never_acts(self, client, operation, verb):
+        response = client.get(f"{OPERATIONS}{operation.pk}/{verb}/", {"reason": "r"})
+
+        assert response.status_code == 405
+        assert state_of(operation) == "running"
+
+    @pytest.mark.parametrize(
+        ("state", "verb"),
+        [("paused", "pause"), ("running", "resume"), ("aborted", "abort"), ("aborted", "resume"),
+         ("aborted", "pause"), ("finished", "abort"), ("finished", "resume")],
+    )  # fmt: skip
+    def test_in_another_state_it_says_so(self, client, operation, state, verb):
+        Operation.objects.update(state=state)
+
+        page = act(client, operation, verb)
+
+        assert f"is {state}: nothing was changed" in text(page)
+        assert state_of(operation) == state
+        assert Operation.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("state", "offered"),
+        [("running", {"pause", "abort"}), ("paused", {"resume", "abort"}), ("aborted", set()),
+         ("finished", set())],
+    )  # fmt: skip
+    def test_what_can_be_done_is_offered(self, client, operation, state, offered):
+        Operation.objects.update(state=state)
+
+        page = client.get(operation.get_absolute_url()).content.decode()
+
+        assert set(re.findall(r'formaction="[^"]*/(\w+)/"', page)) == offered
+
+    @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+    def test_without_the_permission_it_is_neither_offered_nor_done(
+        self, as_user, charlie, operation, verb
+    ):
+        client = as_user(charlie)
+        Operation.objects.update(state="paused" if verb == "resume" else "running")
+        before = state_of(operation)
+
+        assert (
+            b"<button"
+            not in client.get(operation.get_absolute_url()).content.split(b"</header>")[-1]
+        )
+        assert act(client, operation, verb).status_code == 403
+        assert state_of(operation) == before
+
+    def test_the_permission_for_one_is_not_for_the_others(self, as_user, charlie, operation):
+        client = as_user(grant(charlie, "tasks_admin.pause"))
+
+        assert act(client, operation, "abort").status_code == 403
+        act(client, operation, "pause")
+
+        assert state_of(operation) == "paused"
+
+    def test_who_may_not_look_may_not_act(self, as_user, mallory, operation):
+        client = as_user(grant(mallory, "tasks_admin.pause"))
+
+        assert act(client, operation, "pause").status_code == 403
+        assert state_of(operation) == "running"

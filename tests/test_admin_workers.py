@@ -1,0 +1,129 @@
+"""Workers: who answers, what they do, and what is not known when nobody does."""
+
+import time
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+
+from opsconsole.celery import app
+from tasks_admin import control
+from tasks_admin.control import Snapshot, WorkerView
+from tests.pages import WORKERS, text
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    """A snapshot is kept for two seconds."""
+    control._last = None
+    yield
+    control._last = None
+
+
+@pytest.fixture
+def client(as_user, alice):
+    return as_user(alice)
+
+
+def seen(*views):
+    """As if these workers had just answered."""
+    control._last = Snapshot(workers=list(views), taken_at=time.monotonic())
+
+
+def view(**fields):
+    known = {"name": "w1@here", "pool": "prefork", "processes": 2, "uptime": 61.0, "total": 7}
+    return WorkerView(**known | fields)
+
+
+def test_who_answers(transactional_db, broker, as_user, make_user):
+    client = as_user(make_user(is_staff=True, is_superuser=True))
+    with start_worker(app, perform_ping_check=False, queues=["mail"], hostname="w1@here"):
+        words = text(client.get(WORKERS))
+
+    assert "1 worker answered" in words
+    assert "w1@here solo × 1" in words
+    assert "mail" in words
+
+
+def test_several(client):
+    seen(view(), view(name="w2@here", queues=["mail", "celery"]))
+
+    words = text(client.get(WORKERS))
+
+    assert "2 workers answered" in words
+    assert "mail, celery" in words
+    assert "consumes nothing" in words
+
+
+def test_what_one_runs_leads_to_its_result(client):
+    seen(view(running=[{"id": "a/b?c=d", "name": "tests.add", "started": 1.0}]))
+
+    page = client.get(WORKERS)
+
+    assert "/admin/tasks_admin/result/of/?id=a%2Fb%3Fc%3Dd" in page.content.decode()
+    assert "tests.add" in text(page)
+
+
+@pytest.mark.parametrize("task_id", ["", None, "a\nb", "..", HOSTILE, "x" * 5000])
+def test_ids_of_any_kind(client, task_id):
+    seen(view(running=[{"id": task_id, "name": None, "started": None}]))
+
+    assert client.get(WORKERS).status_code == 200
+
+
+def test_markup_is_text(client):
+    hostile = {"id": HOSTILE, "name": HOSTILE, "started": HOSTILE}
+    seen(view(name=HOSTILE, pool=HOSTILE, queues=[HOSTILE], running=[hostile]))
+
+    page = client.get(WORKERS)
+
+    assert HOSTILE.encode() not in page.content
+    assert page.content.count(b"&lt;script&gt;alert(1)") >= 4
+
+
+def test_nobody_answers(client, broker):
+    page = client.get(WORKERS)
+
+    assert page.status_code == 200
+    assert "No worker answered within a second" in text(page)
+
+
+@pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
+def test_the_broker_does_not_answer(client, request, ill):
+    request.getfixturevalue(ill)
+    began = time.monotonic()
+
+    page = client.get(WORKERS)
+
+    assert page.status_code == 200
+    assert "The broker does not answer. Nothing is known of the workers" in text(page)
+    assert b"redis" not in page.content
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize("path", ["w1@here/change/", "x/", "_/change/"])
+def test_there_is_one_page_for_all(client, path):
+    seen(view())
+
+    assert "1 worker answered" in text(client.get(WORKERS + path, follow=True))
+
+
+@pytest.mark.parametrize("path", ["add/", "w1@here/delete/"])
+def test_nothing_is_made_or_deleted_by_hand(client, path):
+    seen(view())
+
+    assert client.post(WORKERS + path, {"name": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["", "?q=x", "?p=9", "?name__in=x", "w1@here/history/"])
+def test_nothing_asks_the_database_for_a_table_that_is_none(client, path):
+    seen(view())
+
+    assert client.get(WORKERS + path).status_code in {200, 302, 404}
+
+
+def test_a_post_does_nothing(client):
+    seen(view())
+
+    assert client.post(WORKERS, {"action": "delete_selected"}).status_code in {200, 405}
