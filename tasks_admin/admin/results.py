@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -116,6 +117,8 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
 
     def of(self, request: HttpRequest) -> HttpResponse:
         """Go to the result of a task; to a list that says so when there is none."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         task_id = request.GET.get("id", "").replace("\x00", "")
         pk = Result.objects.filter(task_id=task_id).values_list("pk", flat=True).first()
         if pk is None:

@@ -1,0 +1,229 @@
+"""Who may do what: a matrix of everybody, every verb and every way to ask for it."""
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, reverse
+
+from tasks_admin import operations
+from tasks_admin.errors import NotAllowed
+from tasks_admin.models import Operation, Target
+from tasks_admin.verbs import PERMISSIONS, VERBS
+from tests.conftest import grant
+from tests.making import make_operation, make_result, make_users
+from tests.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm
+
+ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
+#: Who may do what staff can do: the superuser and the operator.
+MAY = {"alice", "bob"}
+MAY_LOOK = {"alice", "bob", "charlie"}
+STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
+ACTIONS = {"send_reset_email": USERS, "retry_failed": RESULTS}
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+
+@pytest.fixture(params=ACTORS)
+def actor(request):
+    """Each of the cast, and somebody who is not signed in."""
+    return request.param
+
+
+@pytest.fixture
+def client(request, actor, as_user, db):
+    """The browser of that actor."""
+    return Client() if actor == "nobody" else as_user(request.getfixturevalue(actor))
+
+
+def perform(client: Client, verb: str) -> bool:
+    """Do it as a browser would, both steps; say whether it was done."""
+    if verb in ACTIONS:
+        path = ACTIONS[verb]
+        rows = make_users(2) if verb == "send_reset_email" else [make_result()]
+        page = choose(client, path, verb, rows)
+        if b'name="confirm"' in page.content:
+            page = confirm(client, page, path)
+        return Operation.objects.filter(verb=verb).exists()
+    operation = make_operation(1)
+    Operation.objects.update(state="paused" if verb == "resume" else "running")
+    client.post(f"{OPERATIONS}{operation.pk}/{verb}/", {"reason": "r"})
+    return Operation.objects.filter(verb=verb, parent=operation).exists()
+
+
+@pytest.mark.parametrize("verb", STAFF_VERBS)
+def test_a_verb_is_for_whom_it_is_permitted(client, actor, verb):
+    assert perform(client, verb) is (actor in MAY)
+
+
+@pytest.mark.parametrize("verb", STAFF_VERBS)
+def test_a_permission_is_enough_and_no_other_is(db, as_user, make_user, verb):
+    for other in STAFF_VERBS:
+        clerk = grant(
+            make_user(is_staff=True), "auth.view_user", "tasks_admin.view_operation",
+            "tasks_admin.view_result", f"tasks_admin.{VERBS[other].permission}",
+        )  # fmt: skip
+        Operation.objects.all().delete()
+        User.objects.filter(username__startswith="u0").delete()
+
+        assert perform(as_user(clerk), verb) is (other == verb), other
+
+
+@pytest.mark.parametrize("verb", STAFF_VERBS)
+@pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
+def test_who_left_the_staff_may_nothing(db, as_user, alice, verb, change):
+    client = as_user(alice)
+    User.objects.filter(pk=alice.pk).update(**change)
+
+    assert not perform(client, verb)
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+@pytest.mark.parametrize("method", METHODS)
+def test_only_a_post_acts(as_user, alice, verb, method):
+    operation = make_operation(1)
+    state = "paused" if verb == "resume" else "running"
+    Operation.objects.update(state=state)
+
+    response = getattr(as_user(alice), method)(f"{OPERATIONS}{operation.pk}/{verb}/?reason=r")
+
+    assert response.status_code == (302 if method == "post" else 405)
+    assert Operation.objects.filter(verb=verb).count() == 0, "a reason in the address is none"
+    assert Operation.objects.get().state == state
+
+
+@pytest.mark.parametrize("verb", ACTIONS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
+def test_no_other_method_starts_anything(as_user, alice, verb, method):
+    make_users(1)
+    make_result()
+    query = f"?action={verb}&_selected_action=1&select_across=1&confirm=1&reason=r"
+
+    getattr(as_user(alice), method)(ACTIONS[verb] + query)
+
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("verb", STAFF_VERBS)
+def test_a_form_of_another_site_does_nothing(db, alice, verb):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+
+    assert not perform(client, verb)
+    assert not Target.objects.exclude(operation__actor__username__startswith="boss").exists()
+
+
+@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS])
+def test_lists_are_for_who_may_look(client, actor, path):
+    expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
+
+    assert client.get(path).status_code == expected
+
+
+def test_workers_are_for_who_may_look(client, actor, no_broker):
+    expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
+
+    assert client.get(WORKERS).status_code == expected
+
+
+def test_pages_of_one_row_are_for_who_may_look(client, actor):
+    operation, result = make_operation(1), make_result()
+    expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
+
+    for path in (
+        f"{OPERATIONS}{operation.pk}/change/",
+        f"{OPERATIONS}{operation.pk}/progress/",
+        f"{RESULTS}{result.pk}/change/",
+    ):
+        assert client.get(path).status_code == expected, path
+
+
+def test_where_a_result_is_is_for_who_may_look(client, actor):
+    row = make_result()
+
+    response = client.get(f"{RESULTS}of/", {"id": row.task_id})
+
+    if actor == "nobody":
+        assert "/login/" in response.url
+    elif actor in MAY_LOOK:
+        assert response.url == f"{RESULTS}{row.pk}/change/"
+    else:
+        assert response.status_code == 403
+
+
+def admin_paths(patterns, prefix=""):
+    """The names of all pages of our models, with as many made-up arguments as they take."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from admin_paths(pattern.url_patterns)
+        elif isinstance(pattern, URLPattern) and (pattern.name or "").startswith(
+            ("tasks_admin_", "auth_user_")
+        ):
+            arguments = {
+                name: 1 if "Int" in type(converter).__name__ else "1"
+                for name, converter in pattern.pattern.converters.items()
+            }
+            if not pattern.pattern.regex.groups or arguments:
+                yield reverse(f"admin:{pattern.name}", kwargs=arguments)
+
+
+PATHS = sorted(set(admin_paths(admin.site.get_urls())))
+
+
+def test_there_are_pages_to_ask_for():
+    assert len(PATHS) > 20
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_every_page_asks_who_is_there(db, path, method):
+    response = getattr(Client(), method)(path)
+
+    assert response.status_code == 302
+    assert "/admin/login/" in response.url
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_no_page_is_for_staff_without_a_permission(as_user, mallory, no_broker, path, method):
+    before = User.objects.values().get(pk=mallory.pk)
+
+    response = getattr(as_user(mallory), method)(path)
+
+    # Django leads to the overview who asks for the history of what is not there.
+    assert response.status_code in {403, 404, 405} or response.url == "/admin/"
+    assert User.objects.values().get(pk=mallory.pk) | {"last_login": None} == before | {
+        "last_login": None
+    }
+
+
+class TestRequire:
+    """The rule itself, for callers that are no pages."""
+
+    @pytest.mark.parametrize("verb", STAFF_VERBS)
+    def test_it_names_the_permission(self, mallory, verb):
+        with pytest.raises(NotAllowed, match=f"tasks_admin.{VERBS[verb].permission}"):
+            operations.require(mallory, verb)
+
+    def test_nobody_is_refused(self):
+        with pytest.raises(NotAllowed):
+            operations.require(AnonymousUser(), "pause")
+
+    @pytest.mark.parametrize("change", ["permission", "account", "activity"])
+    def test_rights_can_be_lost_on_the_way(self, bob, change):
+        operation = make_operation(1, actor=bob)
+        assert operations.still_allowed(operation)
+
+        if change == "permission":
+            bob.user_permissions.clear()
+        elif change == "activity":
+            User.objects.filter(pk=bob.pk).update(is_active=False)
+        else:
+            bob.delete()
+
+        assert not operations.still_allowed(Operation.objects.get(pk=operation.pk))
+
+    def test_every_permission_exists(self, db):
+        for codename, _label in PERMISSIONS:
+            assert Permission.objects.filter(
+                codename=codename, content_type__app_label="tasks_admin"
+            ).exists()

@@ -1,0 +1,90 @@
+"""The content policy: every page carries it, and no template of ours needs an exception."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.making import make_operation, make_result, make_users
+from tests.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose
+
+TEMPLATES = sorted(
+    path
+    for path in (Path(__file__).resolve().parent.parent / "templates").rglob("*.html")
+    if "/mail/" not in str(path)  # letters: their readers know no style sheets
+)
+FORBIDDEN = {
+    "a script in the page": r"<script(?![^>]*\bsrc=)(?![^>]*application/json)",
+    "a style in the page": r"<style",
+    "a style attribute": r"\sstyle\s*=",
+    "an event handler": r"\son[a-z]+\s*=\s*[\"'{]",
+    "a script address": r"javascript:",
+    "a switched off escaping": r"\|\s*safe\b|autoescape\s+off",
+}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=[path.name for path in TEMPLATES])
+@pytest.mark.parametrize("pattern", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_templates_need_no_exception(path, pattern):
+    assert not re.findall(pattern, path.read_text(), re.IGNORECASE)
+
+
+def test_no_code_switches_escaping_off():
+    for path in (Path(__file__).resolve().parent.parent / "tasks_admin").rglob("*.py"):
+        assert "mark_safe" not in path.read_text(), path
+
+
+@pytest.fixture
+def pages(as_user, alice, no_broker):
+    """One of each."""
+    client = as_user(alice)
+    operation, result = make_operation(2, actor=alice), make_result()
+    yield [
+        client.get("/admin/"),
+        client.get(USERS),
+        client.get(RESULTS),
+        client.get(OPERATIONS),
+        client.get(WORKERS),
+        client.get(f"{OPERATIONS}{operation.pk}/change/"),
+        client.get(f"{OPERATIONS}{operation.pk}/progress/"),
+        client.get(f"{RESULTS}{result.pk}/change/"),
+        choose(client, USERS, "send_reset_email", make_users(2, "v")),
+        choose(client, RESULTS, "retry_failed", [result]),
+        client.get("/admin/nowhere/"),
+        client.post(f"{OPERATIONS}0/pause/"),
+    ]
+
+
+def test_every_page_carries_the_policy(pages):
+    for page in pages:
+        policy = page["Content-Security-Policy"]
+        for directive in (
+            "default-src 'self'", "object-src 'none'", "base-uri 'none'",
+            "frame-ancestors 'none'", "form-action 'self'",
+        ):  # fmt: skip
+            assert directive in policy, page.request["PATH_INFO"]
+        assert "unsafe" not in policy
+
+
+def test_every_page_carries_the_other_headers(pages):
+    for page in pages:
+        assert page["X-Frame-Options"] == "DENY"
+        assert page["X-Content-Type-Options"] == "nosniff"
+        assert page["Referrer-Policy"] == "same-origin"
+
+
+def test_what_was_rendered_needs_no_exception(pages):
+    for page in pages:
+        for what, pattern in FORBIDDEN.items():
+            found = re.findall(pattern, page.content.decode(), re.IGNORECASE)
+            assert not found, (page.request["PATH_INFO"], what)
+
+
+def test_cookies_are_not_for_scripts(alice, client):
+    response = client.post("/admin/login/", {"username": "alice", "password": "old password"})
+
+    cookie = response.cookies[settings.SESSION_COOKIE_NAME]
+
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
