@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from amqp import Connection
+from amqp.exceptions import AMQPError
 
 ALL = os.environ.get("OPSCONSOLE_TEST_ALL") == "1"
 
@@ -27,13 +29,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens on a port."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Postgres:
@@ -108,7 +103,9 @@ class RabbitMQ:
         }
         self.log = directory / "out.log"
         epmd = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))[-1]
-        self.names = subprocess.Popen([str(epmd)], env=self.environment)  # or it starts a daemon
+        self.names = subprocess.Popen(  # or RabbitMQ starts a daemon that nobody ends
+            [str(epmd)], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.start()
 
     @property
@@ -124,9 +121,17 @@ class RabbitMQ:
                 env=self.environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + 120
-        while not answers(self.port):
+        while not self._answers():
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        """Whether a client gets in: the port is open some time before that."""
+        try:
+            with Connection(host=f"127.0.0.1:{self.port}", connect_timeout=5, read_timeout=5):
+                return True
+        except (OSError, AMQPError):
+            return False
 
     def stop(self) -> None:
         """Kill the node at once."""

@@ -30,16 +30,20 @@ def valkey() -> Iterator[str]:
         port=free_port(), data_dir=Path(tempfile.mkdtemp()), config={"appendonly": "yes"}
     )
     server.start()
-    yield f"redis://127.0.0.1:{server.port}/0"
-    server.stop()
+    try:
+        yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        server.stop()
 
 
 @contextmanager
 def rabbitmq() -> Iterator[str]:
     """A RabbitMQ node."""
     node = RabbitMQ(Path(tempfile.mkdtemp()))
-    yield node.url
-    node.close()
+    try:
+        yield node.url
+    finally:
+        node.close()
 
 
 def run() -> list[dict[str, Any]]:
@@ -52,7 +56,7 @@ def _beside(name: str, server: Callable[[], Any]) -> dict[str, Any]:
     with server() as url:
         environment = os.environ | {"CELERY_BROKER_URL": url}
         command = [sys.executable, "-m", "tests.bench.publishing"]
-        best = json.loads(subprocess.check_output(command, env=environment))
+        best = json.loads(subprocess.check_output(command, env=environment, timeout=300))
     ratio = best["ours"] / best["rival"]
     what = f"publishing {COUNT:,} tasks, {name}, beside apply_async in a loop"
     return {"what": what, "unit": "messages/s", "ratio": ratio, **best}
