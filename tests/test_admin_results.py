@@ -140,7 +140,7 @@ WEIRD = {
     "dots": {"task_id": ".."},
     "another state": {"status": "MY-OWN-STATE"},
     "ended before it began": {"status": "SUCCESS", "date_started": timezone.now()},
-    "nul": {"traceback": "a\x00b", "task_args": '["\\u0000"]'},
+    "nul": {"task_args": '["\\u0000"]'},
 }
 
 

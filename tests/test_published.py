@@ -1,10 +1,12 @@
 """What the project itself queues is stored from publishing on, and run by a real worker."""
 
+import threading
+
 import pytest
 from celery import chord, group, shared_task
 from celery.contrib.testing.worker import start_worker
 from celery.result import AsyncResult, allow_join_result
-from django.db import transaction
+from django.db import connections, transaction
 from kombu.exceptions import EncodeError
 
 from opsconsole.celery import app
@@ -12,6 +14,9 @@ from tasks_admin import dispatch, mail
 from tasks_admin.models import Result
 from tests.making import make_operation, make_users, queued
 from tests.stack import until
+
+
+HUNG_UP = threading.Event()
 
 
 @shared_task(name="tests.add")
@@ -41,10 +46,12 @@ def twice(self):
     return self.request.retries
 
 
-@shared_task(name="tests.hang_up")
+@shared_task(name="tests.hang_up", ignore_result=True)
 def hang_up():
-    """The connection to the mail server belongs to the worker's thread."""
+    """Connections belong to the worker's thread: close them there."""
     mail.close()
+    connections.close_all()
+    HUNG_UP.set()
 
 
 @pytest.fixture
@@ -52,7 +59,9 @@ def worker(broker, transactional_db):
     """A worker of our own app, in a thread, on both queues."""
     with start_worker(app, perform_ping_check=False, queues=["celery", "mail"], loglevel="error"):
         yield broker
-        outcome(hang_up.delay())
+        HUNG_UP.clear()
+        hang_up.delay()
+        assert HUNG_UP.wait(20)
 
 
 def outcome(result):
