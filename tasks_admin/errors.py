@@ -33,6 +33,10 @@ class MailDelayed(ConsoleError):
     """The mail server could not take the message now. Holds no address."""
 
 
+class OutcomeUnwritten(ConsoleError):
+    """Something was done, and the database was away when that was to be written down."""
+
+
 class LinkRefused(ConsoleError):
     """A reset link can't be used. `status` is the HTTP status to answer with."""
 

@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from tasks_admin import database
 from tasks_admin.errors import NotAllowed, NothingToDo, SelectionChanged, WrongState
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
@@ -192,6 +193,12 @@ def claim(task_id: str, lease: float) -> bool:
     if target.task_id != task_id or target.state != TargetState.RUNNING:
         Result.objects.filter(task_id=task_id).discard()
     return False
+
+
+def postpone(task_id: str) -> None:
+    """Let a target wait again whose task could not begin: the database was away."""
+    newest = Target.objects.of_task(task_id)
+    database.insist(lambda: newest.put_back(1.0, reason="database"))
 
 
 def adopt(*, verb: str, rows: Rows, task_id: str, lease: float) -> Target | None:

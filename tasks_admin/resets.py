@@ -16,10 +16,10 @@ from django.db.models.functions import Cast, Now
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from tasks_admin import letters, mail, operations, tokens
+from tasks_admin import database, letters, mail, operations, tokens
 from tasks_admin.conf import settings
 from tasks_admin.eligibility import hold_of, judged, may_be_mailed
-from tasks_admin.errors import LinkUsed, MailDelayed, MailRefused
+from tasks_admin.errors import LinkUsed, MailDelayed, MailRefused, OutcomeUnwritten
 from tasks_admin.models import Operation, Reset, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
@@ -129,9 +129,7 @@ def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
     link = f"{django_settings.HOST_URL}{reverse('tasks_admin:choose')}?{token}"
     context = {"link": link, "minutes": settings.RESET_TIMEOUT // 60}
     _deliver(letters.compose("reset", user=user, target=target, context=context), target)
-    with transaction.atomic():
-        Reset.objects.filter(pk=user.pk).update(mailed_at=Now())
-        return _settled(target, TargetState.DONE)
+    return _mailed(target, user)
 
 
 def _target_of(task_id: str, user_pk: Any, lease: float) -> Target | None:
@@ -186,15 +184,32 @@ def _deliver(message: Any, target: Target) -> None:
     try:
         mail.send(message)
     except MailRefused as error:
-        fence.settle(TargetState.FAILED, reason="refused", detail=str(error))
+        refused = {"reason": "refused", "detail": str(error)}
+        database.insist(lambda: fence.settle(TargetState.FAILED, **refused))
         raise
     except MailDelayed as error:
         if target.tries >= settings.MAX_TRIES:
-            fence.settle(TargetState.FAILED, reason="gave_up", detail=str(error))
+            gave_up = {"reason": "gave_up", "detail": str(error)}
+            database.insist(lambda: fence.settle(TargetState.FAILED, **gave_up))
             raise MailRefused(str(error)) from None
         ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
-        fence.put_back(random.uniform(0, ceiling), reason="delayed", detail=str(error))
+        delayed = {"reason": "delayed", "detail": str(error)}
+        database.insist(lambda: fence.put_back(random.uniform(0, ceiling), **delayed))
         raise
+
+
+def _mailed(target: Target, user: "User | None" = None) -> dict[str, str]:
+    """Write down that the mail is out. If that can't be done, only the lease's end may act."""
+
+    def write() -> dict[str, str]:
+        with transaction.atomic():
+            Reset.objects.filter(user=user).update(mailed_at=Now())
+            return _settled(target, TargetState.DONE)
+
+    try:
+        return database.insist(write)
+    except database.AWAY:
+        raise OutcomeUnwritten(f"{target.task_id} was done") from None
 
 
 def _settled(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
@@ -210,7 +225,7 @@ def notify_changed(*, user_pk: Any, task_id: str) -> dict[str, str]:
     if user is None or not may_be_mailed(tokens.address_of(user)):
         return _settled(target, TargetState.SKIPPED, "bad_address" if user else "gone")
     _deliver(letters.compose("changed", user=user, target=target, context={}), target)
-    return _settled(target, TargetState.DONE)
+    return _mailed(target)
 
 
 def holder(token: object) -> "User":

@@ -1,5 +1,7 @@
 """The Celery tasks: shells around the verbs."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from celery import shared_task
@@ -7,9 +9,9 @@ from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 from django.db import close_old_connections
 
-from tasks_admin import housekeeping, operations, resets
+from tasks_admin import database, housekeeping, operations, resets
 from tasks_admin.conf import settings
-from tasks_admin.errors import MailDelayed
+from tasks_admin.errors import MailDelayed, OutcomeUnwritten
 
 #: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
 MAIL: dict[str, Any] = {
@@ -37,28 +39,40 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
         """Claim the target; end quietly when another attempt has it, or it is over."""
         close_old_connections()
         try:
-            if not operations.claim(task_id, self.lease):
+            if not database.insist(lambda: operations.claim(task_id, self.lease)):
                 raise Ignore("not to be run: another attempt has it, or it is over")
         except LookupError:  # queued by the project itself, not by an operation
             return
+        except database.AWAY:
+            raise Ignore("the database is away: queued again when the lease is over") from None
+
+
+@contextlib.contextmanager
+def outcomes(task: TargetTask) -> Iterator[None]:
+    """Say in Celery's words what became of a mail that neither went out nor failed."""
+    try:
+        yield
+    except MailDelayed as error:
+        raise Retry(str(error), exc=error) from None
+    except OutcomeUnwritten as error:
+        raise Ignore(str(error)) from None
+    except database.AWAY as error:
+        operations.postpone(task.request.id or "")
+        raise Retry("the database was away", exc=error) from None
 
 
 @shared_task(name="tasks_admin.send_reset_email", **MAIL)
 def send_reset_email(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Mail a user a link for choosing a new password."""
-    try:
+    with outcomes(self):
         return resets.send(user_pk=user_pk, task_id=self.request.id or "", lease=self.lease)
-    except MailDelayed as error:
-        raise Retry(str(error), exc=error) from None
 
 
 @shared_task(name="tasks_admin.notify_password_changed", **MAIL)
 def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
-    try:
+    with outcomes(self):
         return resets.notify_changed(user_pk=user_pk, task_id=self.request.id or "")
-    except MailDelayed as error:
-        raise Retry(str(error), exc=error) from None
 
 
 @shared_task(name="tasks_admin.housekeeping", ignore_result=True)

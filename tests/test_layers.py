@@ -15,7 +15,7 @@ FLOORS = [
     {"resets", "results", "housekeeping", "progress"},
     {"dispatch", "backend"},
     {"operations", "tokens", "limits", "letters", "eligibility"},
-    {"models", "control", "broker", "mail"},
+    {"models", "control", "broker", "mail", "database"},
     {"verbs", "conf", "errors", "reasons", "durations"},
 ]
 #: Wiring, and what Django calls by itself.

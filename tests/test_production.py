@@ -60,10 +60,10 @@ def finished(stack: Stack, visitor: Visitor) -> Counter[str]:
     return Counter(until(lambda: stack.ask(tally), f"operation {key} ends\n{stack.logs()}")[0])
 
 
-def recipients(stack: Stack) -> Counter[str]:
-    """Who was mailed, how often."""
+def recipients(stack: Stack, name: str) -> Counter[str]:
+    """Who was mailed, how often, of those whose address begins so."""
     mails = (message_from_bytes(p.read_bytes(), policy=policy.default) for p in stack.mails())
-    return Counter(str(mail["To"]) for mail in mails)
+    return Counter(to for mail in mails if (to := str(mail["To"])).startswith(name))
 
 
 def test_everybody_who_matches_is_mailed_once_and_failures_are_retried(
@@ -81,16 +81,17 @@ def test_everybody_who_matches_is_mailed_once_and_failures_are_retried(
         ".exclude(email='').exclude(password__startswith='!').count()"
     )
     refused = stack.ask(
-        "User.objects.filter(username__startswith='demo-0', email__endswith='refused.example').count()"
+        "User.objects.filter(username__startswith='demo-0')"
+        ".filter(email__endswith='refused.example').count()"
     )
     assert tally == {"done": eligible - refused, "failed": refused}
-    sent = recipients(stack)
+    sent = recipients(stack, "demo-0")
     assert len(sent) == eligible - refused and set(sent.values()) == {1}
 
     results = "/admin/tasks_admin/result/?status=FAILURE"
     admin.act(results, "retry_failed", "Once more", select_across=1, _selected_action=1)
     assert finished(stack, admin) == {"failed": refused}
-    assert recipients(stack) == sent
+    assert recipients(stack, "demo-0") == sent
 
     admin.get(results)
     admin.post(results, action="retry_failed", index=0, select_across=1, _selected_action=1)
@@ -113,14 +114,14 @@ def test_a_program_without_django_can_queue_a_reset(stack: Stack) -> None:
     done = stack.run("sender", "python", "-c", code, broker.split()[-1], str(pk))
 
     assert done.wait(60) == 0
-    until(lambda: recipients(stack)["dave@mail.example"] == 1, f"a mail to dave\n{stack.logs()}")
+    until(lambda: recipients(stack, "dave").total() == 1, f"a mail to dave\n{stack.logs()}")
 
 
 def test_nothing_secret_is_kept_anywhere_but_in_the_mail(stack: Stack, admin: Visitor) -> None:
     admin.get("/user/reset/password/request/")
     admin.post("/user/reset/password/request/")
     assert admin.status == 202
-    until(lambda: recipients(stack)["admin@mail.example"], f"a mail\n{stack.logs()}")
+    until(lambda: recipients(stack, "admin"), f"a mail\n{stack.logs()}")
     mail = [p.read_text() for p in stack.mails() if "admin@mail.example" in p.read_text()][-1]
     token = re.search(r"token=3D([\w.=\n-]+)|token=([\w.-]+)", mail)
     tail = (token[1] or token[2]).replace("=\n", "")[-30:]  # type: ignore[index, union-attr]

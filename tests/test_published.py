@@ -15,7 +15,6 @@ from tasks_admin.models import Result
 from tests.making import make_operation, make_users, queued
 from tests.stack import until
 
-
 HUNG_UP = threading.Event()
 
 

@@ -132,7 +132,8 @@ class TestAnonymous:
             more = {} if kind == "form" else {"content_type": JSON}
             answer = Client().post(PAGE, body, **more)
             page = answer.content.decode().replace(address, "ADDRESS")
-            answers.add((answer.status_code, page, str(sorted(answer.headers.items()))))
+            headers = {k: v for k, v in answer.headers.items() if k != "Expires"}  # the time
+            answers.add((answer.status_code, page, str(sorted(headers.items()))))
 
         assert len(answers) == 1
         assert answers.pop()[0] == 202
