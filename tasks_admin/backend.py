@@ -6,12 +6,14 @@ In Django's settings: `CELERY_RESULT_BACKEND = "tasks_admin.backend:DatabaseBack
 from typing import Any
 
 from celery import states
+from celery.utils.time import maybe_timedelta
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce, Now
 from django_celery_results.backends.database import DatabaseBackend as StockBackend
 from kombu.utils.json import dumps
 
+from tasks_admin import housekeeping
 from tasks_admin.conf import settings
 from tasks_admin.models import Result, Target
 from tasks_admin.models.targets import TASK_ID, TargetState
@@ -75,6 +77,12 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             if TASK_ID.fullmatch(task_id):
                 self._settle(task_id, status, result)
         return result
+
+    def cleanup(self) -> None:
+        """Delete expired results, in small bites; Celery's `backend_cleanup` calls this."""
+        if self.expires:
+            housekeeping.forget_results(maybe_timedelta(self.expires))
+            self.GroupModel._default_manager.delete_expired(self.expires)
 
     def _arguments(self, request: Any) -> dict[str, str | None]:
         """The arguments as the JSON that was sent."""

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +91,20 @@ def connected() -> Iterator[Connection]:
     except troubles as error:
         logger.warning("The broker does not answer: %s", type(error).__name__)
         raise BrokerUnreachable(_("The broker does not answer.")) from None
+
+
+def waiting(queues: Iterable[str]) -> int:
+    """How many messages wait in these queues; raises `BrokerUnreachable`."""
+    count = 0
+    with connected() as connection:
+        for name in queues:
+            try:
+                with connection.channel() as channel:
+                    queue: Any = current_app.amqp.queues[name](channel)
+                    count += queue.queue_declare(passive=True).message_count
+            except connection.channel_errors:  # there is no such queue: nothing waits in it
+                continue
+    return count
 
 
 def _publish(producer: Producer, message: Message, queue: Queue) -> None:

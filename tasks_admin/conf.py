@@ -36,10 +36,18 @@ class Settings:
     LEASE_MARGIN: float = 5.0
     #: or this long, where the task has no time limit.
     LEASE_UNLIMITED: float = 3600.0
-    #: A published message that nobody claimed is issued again after this time.
-    QUEUE_LEASE: float = 120.0
+    #: A published message that nobody claimed may be lost after this time (it is looked into),
+    QUEUE_LEASE: float = 20.0
+    #: and is taken for lost after this, whatever the broker says.
+    QUEUE_LEASE_MAX: float = 900.0
     #: Messages in flight per operation.
     WINDOW: int = 1000
+    #: Operations with more targets than this wait for a second person's approval; None: never.
+    APPROVAL_ABOVE: int | None = None
+    #: Who started an operation is told by mail when it has ended.
+    MAIL_SUMMARY: bool = True
+    #: Operations are deleted so many days after their end; None: never.
+    OPERATION_EXPIRES_DAYS: int | None = 365
     #: Results are stored from the moment of publishing, for every task of the project.
     STORE_PENDING: bool = True
     #: Bytes allowed for an import file, and rows in it.

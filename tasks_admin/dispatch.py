@@ -4,12 +4,15 @@ Any number of dispatchers may do this at once: rows are taken with SKIP LOCKED w
 has it, and by one writer at a time where it has not (SQLite).
 """
 
+import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
-from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F, Max, Q
+from django.db.models.functions import Now
 
-from tasks_admin import broker, operations
+from tasks_admin import broker, operations, pace
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
@@ -18,10 +21,14 @@ from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
 from tasks_admin.models.targets import TargetState, after
 
+logger = logging.getLogger(__name__)
+
 #: Rows taken in one transaction.
 CHUNK = 500
 #: Seconds until a batch that the broker did not confirm is tried again.
 AGAIN = 2.0
+#: Two messages published so shortly after each other may be taken in either order.
+MARGIN = timedelta(seconds=5)
 
 
 def sweep() -> int:
@@ -33,21 +40,33 @@ def sweep() -> int:
     for operation in Operation.objects.going().order_by("pk"):
         if operation.meaning is None:  # of another version, whose dispatcher knows what to do
             continue
-        _bring_back(operation)
-        if operation.state == OperationState.RUNNING:
-            published += _publish_due(operation)
-        elif operation.state == OperationState.ABORTED:
-            operations.cancel_unbegun(operation)
+        try:
+            published += _serve(operation)
+        except (BrokerUnreachable, DatabaseError):
+            raise
+        except Exception:  # what is wrong with one operation must not stop the others
+            logger.exception("Operation %s could not be served.", operation.pk)
     operations.finish_ended()
     return published
 
 
+def _serve(operation: Operation) -> int:
+    """Do what one operation needs now; return how many messages were published."""
+    _bring_back(operation)
+    if operation.state == OperationState.ABORTED:
+        operations.cancel_unbegun(operation)
+    if operation.state != OperationState.RUNNING:
+        return 0
+    if not operations.still_allowed(operation):
+        pace.hold(operation, "actor")
+        return 0
+    return _publish_due(operation)
+
+
 def _bring_back(operation: Operation) -> None:
     """Let wait again what got lost on the way, or with the process that ran it."""
-    due = operation.targets.due()
-    lost = list(due.filter(state=TargetState.QUEUED)[:CHUNK])
-    died = list(due.filter(state=TargetState.RUNNING)[:CHUNK])
-    for target in lost:
+    died = list(operation.targets.due().filter(state=TargetState.RUNNING)[:CHUNK])
+    for target in _lost(operation):
         target.operation = operation
         if Target.objects.of_task(target.task_id).due().put_back(0):
             Result.objects.filter(task_id=target.task_id).discard()
@@ -58,10 +77,34 @@ def _bring_back(operation: Operation) -> None:
             Result.objects.filter(task_id=target.task_id).discard()
 
 
+def _lost(operation: Operation) -> list[Target]:
+    """Those that were published and will not be run.
+
+    A queue is served in order. So a message is lost when a later one was taken, or none is left
+    in the queue. Else it waits its turn, and its lease goes on.
+    """
+    overdue = operation.targets.due().filter(state=TargetState.QUEUED)
+    if not overdue.exists():
+        return []
+    taken = operation.targets.filter(started_at__gte=F("queued_at"))
+    latest = taken.aggregate(latest=Max("queued_at"))["latest"]
+    gone = Q(queued_at__lt=Now() - timedelta(seconds=settings.QUEUE_LEASE_MAX))
+    if latest:
+        gone |= Q(queued_at__lt=latest - MARGIN)
+    if broker.waiting(_queues(operation, list(overdue[:CHUNK]))) == 0:
+        gone = Q(state=TargetState.QUEUED)
+    lost = list(overdue.filter(gone)[:CHUNK])
+    overdue.exclude(gone).update(due_at=after(settings.QUEUE_LEASE / 2))
+    return lost
+
+
+def _queues(operation: Operation, targets: list[Target]) -> set[str]:
+    return {message.queue for _target, message in _messages(operation, targets) if message}
+
+
 def _publish_due(operation: Operation) -> int:
-    """Publish due targets, a chunk at a time, until the window is full."""
-    in_flight = Q(state__in=[TargetState.QUEUED, TargetState.RUNNING])
-    room = settings.WINDOW - operation.targets.filter(in_flight).count()
+    """Publish due targets, a chunk at a time, until there is no room."""
+    room = pace.room(operation)
     published = 0
     while room > 0 and (taken := _take(operation, min(room, CHUNK))):
         messages = []
@@ -88,6 +131,7 @@ def _take(operation: Operation, limit: int) -> list[Target]:
             state=TargetState.QUEUED,
             attempt=F("attempt") + 1,
             due_at=after(settings.QUEUE_LEASE),
+            queued_at=Now(),
         )
         return list(taken.order_by("pk"))
 

@@ -44,6 +44,17 @@ class ChooseForm(SetPasswordForm):  # type: ignore[type-arg]
             self.fields[name].validators.append(MaxLengthValidator(self.LONGEST))
 
 
+def rate_field() -> forms.IntegerField:
+    """How many targets a minute; nothing means as fast as it goes."""
+    return forms.IntegerField(
+        label=_("At most a minute"),
+        help_text=_("For mail providers that limit. Empty: as fast as it goes."),
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+    )
+
+
 class ConfirmForm(forms.Form):
     """What a confirm page sends back: why, and what exactly was shown."""
 
@@ -53,6 +64,12 @@ class ConfirmForm(forms.Form):
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
     )
+    rate = rate_field()
+    canary = forms.BooleanField(
+        label=_("One first"),
+        help_text=_("The others follow when it has succeeded; else the operation is paused."),
+        required=False,
+    )
     key = forms.UUIDField(widget=forms.HiddenInput)
     shown = forms.RegexField(r"^\d{1,12}:[0-9a-f]{32}$", widget=forms.HiddenInput)
 
@@ -61,3 +78,9 @@ class ReasonForm(forms.Form):
     """Why something is done."""
 
     reason = forms.CharField(label=_("Reason"), max_length=2000)
+
+
+class ThrottleForm(ReasonForm):
+    """A new rate, and why."""
+
+    rate = rate_field()

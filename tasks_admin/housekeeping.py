@@ -1,8 +1,53 @@
-"""Delete what nobody needs any more."""
+"""Delete what nobody needs any more, in small bites: nobody waits long for a lock."""
 
-from tasks_admin import limits
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from tasks_admin import limits, presence
+from tasks_admin.conf import settings
+from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models.targets import OPEN
+from tasks_admin.verbs import REQUEST_RESET_EMAIL
+
+#: Rows deleted in one transaction.
+BITE = 1000
 
 
 def clean() -> dict[str, int]:
     """Return how many rows of each kind were deleted."""
-    return {"attempts": limits.forget_expired()}
+    return {
+        "attempts": limits.forget_expired(),
+        "dispatchers": presence.forget_silent(),
+        "operations": forget_operations(),
+    }
+
+
+def forget_operations() -> int:
+    """Delete operations that ended long ago, and requests for unknown addresses after a day."""
+    unknown = Q(verb=REQUEST_RESET_EMAIL, total=0, finished_at__lt=Now() - timedelta(days=1))
+    old = Q(pk__in=[])
+    if settings.OPERATION_EXPIRES_DAYS is not None:
+        old = Q(finished_at__lt=Now() - timedelta(days=settings.OPERATION_EXPIRES_DAYS))
+    count = 0
+    for operation in Operation.objects.filter(old | unknown).order_by("pk").iterator(100):
+        _in_bites(lambda of=operation: of.targets.all())  # type: ignore[misc]
+        count += operation.delete()[1].get("tasks_admin.Operation", 0)
+    return count
+
+
+def forget_results(before: timedelta) -> int:
+    """Delete results that ended longer ago than `before`, but none that waits to be retried."""
+    wanted = Target.objects.filter(subject=OuterRef("task_id"), state__in=OPEN)
+    old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
+    return _in_bites(lambda: old.order_by("date_done"))
+
+
+def _in_bites(rows: Callable[[], QuerySet]) -> int:  # type: ignore[type-arg]
+    """Delete all of these rows, some at a time; return how many."""
+    count = 0
+    while ids := list(rows().values_list("pk", flat=True)[:BITE]):
+        count += rows().model._base_manager.filter(pk__in=ids)._raw_delete(using=rows().db)
+    return count

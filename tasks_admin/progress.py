@@ -31,6 +31,8 @@ class Progress:
     #: Targets that ended in the last minute.
     rate: int
     time_left: timedelta | None
+    #: Whether the broker did not take what was last published.
+    broker_away: bool
 
     @property
     def percent(self) -> int:
@@ -69,8 +71,14 @@ def of(operation: Operation) -> Progress:
         total=total,
         left_out=[(label(code), number) for code, number in operation.left_out.items()],
         rate=rate,
+        broker_away=bool(todo) and _waits_for_broker(operation),
         time_left=timedelta(seconds=round(todo * 60 / rate)) if rate else None,
     )
+
+
+def _waits_for_broker(operation: Operation) -> bool:
+    waiting = operation.targets.filter(state=TargetState.WAITING)
+    return waiting.filter(reason="broker").exists()
 
 
 def sentence(counts: Mapping[str, int]) -> str:

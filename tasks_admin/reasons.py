@@ -32,6 +32,7 @@ REASONS: dict[str, str | Promise] = {
     "vanished": _("its process ended without a word"),
     "raised": _("the task raised an exception"),
     "revoked": _("revoked"),
+    "canary": _("the first one did not succeed"),
     "database": _("the database did not answer"),
     "broker": _("the broker did not answer"),
 }

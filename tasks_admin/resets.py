@@ -1,6 +1,5 @@
 """Resets: select users and mail them, send one mail, and choose the new password."""
 
-import random
 import unicodedata
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,14 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import password_changed
 from django.db import transaction
 from django.db.models import CharField, Count, F, QuerySet, Value
-from django.db.models.functions import Cast, Now
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from tasks_admin import database, letters, mail, operations, tokens
+from tasks_admin import deliveries, letters, operations, tokens
 from tasks_admin.conf import settings
 from tasks_admin.eligibility import hold_of, judged, may_be_mailed
-from tasks_admin.errors import LinkUsed, MailDelayed, MailRefused, OutcomeUnwritten
+from tasks_admin.errors import LinkUsed
 from tasks_admin.models import Operation, Reset, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
@@ -46,7 +45,14 @@ def select(users: QuerySet[Any], *, actor: "User") -> Selection:
 
 
 def send_to_all(
-    *, users: QuerySet[Any], actor: "User", reason: str, key: uuid.UUID, shown: str
+    *,
+    users: QuerySet[Any],
+    actor: "User",
+    reason: str,
+    key: uuid.UUID,
+    shown: str,
+    rate: int | None = None,
+    canary: bool = False,
 ) -> Operation:
     """Queue a reset mail to each of these users who may be mailed."""
     operations.require(actor, SEND_RESET_EMAIL)
@@ -57,6 +63,8 @@ def send_to_all(
         reason=reason,
         key=key,
         shown=shown,
+        rate=rate,
+        canary=canary,
     )
 
 
@@ -124,12 +132,12 @@ def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
     user, exclusion = _look_at(user_pk, target)
     reset = None if exclusion else _raise_generation(user, target)
     if reset is None:
-        return _settled(target, TargetState.SKIPPED, exclusion or "replaced")
+        return deliveries.settled(target, TargetState.SKIPPED, exclusion or "replaced")
     token = urlencode({"token": tokens.sign(user, reset.generation)})
     link = f"{django_settings.HOST_URL}{reverse('tasks_admin:choose')}?{token}"
     context = {"link": link, "minutes": settings.RESET_TIMEOUT // 60}
-    _deliver(letters.compose("reset", user=user, target=target, context=context), target)
-    return _mailed(target, user)
+    deliveries.deliver(letters.compose("reset", user=user, target=target, context=context), target)
+    return deliveries.mailed(target, user)
 
 
 def _target_of(task_id: str, user_pk: Any, lease: float) -> Target | None:
@@ -178,54 +186,14 @@ def _raise_generation(user: "User", target: Target) -> Reset | None:
     return mine.first()
 
 
-def _deliver(message: Any, target: Target) -> None:
-    """Hand the mail over; write down why not, with the time of the next try, before raising."""
-    fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
-    try:
-        mail.send(message)
-    except MailRefused as error:
-        refused = {"reason": "refused", "detail": str(error)}
-        database.insist(lambda: fence.settle(TargetState.FAILED, **refused))
-        raise
-    except MailDelayed as error:
-        if target.tries >= settings.MAX_TRIES:
-            gave_up = {"reason": "gave_up", "detail": str(error)}
-            database.insist(lambda: fence.settle(TargetState.FAILED, **gave_up))
-            raise MailRefused(str(error)) from None
-        ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
-        delayed = {"reason": "delayed", "detail": str(error)}
-        database.insist(lambda: fence.put_back(random.uniform(0, ceiling), **delayed))
-        raise
-
-
-def _mailed(target: Target, user: "User | None" = None) -> dict[str, str]:
-    """Write down that the mail is out. If that can't be done, only the lease's end may act."""
-
-    def write() -> dict[str, str]:
-        with transaction.atomic():
-            Reset.objects.filter(user=user).update(mailed_at=Now())
-            return _settled(target, TargetState.DONE)
-
-    try:
-        return database.insist(write)
-    except database.AWAY:
-        raise OutcomeUnwritten(f"{target.task_id} was done") from None
-
-
-def _settled(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
-    fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
-    fence.settle(state, reason=reason)
-    return {"outcome": state.value} | ({"reason": reason} if reason else {})
-
-
 def notify_changed(*, user_pk: Any, task_id: str) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
     target = Target.objects.of_task(task_id).select_related("operation").get()
     user = get_user_model()._default_manager.filter(pk=user_pk).first()
     if user is None or not may_be_mailed(tokens.address_of(user)):
-        return _settled(target, TargetState.SKIPPED, "bad_address" if user else "gone")
-    _deliver(letters.compose("changed", user=user, target=target, context={}), target)
-    return _mailed(target)
+        return deliveries.settled(target, TargetState.SKIPPED, "bad_address" if user else "gone")
+    deliveries.deliver(letters.compose("changed", user=user, target=target, context={}), target)
+    return deliveries.mailed(target)
 
 
 def holder(token: object) -> "User":

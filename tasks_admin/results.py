@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Concat
+from django.db.models.functions import Cast, Concat, StrIndex, Substr
 
 from tasks_admin import broker, operations
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
 from tasks_admin.verbs import RETRY_FAILED
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+#: Groups that a preview shows.
+MOST_GROUPS = 50
 
 
 def select(results: QuerySet[Any]) -> Selection:
@@ -55,6 +59,9 @@ def retry_failed(
     reason: str,
     key: uuid.UUID | None = None,
     shown: str | None = None,
+    rate: int | None = None,
+    canary: bool = False,
+    parent: Operation | None = None,
 ) -> Operation:
     """Queue the failed ones of these results again: same task, arguments and queue; once each."""
     operations.require(actor, RETRY_FAILED)
@@ -65,7 +72,33 @@ def retry_failed(
         reason=reason,
         key=key,
         shown=shown,
+        rate=rate,
+        canary=canary,
+        parent=parent,
     )
+
+
+def failures_of(operation: Operation) -> QuerySet[Any]:
+    """The results of the targets that failed, of their newest attempts."""
+    key = Value(f"{operation.key}-")
+    number = Cast("attempt", CharField())
+    task_id = Concat(key, Cast("pk", CharField()), Value("-"), number, output_field=CharField())
+    failed = operation.targets.filter(state=TargetState.FAILED)
+    return Result.objects.filter(task_id__in=failed.values_list(task_id, flat=True))
+
+
+def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
+    """What is about to happen: (task, exception, code of a reason or '', how many), most first."""
+    begun = '{"exc_type": "'
+    rest = Substr("result", len(begun) + 1, 200)
+    raised = Case(
+        When(result__startswith=begun, then=Substr(rest, 1, StrIndex(rest, Value('"')) - 1)),
+        default=Value(""),
+        output_field=CharField(),
+    )
+    counted = judged(results).annotate(raised=raised).order_by()
+    rows = counted.values_list("task_name", "raised", "exclusion").annotate(n=Count("pk"))
+    return [(task or "", *rest) for task, *rest in rows.order_by("-n")[:MOST_GROUPS]]
 
 
 @dataclass(frozen=True, kw_only=True)

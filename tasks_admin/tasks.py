@@ -9,7 +9,7 @@ from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 from django.db import close_old_connections
 
-from tasks_admin import database, housekeeping, operations, resets
+from tasks_admin import database, housekeeping, operations, resets, summaries
 from tasks_admin.conf import settings
 from tasks_admin.errors import MailDelayed, OutcomeUnwritten
 
@@ -73,6 +73,13 @@ def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
     with outcomes(self):
         return resets.notify_changed(user_pk=user_pk, task_id=self.request.id or "")
+
+
+@shared_task(name="tasks_admin.send_summary", **MAIL)
+def send_summary(self: TargetTask, operation_pk: Any) -> dict[str, str]:
+    """Tell by mail how an operation ended, to who started it."""
+    with outcomes(self):
+        return summaries.send(operation_pk=operation_pk, task_id=self.request.id or "")
 
 
 @shared_task(name="tasks_admin.housekeeping", ignore_result=True)

@@ -12,6 +12,7 @@ SEND_RESET_EMAIL = "send_reset_email"
 REQUEST_RESET_EMAIL = "request_reset_email"
 NOTIFY_PASSWORD_CHANGED = "notify_password_changed"  # noqa: S105 (a verb)
 RETRY_FAILED = "retry_failed"
+SEND_SUMMARY = "send_summary"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,19 @@ VERBS: dict[str, Verb] = {
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),
         Verb(name="abort", label=_("Abort"), title=_("Abort"), permission="abort"),
+        Verb(name="throttle", label=_("Set the rate"), title=_("Rate"), permission="throttle"),
+        Verb(
+            name="approve",
+            label=_("Approve"),
+            title=_("Approval"),
+            permission="approve_operation",
+        ),
+        Verb(
+            name=SEND_SUMMARY,
+            label=_("Tell who started it"),
+            title=_("Summary of an operation"),
+            task="tasks_admin.send_summary",
+        ),
     )
 }
 

@@ -66,7 +66,8 @@ def bob(make_user: Callable[..., User]) -> User:
         "auth.view_user",
         *(f"tasks_admin.view_{noun}" for noun in ("operation", "result", "worker")),
         *(f"tasks_admin.{verb}" for verb in ("send_reset_email", "retry_failed")),
-        *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort")),
+        *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort", "throttle")),
+        "tasks_admin.approve_operation",
     )
 
 

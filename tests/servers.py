@@ -118,7 +118,8 @@ class RabbitMQ:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [str(self.sbin / "rabbitmq-server")],
-                env=self.environment, stdout=log, stderr=log, start_new_session=True,
+                env=self.environment, cwd=self.log.parent, stdout=log, stderr=log,
+                start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + 120
         while not self._answers():

@@ -13,6 +13,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+TASKS_ADMIN_MAIL_SUMMARY = False  # one operation at a time is easier to look at
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 (or whitenoise warns)
 # A file, as in production: threads then wait for each other instead of failing on a shared cache.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405

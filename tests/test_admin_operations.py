@@ -223,8 +223,8 @@ class TestActs:
 
     @pytest.mark.parametrize(
         ("state", "offered"),
-        [("running", {"pause", "abort"}), ("paused", {"resume", "abort"}), ("aborted", set()),
-         ("finished", set())],
+        [("pending", {"approve", "throttle", "abort"}), ("running", {"pause", "throttle", "abort"}),
+         ("paused", {"resume", "throttle", "abort"}), ("aborted", set()), ("finished", set())],
     )  # fmt: skip
     def test_what_can_be_done_is_offered(self, client, operation, state, offered):
         Operation.objects.update(state=state)

@@ -12,12 +12,15 @@ ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "tasks_admin"
 FLOORS = [
     {"admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks"},
-    {"resets", "results", "housekeeping", "progress"},
+    {"resets", "results", "progress", "summaries"},
     {"dispatch", "backend"},
-    {"operations", "tokens", "limits", "letters", "eligibility"},
+    {
+        "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",
+        "presence", "housekeeping",
+    },
     {"models", "control", "broker", "mail", "database"},
     {"verbs", "conf", "errors", "reasons", "durations"},
-]
+]  # fmt: skip
 #: Wiring, and what Django calls by itself.
 ASIDE = {"__init__", "migrations", "templatetags", "locale", "checks"}
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

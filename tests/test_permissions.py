@@ -45,7 +45,8 @@ def perform(client: Client, verb: str) -> bool:
             page = confirm(client, page, path)
         return Operation.objects.filter(verb=verb).exists()
     operation = make_operation(1)
-    Operation.objects.update(state="paused" if verb == "resume" else "running")
+    before = {"resume": "paused", "approve": "pending"}.get(verb, "running")
+    Operation.objects.update(state=before)
     client.post(f"{OPERATIONS}{operation.pk}/{verb}/", {"reason": "r"})
     return Operation.objects.filter(verb=verb, parent=operation).exists()
 

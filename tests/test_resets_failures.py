@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tasks_admin import letters, resets
+from tasks_admin import deliveries, letters, resets
 from tasks_admin.errors import MailDelayed, MailRefused
 from tasks_admin.models import Reset, Target
 from tests.conftest import free_port, use_mail_server
@@ -130,7 +130,7 @@ class TestFence:
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
         with pytest.raises(MailRefused):
-            resets._deliver(_letter(old), old)
+            deliveries.deliver(_letter(old), old)
 
         assert (again(target).state, again(target).attempt) == ("running", 2)
 
@@ -140,7 +140,7 @@ class TestFence:
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
         with pytest.raises(MailDelayed):
-            resets._deliver(_letter(old), old)
+            deliveries.deliver(_letter(old), old)
 
         assert (again(target).state, again(target).attempt) == ("running", 2)
 

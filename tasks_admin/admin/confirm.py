@@ -33,6 +33,7 @@ def confirmed(
     select: Callable[[], Selection],
     act: Callable[..., Operation],
     warn: Callable[[Selection], dict[str, Any]] = lambda selection: {},
+    back: str = "",
 ) -> HttpResponse:
     """Show the confirm page of a verb; when it comes back confirmed, do it.
 
@@ -48,14 +49,16 @@ def confirmed(
             operation = act(**form.cleaned_data)
         except SelectionChanged as error:
             messages.warning(request, str(error))
-            form = ConfirmForm(initial={"reason": form.cleaned_data["reason"]})
+            form = ConfirmForm(initial=form.cleaned_data)
         except ConsoleError as error:
             messages.error(request, str(error))
-            return HttpResponseRedirect(request.get_full_path())
+            return HttpResponseRedirect(back or request.get_full_path())
         else:
             messages.success(request, queued(operation))
             return HttpResponseRedirect(operation.get_absolute_url())
-    return _page(modeladmin, request, verb, select(), form, warn)
+    selection = select()
+    more = {"back": back or request.get_full_path(), **warn(selection)}
+    return _page(modeladmin, request, verb, selection, form, more)
 
 
 def actor_of(request: HttpRequest) -> User:
@@ -89,7 +92,7 @@ def _page(
     verb: str,
     selection: Selection,
     form: ConfirmForm,
-    warn: Callable[[Selection], dict[str, Any]],
+    more: dict[str, Any],
 ) -> TemplateResponse:
     fingerprint = selection.fingerprint()
     count = int(fingerprint.partition(":")[0])
@@ -110,7 +113,7 @@ def _page(
         "across": int(across),
         "ticked": ticked[:1] if across else ticked,
         "checkbox": ACTION_CHECKBOX_NAME,
-        **warn(selection),
+        **more,
     }
     request.current_app = modeladmin.admin_site.name
     opts = modeladmin.model._meta

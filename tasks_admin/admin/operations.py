@@ -1,38 +1,31 @@
 """Operations: the list, and the page of one: progress, targets, pause, resume, abort."""
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
-from tasks_admin import operations, progress
-from tasks_admin.admin.confirm import actor_of, may
+from tasks_admin import presence, progress
+from tasks_admin.admin.acts import OperationActs
+from tasks_admin.admin.confirm import may
 from tasks_admin.admin.exchange import OperationExchange
 from tasks_admin.admin.filters import StateFilter, VerbFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.errors import ConsoleError, NotAllowed
-from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Operation
-
-ACTS: dict[str, Callable[..., Operation]] = {
-    "pause": operations.pause,
-    "resume": operations.resume,
-    "abort": operations.abort,
-}
+from tasks_admin.verbs import RETRY_FAILED
 
 
 @admin.register(Operation)
-class OperationAdmin(OperationExchange, ReadOnlyAdmin):
+class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
     """What was done, newest first."""
 
     list_display = ("pk", "title", "actor_name", "created_at", "state", "total", "outcome")
@@ -62,14 +55,7 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
                 view(self.result),
                 name="tasks_admin_operation_result",
             ),
-            *(
-                path(
-                    f"<path:pk>/{verb}/",
-                    view(self._act(verb)),
-                    name=f"tasks_admin_operation_{verb}",
-                )
-                for verb in ACTS
-            ),
+            *self.act_urls(),
         ]
         return ours + super().get_urls()
 
@@ -81,7 +67,7 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show an operation."""
-        operation = self._operation(request, unquote(object_id))
+        operation = self.operation_of(request, unquote(object_id))
         context = {
             **self.admin_site.each_context(request),
             **self._context(request, operation),
@@ -94,7 +80,7 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
     @method_decorator(require_safe)
     def progress(self, request: HttpRequest, pk: str) -> HttpResponse:
         """The part of the page that changes."""
-        operation = self._operation(request, pk)
+        operation = self.operation_of(request, pk)
         context = self._context(request, operation)
         answer = TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
         if operation.over:  # what can be done has changed too: let htmx load the whole page
@@ -104,7 +90,7 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
     @method_decorator(require_safe)
     def result(self, request: HttpRequest, pk: str, target: int) -> HttpResponse:
         """Go to the result of a target's newest attempt."""
-        targets = self._operation(request, pk).targets.select_related("operation")
+        targets = self.operation_of(request, pk).targets.select_related("operation")
         task_id = get_object_or_404(targets, pk=target).task_id
         return redirect(f"{reverse('admin:tasks_admin_result_of')}?{urlencode({'id': task_id})}")
 
@@ -118,37 +104,16 @@ class OperationAdmin(OperationExchange, ReadOnlyAdmin):
                 after=request.GET.get("after", ""),
                 subject=request.GET.get("q", "").replace("\x00", "").strip(),
             ),
-            "acts": [verb for verb in ACTS if self._offers(request, operation, verb)],
+            "acts": self.offered(request, operation),
+            "may_retry": may(request, RETRY_FAILED) and operation.may_be_retried,
+            "may_export": self.may_export(request),
+            "undispatched": not operation.over and presence.missing(),
         }
 
-    def _offers(self, request: HttpRequest, operation: Operation, verb: str) -> bool:
-        return may(request, verb) and operations.can(operation, verb)
-
-    def _operation(self, request: HttpRequest, pk: str) -> Operation:
+    def operation_of(self, request: HttpRequest, pk: str) -> Operation:
         if not self.has_view_permission(request):
             raise PermissionDenied
         operation = self.get_object(request, pk)
         if operation is None:
             raise Http404
         return operation  # type: ignore[no-any-return]
-
-    def _act(self, verb: str) -> Callable[..., HttpResponse]:
-        @require_POST
-        def view(request: HttpRequest, pk: str) -> HttpResponse:
-            operation = self._operation(request, pk)
-            form = ReasonForm(request.POST)
-            if not form.is_valid():
-                messages.error(request, _("Say why: the reason is kept with the operation."))
-                return HttpResponseRedirect(operation.get_absolute_url())
-            try:
-                ACTS[verb](operation=operation, actor=actor_of(request), **form.cleaned_data)
-            except NotAllowed as error:
-                raise PermissionDenied(str(error)) from None
-            except ConsoleError as error:
-                messages.warning(request, str(error))
-            else:
-                operation.refresh_from_db()
-                messages.success(request, f"{operation}: {operation.get_state_display()}")
-            return HttpResponseRedirect(operation.get_absolute_url())
-
-        return view

@@ -31,6 +31,14 @@ BRIEF = 80
 LONGEST = 64_000
 
 
+def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
+    """What a retry would do, by task, exception and verdict, in words."""
+    return [
+        (task, raised, label(code) if code else str(_("will be retried")), count)
+        for task, raised, code, count in results.groups(rows)
+    ]
+
+
 def moment(when: datetime | None) -> str:
     """A moment in the little room that a list has."""
     return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
@@ -108,6 +116,7 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
             verb=RETRY_FAILED,
             select=lambda: results.select(queryset),
             act=partial(results.retry_failed, results=queryset, actor=actor_of(request)),
+            warn=lambda selection: {"groups": preview(queryset)},
         )
 
     def get_urls(self) -> list[Any]:

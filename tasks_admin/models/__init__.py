@@ -5,6 +5,6 @@ from tasks_admin.models.operations import Operation
 from tasks_admin.models.resets import Reset
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import Target
-from tasks_admin.models.workers import Worker
+from tasks_admin.models.workers import Dispatcher, Worker
 
-__all__ = ["Attempt", "Operation", "Reset", "Result", "Target", "Worker"]
+__all__ = ["Attempt", "Dispatcher", "Operation", "Reset", "Result", "Target", "Worker"]

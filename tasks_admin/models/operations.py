@@ -8,12 +8,14 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from tasks_admin.reasons import label
 from tasks_admin.verbs import PERMISSIONS, VERBS, Verb
 
 
 class OperationState(models.TextChoices):
     """Where an operation stands."""
 
+    PENDING = "pending", _("waiting for approval")
     RUNNING = "running", _("running")
     PAUSED = "paused", _("paused")
     ABORTED = "aborted", _("aborted")
@@ -59,6 +61,14 @@ class Operation(models.Model):
     left_out = models.JSONField(default=dict)
     #: Targets by state, written when the operation ends.
     tally = models.JSONField(default=dict)
+    #: Targets a minute; None: as fast as it goes.
+    rate = models.PositiveIntegerField(_("rate"), null=True)
+    #: Up to when the rate's allowance was used.
+    paced_at = models.DateTimeField(null=True)
+    #: One target goes first; the others follow when it is done.
+    canary = models.BooleanField(_("canary"), default=False)
+    #: Why it waits, when the console paused it by itself: a code of `reasons`.
+    note = models.CharField(max_length=40, blank=True)
     parent = models.ForeignKey(
         "self", models.SET_NULL, null=True, related_name="children", verbose_name=_("follows")
     )
@@ -106,6 +116,16 @@ class Operation(models.Model):
     def over(self) -> bool:
         """Whether nothing will happen any more."""
         return self.finished_at is not None
+
+    @property
+    def may_be_retried(self) -> bool:
+        """Whether something in it may have failed for good."""
+        return bool(self.meaning and self.total)
+
+    @property
+    def why_it_waits(self) -> str:
+        """Why the console paused it by itself, in words; empty when staff did."""
+        return label(self.note) if self.note and self.state == OperationState.PAUSED else ""
 
     def counts(self) -> Counter[str]:
         """Targets by state: stored when it is over, counted while anything may still change."""

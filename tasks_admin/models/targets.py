@@ -154,7 +154,9 @@ class TargetQuerySet(models.QuerySet["Target"]):
 class Target(models.Model):
     """One item of an operation: chosen when staff confirmed, never chosen again."""
 
-    operation = models.ForeignKey(Operation, models.CASCADE, related_name="targets")
+    operation = models.ForeignKey(
+        Operation, models.CASCADE, related_name="targets", db_index=False
+    )  # the index of state begins with it
     #: What it is about: a user's primary key, or a result's task id.
     subject = models.CharField(_("target"), max_length=255)
     #: While it is set nobody else may hold the same: one open reset a user, one retry a result.
@@ -172,6 +174,8 @@ class Target(models.Model):
     crashes = models.PositiveIntegerField(default=0)
     #: Waiting: publish then. Queued or running: the lease ends then.
     due_at = models.DateTimeField()
+    #: When the newest attempt was published.
+    queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(_("started"), null=True)
     finished_at = models.DateTimeField(_("ended"), null=True)
 

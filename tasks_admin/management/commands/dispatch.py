@@ -1,14 +1,18 @@
 """`manage.py dispatch`: publish what operations want done, for as long as it runs."""
 
+import contextlib
 import logging
+import os
 import signal
+import socket
 import threading
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections, connection
 
-from tasks_admin import dispatch
+from tasks_admin import dispatch, presence
 from tasks_admin.errors import BrokerUnreachable
 
 logger = logging.getLogger("tasks_admin.dispatch")
@@ -16,10 +20,14 @@ logger = logging.getLogger("tasks_admin.dispatch")
 #: Seconds between two rounds; after a round that failed the pause doubles, up to LONGEST.
 PAUSE = 0.5
 LONGEST = 5.0
+NAME = f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Command(BaseCommand):
     """One is enough, any number is safe."""
+
+    #: When this dispatcher last said that it is at work.
+    signed = float("-inf")
 
     help = "Publishes the targets of operations as they become due. One is enough, more are safe."
 
@@ -32,11 +40,16 @@ class Command(BaseCommand):
         pause = PAUSE
         while not stop.wait(pause):
             pause = self.sweep(pause)
+        with contextlib.suppress(DatabaseError):  # then its row grows old by itself
+            presence.leave(NAME)
 
     def sweep(self, pause: float) -> float:
         """Do one round; return how long to wait before the next."""
         try:
             close_old_connections()
+            if time.monotonic() - self.signed > presence.EVERY:
+                presence.sign(NAME)
+                self.signed = time.monotonic()
             dispatch.sweep()
         except BrokerUnreachable:
             logger.warning("What is due waits for the broker.")

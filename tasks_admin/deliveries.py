@@ -1,0 +1,56 @@
+"""Delivering a mail for a target, and writing down what became of it."""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from tasks_admin import database, mail
+from tasks_admin.conf import settings
+from tasks_admin.errors import MailDelayed, MailRefused, OutcomeUnwritten
+from tasks_admin.models import Reset, Target
+from tasks_admin.models.targets import TargetState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def deliver(message: Any, target: Target) -> None:
+    """Hand the mail over; write down why not, with the time of the next try, before raising."""
+    fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
+    try:
+        mail.send(message)
+    except MailRefused as error:
+        refused = {"reason": "refused", "detail": str(error)}
+        database.insist(lambda: fence.settle(TargetState.FAILED, **refused))
+        raise
+    except MailDelayed as error:
+        if target.tries >= settings.MAX_TRIES:
+            gave_up = {"reason": "gave_up", "detail": str(error)}
+            database.insist(lambda: fence.settle(TargetState.FAILED, **gave_up))
+            raise MailRefused(str(error)) from None
+        ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
+        delayed = {"reason": "delayed", "detail": str(error)}
+        database.insist(lambda: fence.put_back(random.uniform(0, ceiling), **delayed))
+        raise
+
+
+def mailed(target: Target, user: "User | None" = None) -> dict[str, str]:
+    """Write down that the mail is out. If that can't be done, only the lease's end may act."""
+
+    def write() -> dict[str, str]:
+        with transaction.atomic():
+            Reset.objects.filter(user=user).update(mailed_at=Now())
+            return settled(target, TargetState.DONE)
+
+    try:
+        return database.insist(write)
+    except database.AWAY:
+        raise OutcomeUnwritten(f"{target.task_id} was done") from None
+
+
+def settled(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
+    fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
+    fence.settle(state, reason=reason)
+    return {"outcome": state.value} | ({"reason": reason} if reason else {})

@@ -1,0 +1,37 @@
+"""Operations: started in one transaction, frozen, claimed by workers, brought to an end."""
+
+from tasks_admin.operations.claims import adopt, claim, postpone
+from tasks_admin.operations.ends import finish_ended
+from tasks_admin.operations.moves import (
+    MOVES,
+    abort,
+    approve,
+    can,
+    cancel_unbegun,
+    pause,
+    resume,
+    throttle,
+)
+from tasks_admin.operations.rights import require, still_allowed
+from tasks_admin.operations.start import Rows, Selection, fingerprint, start
+
+__all__ = [
+    "MOVES",
+    "Rows",
+    "Selection",
+    "abort",
+    "adopt",
+    "approve",
+    "can",
+    "cancel_unbegun",
+    "claim",
+    "fingerprint",
+    "finish_ended",
+    "pause",
+    "postpone",
+    "require",
+    "resume",
+    "start",
+    "still_allowed",
+    "throttle",
+]

@@ -1,0 +1,29 @@
+"""Who may do what: checked in the verb, whatever the page thought."""
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from tasks_admin.errors import NotAllowed
+from tasks_admin.models.operations import Operation
+from tasks_admin.verbs import VERBS
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User as Actor
+
+
+def require(actor: "Actor", verb: str) -> None:
+    """Raise `NotAllowed` unless the actor is active and holds the verb's permission."""
+    if not (actor.is_active and actor.has_perm(VERBS[verb].full_permission)):
+        raise NotAllowed(
+            _("You lack the permission to do this (%(permission)s). Ask an administrator for it.")
+            % {"permission": VERBS[verb].full_permission}
+        )
+
+
+def still_allowed(operation: Operation) -> bool:
+    """Whether who started the operation may still do so: rights can be lost on the way."""
+    meaning, actor = operation.meaning, operation.actor
+    if meaning is None or not meaning.permission:
+        return True
+    return bool(actor and actor.is_active and actor.has_perm(meaning.full_permission))

@@ -1,0 +1,38 @@
+"""Which dispatchers are at work."""
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from tasks_admin.models import Dispatcher, Operation
+from tasks_admin.models.operations import OperationState
+
+#: Seconds between two signs of life, and after how many nobody is believed to be there.
+EVERY = 5.0
+SILENT = 60.0
+
+
+def sign(name: str) -> None:
+    """Say that a dispatcher is at work."""
+    if not Dispatcher.objects.filter(pk=name).update(seen_at=Now()):
+        Dispatcher.objects.bulk_create(
+            [Dispatcher(name=name, seen_at=Now())], ignore_conflicts=True
+        )
+
+
+def leave(name: str) -> None:
+    """Say that a dispatcher has stopped."""
+    Dispatcher.objects.filter(pk=name).delete()
+
+
+def missing() -> bool:
+    """Whether something is to be published and no dispatcher has been seen for a minute."""
+    lately = Now() - timedelta(seconds=SILENT)
+    if Dispatcher.objects.filter(seen_at__gt=lately).exists():
+        return False
+    return Operation.objects.going().filter(state=OperationState.RUNNING).exists()
+
+
+def forget_silent() -> int:
+    """Delete the rows of dispatchers that were killed a day ago."""
+    return Dispatcher.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()[0]

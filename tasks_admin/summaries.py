@@ -1,0 +1,30 @@
+"""Summaries: who started an operation is told by mail how it ended."""
+
+from typing import Any
+
+from django.conf import settings as django_settings
+
+from tasks_admin import deliveries, letters, progress
+from tasks_admin.eligibility import may_be_mailed
+from tasks_admin.models import Operation, Target
+from tasks_admin.models.targets import TargetState
+from tasks_admin.tokens import address_of
+
+
+def send(*, operation_pk: Any, task_id: str) -> dict[str, str]:
+    """Mail the summary of one operation, for a task that was claimed."""
+    target = Target.objects.of_task(task_id).select_related("operation").get()
+    ended = Operation.objects.filter(pk=operation_pk).select_related("actor").first()
+    user = ended.actor if ended else None
+    if ended is None or user is None:
+        return deliveries.settled(target, TargetState.SKIPPED, "gone")
+    if not (user.is_active and may_be_mailed(address_of(user))):
+        return deliveries.settled(target, TargetState.SKIPPED, "bad_address")
+    context = {
+        "operation": ended,
+        "outcome": lambda: progress.sentence(ended.counts()),  # in the reader's language
+        "link": django_settings.HOST_URL + ended.get_absolute_url(),
+    }
+    message = letters.compose("summary", user=user, target=target, context=context)
+    deliveries.deliver(message, target)
+    return deliveries.mailed(target)
