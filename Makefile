@@ -24,6 +24,9 @@ test: $(VENV)/dev ## run the tests; what is not installed here is skipped, with 
 test-all: $(VENV)/dev ## run the tests; a missing RabbitMQ, PostgreSQL or browser is a failure
 	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest
 
+chaos: $(VENV)/dev ## the storms of the tests in full size (takes half an hour)
+	CHAOS_USERS=10000 OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest tests/test_chaos.py
+
 lint: $(VENV)/dev ## check style, types, migrations and deployment settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

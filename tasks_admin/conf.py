@@ -26,7 +26,7 @@ class Settings:
     }
 
     #: How often a failure that may pass is tried, the first attempt included.
-    MAX_TRIES: int = 8
+    MAX_TRIES: int = 15
     #: Exponential back-off with full jitter: random(0, min(cap, base * 2 ** tries)).
     BACKOFF_BASE: float = 4.0
     BACKOFF_CAP: float = 900.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from tasks_admin import database, mail
+from tasks_admin import database, failpoints, mail
 from tasks_admin.conf import settings
 from tasks_admin.errors import MailDelayed, MailRefused, OutcomeUnwritten
 from tasks_admin.models import Reset, Target
@@ -20,7 +20,9 @@ def deliver(message: Any, target: Target) -> None:
     """Hand the mail over; write down why not, with the time of the next try, before raising."""
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     try:
+        failpoints.reach("before_smtp")
         mail.send(message)
+        failpoints.reach("after_smtp")
     except MailRefused as error:
         refused = {"reason": "refused", "detail": str(error)}
         database.insist(lambda: fence.settle(TargetState.FAILED, **refused))
@@ -31,7 +33,9 @@ def deliver(message: Any, target: Target) -> None:
             database.insist(lambda: fence.settle(TargetState.FAILED, **gave_up))
             raise MailRefused(str(error)) from None
         ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
-        delayed = {"reason": "delayed", "detail": str(error)}
+        delayed: dict[str, Any] = {"reason": "delayed", "detail": str(error)}
+        if error.unsure:
+            delayed["unsure"] = True
         database.insist(lambda: fence.put_back(random.uniform(0, ceiling), **delayed))
         raise
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 
-from tasks_admin import broker, operations, pace
+from tasks_admin import broker, failpoints, operations, pace
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
@@ -114,7 +114,9 @@ def _publish_due(operation: Operation) -> int:
             else:
                 messages.append(message)
         if messages:
+            failpoints.reach("after_take")
             _publish(messages)
+            failpoints.reach("after_publish")
         room -= len(taken)
         published += len(messages)
     return published

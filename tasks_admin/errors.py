@@ -30,7 +30,14 @@ class MailRefused(ConsoleError):
 
 
 class MailDelayed(ConsoleError):
-    """The mail server could not take the message now. Holds no address."""
+    """The mail server could not take the message now. Holds no address.
+
+    `unsure`: it did not say so, so it may have taken it all the same.
+    """
+
+    def __init__(self, said: str, *, unsure: bool = False) -> None:
+        super().__init__(said)
+        self.unsure = unsure
 
 
 class OutcomeUnwritten(ConsoleError):

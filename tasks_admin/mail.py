@@ -34,14 +34,19 @@ def send(message: EmailMessage) -> None:
     Raises `MailRefused` when it will never be taken, and `MailDelayed` when it may be later. The
     text of either is the server's reply code and words, with addresses and links removed.
     """
+    begun = False
     try:
-        _connection().send_messages([message])
+        connection = _connection()
+        begun = True
+        connection.send_messages([message])
         _local.used_at = time.monotonic()
     except Exception as error:
         code, words = _reply(error, message)
         if code == 421 or not isinstance(error, smtplib.SMTPRecipientsRefused):
             close()  # smtplib leaves a connection that saw a 421 unusable but open
-        raise _judge(error, code, f"{code or ''} {words}".strip()) from None
+        # No reply to a mail that was begun: nobody knows whether it was taken.
+        unsure = begun and not code
+        raise _judge(error, code, f"{code or ''} {words}".strip(), unsure=unsure) from None
 
 
 def close() -> None:
@@ -100,11 +105,11 @@ def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
     return code, words[:300]
 
 
-def _judge(error: Exception, code: int, text: str) -> MailRefused | MailDelayed:
+def _judge(error: Exception, code: int, text: str, *, unsure: bool) -> MailRefused | MailDelayed:
     """Decide by code, never by class: one class of smtplib's carries 450 and 550 alike."""
     if isinstance(error, ABOUT_US):
         return MailDelayed(text)
     # A certificate that can't be verified is a ValueError too, and an OSError.
     if code >= 500 or (isinstance(error, ValueError) and not isinstance(error, OSError)):
         return MailRefused(text)
-    return MailDelayed(text)  # lost, timed out, or stopped by the task's time limit
+    return MailDelayed(text, unsure=unsure)  # lost, timed out, or stopped by the task's time limit

@@ -134,5 +134,5 @@ def _describe(operation: Operation, targets: list[Target]) -> None:
         target.name = names.get(target.subject, target.subject)  # type: ignore[attr-defined]
         why = [label(target.reason) if target.reason else "", target.detail]
         if target.maybe_twice:
-            why.append(_("may have been sent twice: a process died over it"))
+            why.append(_("may have been sent twice: a try before ended without a word"))
         target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 from django.db import close_old_connections
 
-from tasks_admin import database, housekeeping, operations, resets, summaries
+from tasks_admin import database, failpoints, housekeeping, operations, resets, summaries
 from tasks_admin.conf import settings
 from tasks_admin.errors import MailDelayed, OutcomeUnwritten
 
@@ -41,6 +41,7 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
         try:
             if not database.insist(lambda: operations.claim(task_id, self.lease)):
                 raise Ignore("not to be run: another attempt has it, or it is over")
+            failpoints.reach("after_claim")
         except LookupError:  # queued by the project itself, not by an operation
             return
         except database.AWAY:

@@ -19,7 +19,7 @@ FLOORS = [
         "presence", "housekeeping",
     },
     {"models", "control", "broker", "mail", "database"},
-    {"verbs", "conf", "errors", "reasons", "durations"},
+    {"verbs", "conf", "errors", "reasons", "durations", "failpoints"},
 ]  # fmt: skip
 #: Wiring, and what Django calls by itself.
 ASIDE = {"__init__", "migrations", "templatetags", "locale", "checks"}

@@ -213,9 +213,9 @@ class TestDied:
         assert Target.objects.get().crashes == 1
 
     def test_done_after_a_death_may_have_been_done_twice(self, db):
-        assert make_target("done", crashes=1).maybe_twice
+        assert make_target("done", unsure=True).maybe_twice
         assert not make_target("done").maybe_twice
-        assert not make_target("failed", crashes=3).maybe_twice
+        assert not make_target("failed", unsure=True).maybe_twice
 
 
 def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):

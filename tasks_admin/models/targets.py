@@ -99,6 +99,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
             return running.settle(TargetState.UNKNOWN, reason="vanished")
         # Each row is counted by the statement that takes it out of `running`: once, whoever asks.
         counted: dict[str, Any] = {"reason": "crashed", "crashes": models.F("crashes") + 1}
+        counted["unsure"] = True
         hopeless = running.filter(crashes__gte=settings.MAX_CRASHES - 1)
         return hopeless.settle(TargetState.FAILED, **counted) + running.put_back(0, **counted)
 
@@ -137,6 +138,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
             "attempt": 0,
             "tries": 0,
             "crashes": 0,
+            "unsure": False,
         }
         now = SQL_NOW[connection.vendor]
         columns = ", ".join(map(quote, [*names, "due_at", *fixed]))
@@ -172,6 +174,8 @@ class Target(models.Model):
     #: How often a worker began, and how often its process died over it.
     tries = models.PositiveIntegerField(_("tries"), default=0)
     crashes = models.PositiveIntegerField(default=0)
+    #: A try ended without anybody's word: it may have taken effect.
+    unsure = models.BooleanField(default=False)
     #: Waiting: publish then. Queued or running: the lease ends then.
     due_at = models.DateTimeField()
     #: When the newest attempt was published.
@@ -213,5 +217,5 @@ class Target(models.Model):
 
     @property
     def maybe_twice(self) -> bool:
-        """Whether it may have taken effect twice: a process died over it before it was done."""
-        return self.state == TargetState.DONE and self.crashes > 0
+        """Whether it may have taken effect twice: a try before ended without a word."""
+        return self.state == TargetState.DONE and self.unsure

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from tasks_admin import failpoints
 from tasks_admin.conf import settings
 from tasks_admin.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.models.operations import Operation, OperationState
@@ -82,6 +83,7 @@ def start(
                 canary=canary,
             )
             operation.total = Target.objects.freeze(operation, selection.rows)
+            failpoints.reach("after_freeze")
             if shown is not None and _frozen(operation) != shown:
                 raise SelectionChanged(
                     _("The rows that match have changed since the page was shown. Look again.")

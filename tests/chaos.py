@@ -1,0 +1,102 @@
+"""Storms: an operation while its processes are killed, and what must hold afterwards."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from typing import Any
+
+from tests.stack import Stack, until
+from tests.visitor import Visitor
+
+USERS = "/admin/auth/user/?q=demo-0"
+PASSWORD = "a password for tests"
+#: Processes of a worker.
+PROCESSES = 2
+
+
+@dataclass
+class Storm:
+    """An operation on its way, and how often something was killed that could double a mail."""
+
+    stack: Stack
+    visitor: Visitor
+    kills: int = 0
+
+    @classmethod
+    def begin(cls, stack: Stack, **options: Any) -> "Storm":
+        """Select everybody who matches, and confirm."""
+        visitor = Visitor(stack.url)
+        visitor.sign_in("admin", PASSWORD)
+        visitor.act(
+            USERS, "send_reset_email", "Storm", select_across=1, _selected_action=1, **options
+        )
+        return cls(stack, visitor)
+
+    @property
+    def key(self) -> int:
+        """The operation's number."""
+        found = re.search(r"/operation/(\d+)/", self.visitor.at)
+        assert found, self.visitor.text
+        return int(found[1])
+
+    def at(self, mails: int, fault: Callable[[], None]) -> None:
+        """Wait until so many mails are out, then do something bad."""
+        until(lambda: len(self.stack.mails()) >= mails, f"{mails} mails\n{self.stack.logs()}", 300)
+        fault()
+
+    def kill_worker(self) -> None:
+        """SIGKILL the worker with all its processes, and start another."""
+        self.stack.kill("worker")
+        self.kills += 1
+        self.stack.start("worker")
+
+    def cut_mail(self, seconds: float) -> None:
+        """Kill the mail server, and start it again after a while."""
+        self.stack.kill("mail")
+        self.kills += 1  # whoever sent just then has no answer
+        time.sleep(seconds)
+        self.stack.start("mail")
+
+    def targets(self) -> list[list[Any]]:
+        """Every target: subject, state, reason, whether it may have been sent twice, its end."""
+        fields = "'subject', 'state', 'reason', 'unsure', 'tries'"
+        rows = f"Target.objects.filter(operation={self.key}).values_list({fields})"
+        return self.stack.ask(f"[list(row) for row in {rows}]")  # type: ignore[no-any-return]
+
+    def wait(self, patience: float = 400) -> None:
+        """Wait for the operation's end; nobody lends a hand."""
+        ended = f"Operation.objects.filter(pk={self.key}).exclude(finished_at=None).count()"
+        until(lambda: _patiently(self.stack, ended), f"the end\n{self.stack.logs()}", patience)
+
+    def check(self, expected: int) -> Counter[str]:
+        """The invariants. Returns the targets by state."""
+        targets = self.targets()
+        address = dict(self.stack.ask("[[str(u.pk), u.email] for u in User.objects.all()]"))
+        mails = received(self.stack)
+        states = Counter(state for _subject, state, *_ in targets)
+        assert len(targets) == len({subject for subject, *_ in targets}) == expected
+        assert not set(states) & {"waiting", "queued", "running"}, states
+        surplus = 0
+        for subject, state, reason, unsure, _tries in targets:
+            count = mails[address[subject]]
+            assert (count >= 1) == (state == "done"), (subject, state, reason, count)
+            surplus += max(count - 1, 0)
+            assert count <= 1 or unsure, (subject, count, "not said to be doubtful")
+        assert surplus <= self.kills * PROCESSES, (surplus, self.kills)
+        return states
+
+
+def _patiently(stack: Stack, expression: str) -> Any:
+    try:
+        return stack.ask(expression)
+    except AssertionError:  # the database is away just now
+        return None
+
+
+def received(stack: Stack) -> Counter[str]:
+    """Who received how many mails with a link."""
+    mails = (message_from_bytes(path.read_bytes(), policy=policy.default) for path in stack.mails())
+    return Counter(str(mail["To"]) for mail in mails if "Choose" in str(mail["Subject"]))

@@ -1,0 +1,146 @@
+"""What is promised holds in a storm: short here, in full with `make chaos`."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.chaos import Storm
+from tests.servers import Postgres, RabbitMQ
+from tests.stack import Stack, until
+
+COUNT = int(os.environ.get("CHAOS_USERS", "600"))
+#: Half-dead mail server, in seconds.
+OUTAGE = 10 if COUNT >= 10_000 else 4
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(params=["valkey", "rabbitmq"])
+def storm(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A console on PostgreSQL and either broker, with many users."""
+    postgres = Postgres(tmp_path_factory.mktemp("postgres"))
+    environment = {"DATABASE_URL": postgres.url, "SECRET_KEY": "only for storms " * 4}
+    rabbitmq = None
+    if request.param == "rabbitmq":
+        rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+        environment["CELERY_BROKER_URL"] = rabbitmq.url
+    stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
+    try:
+        prepare(stack, COUNT)
+        stack.start(*([] if rabbitmq else ["broker"]), "mail", "web", "worker", "dispatcher")
+        stack.ready()
+        yield stack, postgres, rabbitmq
+    finally:
+        stack.close()
+        postgres.stop()
+        if rabbitmq:
+            rabbitmq.close()
+
+
+def prepare(stack: Stack, users: int) -> None:
+    """A database with users in it."""
+    stack.manage("migrate", "--verbosity", "0")
+    stack.manage("collectstatic", "--noinput", "--verbosity", "0")
+    stack.manage("load_demo", "--users", str(users))
+    who = ("--username", "admin", "--email", "admin@mail.example")
+    stack.manage("createsuperuser", "--noinput", *who)
+
+
+def eligible(stack: Stack) -> int:
+    """How many of the sample users may be mailed."""
+    return int(
+        stack.ask(
+            "User.objects.filter(username__startswith='demo-0', is_active=True)"
+            ".exclude(email='').exclude(password__startswith='!').count()"
+        )
+    )
+
+
+def test_everybody_is_mailed_whatever_is_killed(storm: Any) -> None:
+    stack, postgres, rabbitmq = storm
+    count = eligible(stack)
+    going = Storm.begin(stack)
+
+    def restart_broker() -> None:
+        if rabbitmq:
+            rabbitmq.stop()
+            rabbitmq.start()
+        else:
+            stack.kill("broker")
+            stack.start("broker")
+
+    def restart_postgres() -> None:
+        postgres.stop()
+        time.sleep(3)
+        postgres.start()
+
+    going.at(count // 10, going.kill_worker)
+    going.at(count // 4, restart_broker)
+    going.at(count * 2 // 5, restart_postgres)
+    going.at(count // 2, going.kill_worker)
+    going.at(count * 3 // 5, restart_broker)
+    going.at(count * 7 // 10, lambda: going.cut_mail(OUTAGE))
+    going.at(count * 4 // 5, going.kill_worker)
+    going.wait()
+
+    assert going.check(count) == {"done": count}
+
+
+@pytest.fixture
+def small(tmp_path: Any) -> Iterator[Stack]:
+    """A console on a laptop's parts, with forty users, not all of its processes started."""
+    stack = Stack(tmp_path)
+    try:
+        prepare(stack, 40)
+        stack.start("broker", "mail", "web")
+        until(lambda: stack.get("/healthz")[0] == 200, f"the web server\n{stack.logs()}")
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.mark.parametrize(
+    ("point", "process", "surplus"),
+    [
+        ("after_claim", "worker", 0),
+        ("before_smtp", "worker", 0),
+        ("after_smtp", "worker", 2),
+        ("after_take", "dispatcher", 0),
+        ("after_publish", "dispatcher", 0),
+    ],
+)
+def test_it_survives_a_death_at(small: Stack, point: str, process: str, surplus: int) -> None:
+    failpoint = f"{point}:2:{small.directory}"
+    going = Storm.begin(small)
+    count = eligible(small)
+    for name in {"worker", "dispatcher"} - {process}:
+        small.start(name)
+    small.start(process, OPSCONSOLE_FAILPOINT=failpoint)
+    if process == "dispatcher":
+        until(lambda: small.processes[process].poll() is not None, "it died")
+        small.start(process)
+
+    going.kills = surplus // 2
+    going.wait()
+
+    assert going.check(count) == {"done": count}
+    assert (small.directory / f"{point}-0").exists(), "nobody died"
+
+
+def test_a_frozen_worker_that_thaws_is_refused(small: Stack) -> None:
+    small.start("worker", "dispatcher")
+    small.ready()
+    going = Storm.begin(small)
+    count = eligible(small)
+    going.at(1, lambda: small.kill("worker", signal.SIGSTOP))
+    going.kills = 1
+    small.start("worker2")
+
+    until(lambda: len(small.mails()) >= count - 4, f"the others are mailed\n{small.logs()}")
+    small.kill("worker", signal.SIGCONT)
+    going.wait()
+
+    assert going.check(count) == {"done": count}
