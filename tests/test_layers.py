@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "tasks_admin"
 FLOORS = [
-    {"admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks"},
+    {
+        "admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks",
+        "middleware",
+    },
     {"resets", "results", "progress", "summaries"},
     {"dispatch", "backend"},
     {

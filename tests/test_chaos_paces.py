@@ -1,0 +1,131 @@
+"""Pausing, pacing and retrying in bulk, on real processes: short, or full with `make chaos`."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.chaos import PASSWORD, Storm, received
+from tests.stack import Stack, until
+from tests.test_chaos import eligible, prepare
+from tests.visitor import Visitor
+
+COUNT = int(os.environ.get("CHAOS_USERS", "300"))
+FULL = COUNT >= 10_000
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
+
+FAILURES = """
+from django.contrib.auth.models import User
+from tasks_admin.models import Result
+users = User.objects.filter(username__startswith="demo-0", is_active=True).exclude(email="")
+users = users.exclude(password__startswith="!").values_list("pk", flat=True)
+Result.objects.bulk_create(
+    (Result(task_id=f"old-{pk}", task_name="tasks_admin.send_reset_email", task_args=f"[{pk}]",
+            task_kwargs="{}", status="FAILURE", content_type="application/json",
+            content_encoding="utf-8", result='{"exc_type": "MailRefused"}',
+            meta='{"queue": "mail"}') for pk in users),
+    batch_size=5000,
+)
+"""
+
+
+@pytest.fixture
+def laptop(tmp_path: Any) -> Iterator[Stack]:
+    """A console on a laptop's parts, with many users and everything running."""
+    stack = Stack(tmp_path)
+    try:
+        prepare(stack, COUNT)
+        stack.start("broker", "mail", "web", "worker", "dispatcher")
+        stack.ready()
+        yield stack
+    finally:
+        stack.close()
+
+
+def test_pause_stops_new_work_at_once_and_resume_goes_on(laptop: Stack) -> None:
+    going = Storm.begin(laptop)
+    count = eligible(laptop)
+    page = going.visitor
+    going.at(count // 10, lambda: page.post(f"{_path(page)}pause/", reason="Stop"))
+    paused = "Operation.objects.get(verb='pause').created_at.timestamp()"
+    begun = "max(t.started_at.timestamp() for t in Target.objects.exclude(started_at=None))"
+
+    time.sleep(4)
+    assert laptop.ask(begun) - laptop.ask(paused) < 2
+    assert len(laptop.mails()) < count
+
+    page.get(_path(page))
+    page.post(f"{_path(page)}resume/", reason="Go on")
+    going.wait()
+    assert going.check(count) == {"done": count}
+
+
+def test_every_failure_is_retried_once_though_the_dispatcher_is_killed(laptop: Stack) -> None:
+    laptop.manage("shell", "--verbosity", "0", "-c", FAILURES)
+    visitor = Visitor(laptop.url)
+    visitor.sign_in("admin", PASSWORD)
+    path = "/admin/tasks_admin/result/?status=FAILURE"
+    visitor.act(path, "retry_failed", "All again", select_across=1, _selected_action=1)
+    going = Storm(laptop, visitor)
+    count = eligible(laptop)
+
+    def kill_dispatcher() -> None:
+        laptop.kill("dispatcher")
+        laptop.start("dispatcher")
+
+    going.at(count * 2 // 5, kill_dispatcher)
+    going.wait()
+
+    assert {state for _subject, state, *_ in going.targets()} == {"done"}
+    mails = received(laptop)
+    assert len(mails) == count and set(mails.values()) == {1}
+
+
+@pytest.mark.skipif(not FULL, reason="takes minutes: make chaos")
+def test_the_rate_is_kept_over_four_workers(laptop: Stack) -> None:
+    for number in range(2, 5):
+        laptop.start(f"worker{number}")
+    rate = 1200
+    going = Storm.begin(laptop, rate=rate)
+    going.at(200, lambda: None)
+    begun, first = time.monotonic(), len(laptop.mails())
+    time.sleep(60)
+    sent = (len(laptop.mails()) - first) * 60 / (time.monotonic() - begun)
+    going.visitor.post(f"{_path(going.visitor)}abort/", reason="Enough")
+
+    assert sent == pytest.approx(rate, rel=0.05)
+
+
+def test_the_click_costs_the_same_whatever_the_broker_does(laptop: Stack) -> None:
+    laptop.kill("dispatcher")  # it would make the set smaller from click to click
+    visitor = Visitor(laptop.url)
+    visitor.sign_in("admin", PASSWORD)
+    times = {}
+    for broker in ("up", "frozen", "gone"):
+        if broker == "frozen":
+            laptop.kill("broker", 19)  # SIGSTOP
+        elif broker == "gone":
+            laptop.kill("broker")
+        laptop.manage(
+            "shell", "--verbosity", "0", "-c",
+            "from tasks_admin.models import *; Target.objects.all().delete()",
+        )  # fmt: skip
+        users = "/admin/auth/user/?q=demo-0"
+        visitor.get(users)
+        visitor.post(users, action="send_reset_email", index=0, select_across=1, _selected_action=1)
+        fields = visitor.hidden()
+        begun = time.monotonic()
+        visitor.post(users, **fields, reason=broker, confirm="yes")
+        times[broker] = time.monotonic() - begun
+        assert re.search(r"/operation/\d+/", visitor.at), visitor.text
+    print({name: round(seconds, 3) for name, seconds in times.items()})
+    until(lambda: laptop.get("/healthz")[0] == 200, "the web server")
+
+
+def _path(visitor: Visitor) -> str:
+    found = re.search(r"/admin/tasks_admin/operation/\d+/", visitor.at)
+    assert found
+    return found[0]
