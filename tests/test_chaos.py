@@ -1,5 +1,6 @@
 """What is promised holds in a storm: short here, in full with `make chaos`."""
 
+import contextlib
 import os
 import signal
 import time
@@ -21,23 +22,21 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 @pytest.fixture(params=["valkey", "rabbitmq"])
 def storm(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A console on PostgreSQL and either broker, with many users."""
-    postgres = Postgres(tmp_path_factory.mktemp("postgres"))
-    environment = {"DATABASE_URL": postgres.url, "SECRET_KEY": "only for storms " * 4}
-    rabbitmq = None
-    if request.param == "rabbitmq":
-        rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-        environment["CELERY_BROKER_URL"] = rabbitmq.url
-    stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
-    try:
+    with contextlib.ExitStack() as ends:
+        postgres = Postgres(tmp_path_factory.mktemp("postgres"))
+        ends.callback(postgres.stop)
+        environment = {"DATABASE_URL": postgres.url, "SECRET_KEY": "only for storms " * 4}
+        rabbitmq = None
+        if request.param == "rabbitmq":
+            rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+            ends.callback(rabbitmq.close)
+            environment["CELERY_BROKER_URL"] = rabbitmq.url
+        stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
+        ends.callback(stack.close)
         prepare(stack, COUNT)
         stack.start(*([] if rabbitmq else ["broker"]), "mail", "web", "worker", "dispatcher")
         stack.ready()
         yield stack, postgres, rabbitmq
-    finally:
-        stack.close()
-        postgres.stop()
-        if rabbitmq:
-            rabbitmq.close()
 
 
 def prepare(stack: Stack, users: int) -> None:

@@ -1,5 +1,6 @@
 """The main job without a browser: on the parts of a laptop, and on those of a production site."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,31 +19,29 @@ pytestmark = pytest.mark.stack
 @pytest.fixture(scope="module", params=["sqlite-valkey", "postgres-rabbitmq"])
 def stack(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A console with a hundred users; the servers are real, and this module's own."""
-    environment, servers = {"OPSCONSOLE_DEMO": "1"}, []
-    if request.param == "postgres-rabbitmq":
-        postgres = Postgres(tmp_path_factory.mktemp("postgres"))
-        rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-        servers = [postgres.stop, rabbitmq.close]
-        environment |= {
-            "DATABASE_URL": postgres.url,
-            "CELERY_BROKER_URL": rabbitmq.url,
-            "SECRET_KEY": "a secret key for tests, long enough to please everybody",
-        }
-    stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
-    try:
+    environment = {"OPSCONSOLE_DEMO": "1"}
+    with contextlib.ExitStack() as ends:
+        if request.param == "postgres-rabbitmq":
+            postgres = Postgres(tmp_path_factory.mktemp("postgres"))
+            ends.callback(postgres.stop)
+            rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
+            ends.callback(rabbitmq.close)
+            environment |= {
+                "DATABASE_URL": postgres.url,
+                "CELERY_BROKER_URL": rabbitmq.url,
+                "SECRET_KEY": "a secret key for tests, long enough to please everybody",
+            }
+        stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
+        ends.callback(stack.close)
         stack.manage("migrate", "--verbosity", "0")
         stack.manage("collectstatic", "--noinput", "--verbosity", "0")
         stack.manage("load_demo", "--users", "100")
         who = ("--username", "admin", "--email", "admin@mail.example")
         stack.manage("createsuperuser", "--noinput", *who)
         names = ["mail", "web", "worker", "dispatcher"]
-        stack.start(*([] if servers else ["broker"]), *names)
+        stack.start(*([] if "CELERY_BROKER_URL" in environment else ["broker"]), *names)
         stack.ready()
         yield stack
-    finally:
-        stack.close()
-        for stop in servers:
-            stop()
 
 
 @pytest.fixture
