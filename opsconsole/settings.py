@@ -23,6 +23,7 @@ from opsconsole.environment import (
     secret_key,
     text,
 )
+from opsconsole.overrides import overrides
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[User]` and its like be written
 
@@ -200,6 +201,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = [HOST_URL]
 TASKS_ADMIN_CLIENT_ADDRESS_KEY = client_address_key()
+globals().update(overrides())
 SESSION_ENGINE = "opsconsole.sessions"
 SESSION_COOKIE_NAME = f"console_{PLACES.port}"  # cookies ignore ports; two instances must not
 CSRF_COOKIE_NAME = f"console_csrf_{PLACES.port}"
