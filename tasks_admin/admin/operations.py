@@ -28,8 +28,8 @@ from tasks_admin.verbs import RETRY_FAILED
 class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
     """What was done, newest first."""
 
-    list_display = ("pk", "title", "actor_name", "created_at", "state", "total", "outcome")
-    list_display_links = ("pk", "title")
+    list_display = ("id", "title", "actor_name", "created_at", "state", "total", "outcome")
+    list_display_links = ("id", "title")
     list_filter = (StateFilter, VerbFilter)
     ordering = ("-id",)
     sortable_by = ()

@@ -15,6 +15,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django_celery_results.models import GroupResult, TaskResult
 
 from tasks_admin import durations, results
@@ -55,8 +56,7 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
     actions = ("retry_failed",)
     change_form_template = "admin/tasks_admin/result/change_form.html"
     list_display = (
-        "task_id_brief", "state", "task_name", "brief", "worker", "queued", "started", "ended",
-        "ran",
+        "task_id_brief", "state", "task", "brief", "worker", "queued", "started", "ended", "ran",
     )  # fmt: skip
     list_display_links = ("task_id_brief",)
     list_filter = (StatusFilter, TaskFilter)
@@ -81,18 +81,23 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
         word = words.get(result.status, result.status)
         return format_html('<span class="badge {}">{}</span>', result.status.lower(), word)
 
+    @admin.display(description=_("task"))
+    def task(self, result: Result) -> str:
+        """Which task it was; the package's own heading comes without translations."""
+        return result.task_name or ""
+
     @admin.display(description=_("arguments"))
     def brief(self, result: Result) -> str:
         """The arguments as far as they fit."""
         text = f"{result.task_args or ''} {result.task_kwargs or ''}".removesuffix(" {}")
         return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
 
-    @admin.display(description=_("queued"))
+    @admin.display(description=pgettext_lazy("a moment", "queued"))
     def queued(self, result: Result) -> str:
         """When it was published."""
         return moment(result.date_created)
 
-    @admin.display(description=_("started"))
+    @admin.display(description=pgettext_lazy("a moment", "started"))
     def started(self, result: Result) -> str:
         """When a worker began."""
         return moment(result.date_started)

@@ -1,6 +1,7 @@
 """Attempts, counted for rate limits."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Attempt(models.Model):
@@ -9,6 +10,10 @@ class Attempt(models.Model):
     key = models.CharField(max_length=64, primary_key=True)
     count = models.PositiveIntegerField(default=0)
     expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("counted attempt")
+        verbose_name_plural = _("counted attempts")
 
     def __str__(self) -> str:
         return self.key

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.conf import settings as django_settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.conf import settings
 
@@ -35,6 +36,10 @@ class Reset(models.Model):
     mailed_at = models.DateTimeField(null=True)
 
     objects = ResetQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("password reset")
+        verbose_name_plural = _("password resets")
 
     def __str__(self) -> str:
         return f"{self.user_id}/{self.generation}"

@@ -120,6 +120,8 @@ def table(rows: Iterable[Sequence[object]]) -> tablib.Dataset:
         if any(cells[len(header) :]):
             raise Unreadable(_("Line %(line)d is longer than the header.") % {"line": number})
         data.append((cells + [""] * len(header))[: len(header)])
+    if not data:
+        raise Unreadable(_("No valid data: there is no line under the header."))
     return data
 
 
