@@ -1,8 +1,11 @@
-"""Run a command that must not outlive `make run`: `python -m opsconsole.tether COMMAND…`.
+"""Run a command, again when it ends by itself, and never for longer than `make run` runs.
 
-honcho can't end its processes when it is killed with SIGKILL itself. So the runner holds a POSIX
-lock, which the kernel releases however the runner ends (and which, unlike flock, forks don't
-inherit); the tether waits for that lock and then ends its command.
+    python -m opsconsole.tether COMMAND…
+
+honcho ends everything when one process ends, and can't end its processes when it is killed with
+SIGKILL itself. So the runner holds a POSIX lock, which the kernel releases however the runner ends
+(and which, unlike flock, forks don't inherit); the tether waits for that lock and then ends its
+command. What ends by itself is started again, as systemd would: a worker may die with its broker.
 """
 
 import contextlib
@@ -12,44 +15,69 @@ import signal
 import subprocess
 import sys
 import threading
-import types
+import time
 
 #: The path of the runner's lock. Unset: nobody to be tethered to, the command simply runs.
 LOCK_VARIABLE = "OPSCONSOLE_RUNNER_LOCK"
 #: Seconds between asking and killing; honcho itself kills after five.
 GRACE = 4.0
+#: Seconds before a command is started again: doubled each time, up to LONGEST.
+PAUSE, LONGEST = 1.0, 30.0
 
 
-def main(command: list[str]) -> int:
-    """Run the command until it ends, is told to stop, or the runner is gone."""
-    lock = os.environ.get(LOCK_VARIABLE)
-    if not lock:
-        os.execvp(command[0], command)
-    child = subprocess.Popen(command, start_new_session=True)
+class Tether:
+    """One command, kept alive until told to stop."""
 
-    def stop(signum: int = 0, frame: types.FrameType | None = None) -> None:
-        threading.Thread(target=end, args=(child,), daemon=True).start()
+    def __init__(self, command: list[str]) -> None:
+        self.command = command
+        self.stopping = threading.Event()
+        self.child: subprocess.Popen[bytes] | None = None
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    threading.Thread(target=watch, args=(lock, child), daemon=True).start()
-    return child.wait()
+    def run(self) -> int:
+        """Keep the command running; return its last exit code once told to stop."""
+        pause = PAUSE
+        while True:
+            begun = time.monotonic()
+            self.child = subprocess.Popen(self.command, start_new_session=True)
+            while self.child.poll() is None and not self.stopping.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.child.wait(0.2)
+            end(self.child)
+            if self.stopping.is_set():
+                return self.child.returncode
+            pause = PAUSE if time.monotonic() - begun > LONGEST else min(pause * 2, LONGEST)
+            print(f"Ended by itself ({self.child.returncode}): again in {pause:.0f} s.", flush=True)
+            if self.stopping.wait(pause):
+                return self.child.returncode
 
-
-def watch(lock: str, child: subprocess.Popen[bytes]) -> None:
-    """End the child as soon as the runner no longer holds its lock."""
-    with open(lock) as file:
-        fcntl.lockf(file, fcntl.LOCK_SH)
-    end(child)
+    def watch(self, lock: str) -> None:
+        """Stop as soon as the runner no longer holds its lock."""
+        with open(lock) as file:
+            fcntl.lockf(file, fcntl.LOCK_SH)
+        self.stopping.set()
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the child to stop; kill it and all that it started when it does not."""
-    child.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(GRACE)
-    with contextlib.suppress(ProcessLookupError):
+    """Ask the child to stop if it runs; then kill all that it started and did not end."""
+    if child.poll() is None:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def main(command: list[str]) -> int:
+    """Run the command; without a runner, become it."""
+    lock = os.environ.get(LOCK_VARIABLE)
+    if not lock:
+        os.execvp(command[0], command)
+    tether = Tether(command)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: tether.stopping.set())
+    threading.Thread(target=tether.watch, args=(lock,), daemon=True).start()
+    return tether.run()
 
 
 if __name__ == "__main__":

