@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from email.utils import parseaddr
 from pathlib import Path
@@ -55,6 +55,15 @@ def listed(name: str, default: Iterable[str] = ()) -> list[str]:
     """Read texts with commas between them, and blanks around these for who reads it."""
     items = [item.strip() for item in text(name).split(",")]
     return [item for item in items if item] or list(default)
+
+
+def one_of(name: str, known: Collection[str], default: str) -> str:
+    """Read one of a few known words."""
+    value = text(name, default)
+    if value not in known:
+        some = f" one of {', '.join(sorted(known))}" if len(known) < 10 else " a known one"
+        raise refuse(name, f"is {value[:40]!r}, but must be{some}")
+    return value
 
 
 def _split(name: str, url: str) -> SplitResult:

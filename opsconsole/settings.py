@@ -1,6 +1,7 @@
 """Django's settings. What may differ between installations comes from the environment."""
 
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import django
 import django_stubs_ext
@@ -19,6 +20,7 @@ from opsconsole.environment import (
     from_email,
     host_url,
     listed,
+    one_of,
     places,
     secret_key,
     text,
@@ -98,10 +100,10 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-LANGUAGE_CODE = text("LANGUAGE_CODE", "en")
+LANGUAGE_CODE = one_of("LANGUAGE_CODE", {"en", "zh-hans"}, "en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "tasks_admin" / "locale"]
-TIME_ZONE = text("TIME_ZONE", "UTC")
+TIME_ZONE = one_of("TIME_ZONE", available_timezones(), "UTC")
 USE_TZ = True
 FORMAT_MODULE_PATH = ["opsconsole.formats"]
 

@@ -16,7 +16,7 @@ from typing import IO
 
 import django
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
@@ -37,7 +37,7 @@ def main() -> int:
         with held(here.data_dir):
             prepare(here, demo=options.demo)
             return start(demo=options.demo is not None)
-    except (ImproperlyConfigured, Refused) as error:
+    except (ImproperlyConfigured, CommandError, Refused) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -48,7 +48,11 @@ class Refused(Exception):
 
 @contextlib.contextmanager
 def held(data_dir: Path) -> Iterator[None]:
-    """Hold the directory's lock: one console a directory. The tethers watch the same lock."""
+    """Hold the directory's lock: one console a directory. The tethers watch the same lock.
+
+    What the console keeps there (password hashes, sessions, mails) is for its own user alone.
+    """
+    os.umask(0o077)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         file: IO[str] = open(data_dir / LOCK, "w")  # noqa: SIM115 (held until the process ends)
@@ -84,8 +88,9 @@ def prepare(here: Places, *, demo: int | None) -> None:
     call_command("check", fail_level="ERROR", verbosity=0)
     if demo is not None:
         call_command("load_demo", users=demo)
-    first_superuser()
-    print(f"\n  The console: {settings.HOST_URL}/admin/\n  Stop it with Ctrl-C.\n", flush=True)
+    words = [first_superuser(), f"The console: {settings.HOST_URL}/admin/", "Stop it with Ctrl-C."]
+    text = "\n".join(f"  {line}" for line in words if line)
+    threading.Thread(target=announce, args=(here.port, text), daemon=True).start()
 
 
 def require_free(port: int, owner: str) -> None:
@@ -99,20 +104,31 @@ def require_free(port: int, owner: str) -> None:
             raise Refused(text) from None
 
 
-def first_superuser() -> None:
-    """Make the first superuser, and print the password if it had to be made up."""
+def announce(port: int, text: str) -> None:
+    """Say where to go, once somebody answers there: below what the processes say as they start."""
+    while True:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.5)
+    time.sleep(3)  # the worker's greeting is long
+    print(f"\n{text}\n", flush=True)
+
+
+def first_superuser() -> str:
+    """Make the first superuser; return how to sign in, with the password if it was made up."""
     from django.contrib.auth import get_user_model
 
     users = get_user_model()._default_manager
     if users.filter(is_superuser=True).exists():
-        return
+        return ""
     name = os.environ.get("DJANGO_SUPERUSER_USERNAME") or "admin"
     given = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
     password = given or secrets.token_urlsafe(12)
     email = os.environ.get("DJANGO_SUPERUSER_EMAIL") or f"{name}@localhost"
     users.create_superuser(name, email, password)
-    shown = "(as given)" if given else f"{password}   (shown this once)"
-    print(f"\n  Sign in as {name}, password {shown}", flush=True)
+    return f"Sign in as {name}, password {'as given' if given else f'{password} (shown this once)'}"
 
 
 def start(*, demo: bool) -> int:

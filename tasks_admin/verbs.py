@@ -48,7 +48,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             name=REQUEST_RESET_EMAIL,
             label=_("Request a reset email"),
-            title=_("Reset email asked for by the user"),
+            title=_("Reset email on request"),
             task="tasks_admin.send_reset_email",
         ),
         Verb(

@@ -96,11 +96,12 @@ def test_the_operator_may_act_and_the_viewer_may_only_look():
     assert rights("demo-viewer") == views
 
 
-def test_nobody_can_sign_in_as_demo_staff_until_a_password_is_set():
-    assert "manage.py changepassword demo-operator" in load(0)
+def test_demo_staff_choose_their_passwords_by_mail():
+    assert "send a reset email" in load(0)
     staff = User.objects.filter(is_staff=True)
     assert len(staff) == 2
-    assert not any(person.has_usable_password() or person.is_superuser for person in staff)
+    assert all(person.has_usable_password() and person.email for person in staff)
+    assert not any(person.is_superuser for person in staff)
 
 
 def test_staff_who_are_there_keep_their_password_and_rights():

@@ -61,8 +61,9 @@ class Command(BaseCommand):
             f"Added {added} sample users and {sum(staff)} staff accounts; "
             f"{wanted - added} and {len(staff) - sum(staff)} were there already."
         )
-        self.stdout.write(f"To sign in as one of {', '.join(STAFF)}, set its password first:")
-        self.stdout.write("  manage.py changepassword demo-operator")
+        self.stdout.write(
+            f"To sign in as {' or '.join(STAFF)}, send a reset email to it and follow the link."
+        )
 
 
 def add_users(numbers: range, *, password: str) -> int:
@@ -102,7 +103,11 @@ def add_staff(name: str, codenames: tuple[str, ...]) -> bool:
     model = get_user_model()
     person, missing = model._default_manager.get_or_create(
         **{model.USERNAME_FIELD: name},
-        defaults={"is_staff": True, "password": make_password(None)},
+        defaults={
+            "is_staff": True,
+            "password": make_password(secrets.token_urlsafe(32)),
+            model.get_email_field_name(): f"{name}@mail.example",
+        },
     )
     if missing:
         see_users = rights(model._meta.app_label, f"view_{model._meta.model_name}")
