@@ -8,15 +8,24 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from tasks_admin.models import Operation, Target
+from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 from tasks_admin.reasons import label
 from tasks_admin.verbs import RETRY_FAILED
 
 #: Targets on a page.
 PAGE = 50
+#: Seconds: longer than a dispatcher takes to find out again that the broker is away.
+BROKER_AWAY = 20
+#: Seconds after which a rate says something.
+LONG_ENOUGH = 5
+#: Seconds after which a message that nobody takes is worth a word.
+UNTAKEN = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +42,8 @@ class Progress:
     time_left: timedelta | None
     #: Whether the broker did not take what was last published.
     broker_away: bool
+    #: Whether what was published half a minute ago and more is taken by no worker.
+    untaken: bool
 
     @property
     def percent(self) -> int:
@@ -59,8 +70,7 @@ def of(operation: Operation) -> Progress:
     todo = sum(counts[state] for state in OPEN)
     rate = 0
     if todo:
-        minute_ago = Now() - timedelta(minutes=1)
-        rate = operation.targets.filter(finished_at__gt=minute_ago).count()
+        rate = operation.targets.ended_within(60).count()
     return Progress(
         counts=[
             (state.value, str(state.label), counts[state], counts[state] * 100 / total)
@@ -72,19 +82,40 @@ def of(operation: Operation) -> Progress:
         left_out=[(label(code), number) for code, number in operation.left_out.items()],
         rate=rate,
         broker_away=bool(todo) and _waits_for_broker(operation),
-        time_left=timedelta(seconds=round(todo * 60 / rate)) if rate else None,
+        untaken=bool(counts[TargetState.QUEUED]) and _waits_for_worker(operation),
+        time_left=_time_left(operation, todo, rate),
     )
 
 
+def _time_left(operation: Operation, todo: int, ended: int) -> timedelta | None:
+    """How long it takes at the rate of the last minute; None when nothing can be said."""
+    age = (timezone.now() - operation.created_at).total_seconds()
+    if operation.state != OperationState.RUNNING or not (todo and ended) or age < LONG_ENOUGH:
+        return None
+    return timedelta(seconds=round(todo * min(age, 60) / ended))
+
+
+def _waits_for_worker(operation: Operation) -> bool:
+    """Whether workers take nothing: none may run, or none that consumes the queue."""
+    before = Now() - timedelta(seconds=UNTAKEN)
+    waiting = operation.targets.filter(state=TargetState.QUEUED, queued_at__lt=before)
+    if operation.targets.filter(state=TargetState.RUNNING).exists() or not waiting.exists():
+        return False
+    return not operation.targets.ended_within(UNTAKEN).exists()
+
+
 def _waits_for_broker(operation: Operation) -> bool:
-    waiting = operation.targets.filter(state=TargetState.WAITING)
-    return waiting.filter(reason="broker").exists()
+    """Whether the broker refused something just now: what it refused is due again soon."""
+    lately = Now() - timedelta(seconds=BROKER_AWAY)
+    return operation.targets.filter(
+        finished_at=None, due_at__gt=lately, state=TargetState.WAITING, reason="broker"
+    ).exists()
 
 
 def sentence(counts: Mapping[str, int]) -> str:
     """Counts as words: "12 done, 1 failed"."""
     states = [state for state in TargetState if counts.get(state.value)]
-    return ", ".join(
+    return pgettext("between counts", ", ").join(
         _("%(count)d %(state)s") % {"count": counts[state.value], "state": state.label}
         for state in states
     )
@@ -115,8 +146,11 @@ def _subjects(operation: Operation, text: str) -> list[str]:
     if operation.verb == RETRY_FAILED:
         return [text]
     model = get_user_model()
-    named = model._default_manager.filter(**{model.USERNAME_FIELD: text})
-    addressed = model._default_manager.filter(**{f"{model.get_email_field_name()}__iexact": text})
+    users = model._default_manager.all()
+    named = users.filter(**{model.USERNAME_FIELD: text})
+    addressed = users.filter(**{f"{model.get_email_field_name()}__iexact": text})
+    if "@" not in text:  # reading all addresses takes a while
+        addressed = addressed.none()
     return [text, *(str(user.pk) for user in [*named[:5], *addressed[:5]])]
 
 

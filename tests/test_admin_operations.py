@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from tasks_admin import operations
 from tasks_admin.models import Operation, Target
@@ -227,7 +228,7 @@ class TestActs:
          ("paused", {"resume", "throttle", "abort"}), ("aborted", set()), ("finished", set())],
     )  # fmt: skip
     def test_what_can_be_done_is_offered(self, client, operation, state, offered):
-        Operation.objects.update(state=state)
+        Operation.objects.update(state=state, actor=None)  # nobody approves their own
 
         page = client.get(operation.get_absolute_url()).content.decode()
 
@@ -258,3 +259,11 @@ class TestActs:
 
         assert act(client, operation, "pause").status_code == 403
         assert state_of(operation) == "running"
+
+
+def test_who_was_signed_out_meanwhile_is_sent_to_sign_in_by_the_whole_page(db):
+    operation = make_operation(1)
+
+    live = Client().get(f"{OPERATIONS}{operation.pk}/progress/", headers={"HX-Request": "true"})
+
+    assert (live["HX-Refresh"], live.content) == ("true", b"")

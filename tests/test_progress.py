@@ -47,11 +47,37 @@ class TestCounts:
         past = timezone.now() - timedelta(minutes=5)
         first = operation.targets.order_by("pk").first()
         Target.objects.filter(pk=first.pk).update(finished_at=past)
+        operation.created_at = past
 
         seen = progress.of(operation)
 
         assert seen.rate == 5
         assert seen.time_left == timedelta(seconds=48)
+
+    def test_a_young_operation_is_measured_by_its_age(self):
+        operation = make_operation(10)
+        settle(operation, 5, "done")
+        operation.created_at = timezone.now() - timedelta(seconds=20)
+
+        assert progress.of(operation).time_left == timedelta(seconds=20)
+
+    @pytest.mark.parametrize("state", ["paused", "pending", "aborted"])
+    def test_what_does_not_run_has_no_time_left(self, state):
+        operation = make_operation(10)
+        settle(operation, 5, "done")
+        operation.created_at, operation.state = timezone.now() - timedelta(minutes=1), state
+
+        assert progress.of(operation).time_left is None
+
+    def test_messages_that_no_worker_takes_are_worth_a_word(self):
+        operation = make_operation(2)
+        assert not progress.of(operation).untaken
+        operation.targets.update(state="queued", queued_at=timezone.now() - timedelta(minutes=1))
+
+        assert progress.of(operation).untaken
+
+        operation.targets.filter(pk=operation.targets.first().pk).update(state="running")
+        assert not progress.of(operation).untaken
 
     def test_without_a_rate_nobody_knows_how_long(self):
         assert progress.of(make_operation(1)).time_left is None
@@ -156,7 +182,7 @@ class TestPage:
 
     def test_what_may_have_been_done_twice_says_so(self):
         operation = make_operation(1)
-        operation.targets.update(state="done", crashes=1)
+        operation.targets.update(state="done", unsure=True)
 
         assert "twice" in progress.page(operation).targets[0].why
 

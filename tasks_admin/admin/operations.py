@@ -35,6 +35,11 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
     sortable_by = ()
     search_fields = ("actor_name", "reason")
 
+    @admin.display(description=_("number"))
+    def number(self, operation: Operation) -> str:
+        """What people call it by."""
+        return f"#{operation.pk}"
+
     @admin.display(description=_("what"))
     def title(self, operation: Operation) -> str:
         """The verb, for people."""
@@ -49,7 +54,7 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
         """Add the progress that the page reloads, and an address for each act."""
         view = self.admin_site.admin_view
         ours = [
-            path("<path:pk>/progress/", view(self.progress), name="tasks_admin_operation_progress"),
+            path("<path:pk>/progress/", self.live, name="tasks_admin_operation_progress"),
             path(
                 "<path:pk>/target/<int:target>/",
                 view(self.result),
@@ -77,6 +82,13 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
         }
         return TemplateResponse(request, "admin/tasks_admin/operation/change_form.html", context)
 
+    def live(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """The progress; who was signed out meanwhile is sent to sign in by the whole page."""
+        if not self.admin_site.has_permission(request) and "HX-Request" in request.headers:
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        answer: HttpResponse = self.admin_site.admin_view(self.progress)(request, pk=pk)
+        return answer
+
     @method_decorator(require_safe)
     def progress(self, request: HttpRequest, pk: str) -> HttpResponse:
         """The part of the page that changes."""
@@ -97,6 +109,7 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
     def _context(self, request: HttpRequest, operation: Operation) -> dict[str, Any]:
         return {
             "operation": operation,
+            "after": request.GET.get("after", ""),
             "progress": progress.of(operation),
             "targets": progress.page(
                 operation,
