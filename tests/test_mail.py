@@ -148,7 +148,7 @@ class TestForNow:
         """It is a `ValueError` as well, like an impossible address."""
         error = ssl.SSLCertVerificationError("certificate has expired")
 
-        assert isinstance(mail._judge(error, 0, ""), MailDelayed)
+        assert isinstance(mail._judge(error, 0, "", unsure=True), MailDelayed)
 
     def test_the_time_limit_of_the_task_stops_it_at_once(self, scripted):
         """The farewell to a server that hangs must not hang in its turn."""
