@@ -25,7 +25,7 @@ test-all: $(VENV)/dev ## run the tests; a missing RabbitMQ, PostgreSQL or browse
 	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest
 
 chaos: $(VENV)/dev ## the storms of the tests in full size (takes half an hour)
-	CHAOS_USERS=10000 OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest tests/test_chaos.py
+	CHAOS_USERS=10000 OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest tests/test_chaos.py tests/test_chaos_paces.py
 
 lint: $(VENV)/dev ## check style, types, migrations and deployment settings
 	$(BIN)/ruff check .
@@ -47,7 +47,9 @@ lock: $(VENV)/dev ## pin the requirements anew, with hashes
 		--generate-hashes --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
 messages: $(VENV)/dev ## collect the strings to translate, and compile the translations (needs gettext)
-	cd tasks_admin && ../$(BIN)/python ../manage.py makemessages --locale zh_Hans --no-obsolete
+	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemessages --locale zh_Hans --no-obsolete \
+		--add-location file --ignore tests --ignore var --ignore build
+	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py compilemessages --locale zh_Hans --ignore '.*'
 
 clean: ## remove what was installed and cached; data in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

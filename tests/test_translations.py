@@ -218,6 +218,7 @@ class TestPages:
             ("/user/reset/password/done/", ["密码已修改"]),
             ("/user/reset/password/", ["操作未成功", "申请新链接"]),
             ("/admin/mail/", ["收件人地址", "尚未捕获任何邮件"]),
+            ("/nowhere/", ["没有此页面"]),
         ],
     )
     def test_they_are_chinese(self, client, ended, settings, tmp_path, path, expected):
@@ -227,6 +228,14 @@ class TestPages:
         page = client.get(path)
 
         assert [word for word in expected if word not in words(page)] == []
+        assert english(page) == []
+
+    def test_what_is_not_allowed(self, client, mallory):
+        client.force_login(mallory)
+
+        page = client.get(USERS)
+
+        assert "您没有此权限" in words(page)
         assert english(page) == []
 
     def test_an_operation(self, client, ended):
