@@ -93,18 +93,18 @@ def connected() -> Iterator[Connection]:
         raise BrokerUnreachable(_("The broker does not answer.")) from None
 
 
-def waiting(queues: Iterable[str]) -> int:
-    """How many messages wait in these queues; raises `BrokerUnreachable`."""
-    count = 0
+def waiting(queues: Iterable[str]) -> dict[str, int]:
+    """How many messages wait in each of these queues; raises `BrokerUnreachable`."""
+    counts = dict.fromkeys(queues, 0)
     with connected() as connection:
-        for name in queues:
+        for name in counts:
             try:
                 with connection.channel() as channel:
                     queue: Any = current_app.amqp.queues[name](channel)
-                    count += queue.queue_declare(passive=True).message_count
+                    counts[name] = queue.queue_declare(passive=True).message_count
             except connection.channel_errors:  # there is no such queue: nothing waits in it
                 continue
-    return count
+    return counts
 
 
 def _publish(producer: Producer, message: Message, queue: Queue) -> None:

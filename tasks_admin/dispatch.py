@@ -7,12 +7,13 @@ has it, and by one writer at a time where it has not (SQLite).
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
-from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Max, Q
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from tasks_admin import broker, failpoints, operations, pace
+from tasks_admin import broker, database, failpoints, operations, pace
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
@@ -37,12 +38,14 @@ def sweep() -> int:
     Raises `BrokerUnreachable`; whatever was due is due again then.
     """
     published = 0
-    for operation in Operation.objects.going().order_by("pk"):
+    due = Target.objects.filter(operation=OuterRef("pk"), finished_at=None, due_at__lte=Now())
+    busy = Q(state=OperationState.ABORTED) | Exists(due)  # others only wait for their workers
+    for operation in Operation.objects.going().filter(busy).order_by("pk"):
         if operation.meaning is None:  # of another version, whose dispatcher knows what to do
             continue
         try:
             published += _serve(operation)
-        except (BrokerUnreachable, DatabaseError):
+        except (BrokerUnreachable, *database.AWAY):
             raise
         except Exception:  # what is wrong with one operation must not stop the others
             logger.exception("Operation %s could not be served.", operation.pk)
@@ -65,7 +68,7 @@ def _serve(operation: Operation) -> int:
 
 def _bring_back(operation: Operation) -> None:
     """Let wait again what got lost on the way, or with the process that ran it."""
-    died = list(operation.targets.due().filter(state=TargetState.RUNNING)[:CHUNK])
+    died = list(operation.targets.overdue(TargetState.RUNNING)[:CHUNK])
     for target in _lost(operation):
         target.operation = operation
         if Target.objects.of_task(target.task_id).due().put_back(0):
@@ -74,32 +77,48 @@ def _bring_back(operation: Operation) -> None:
         newest = Target.objects.of_task(target.task_id).due()
         again = message is not None and broker.may_run_again(message.task)
         if newest.died(again=again) and again:
-            Result.objects.filter(task_id=target.task_id).discard()
+            row = Result.objects.filter(task_id=target.task_id)
+            row.discard() if target.crashes < settings.MAX_CRASHES - 1 else row.died()
 
 
 def _lost(operation: Operation) -> list[Target]:
     """Those that were published and will not be run.
 
-    A queue is served in order. So a message is lost when a later one was taken, or none is left
-    in the queue. Else it waits its turn, and its lease goes on.
+    A queue is served in order. So a message is lost when a later one was taken from its queue, or
+    none is left in there. Else it waits its turn, and its lease goes on.
     """
-    overdue = operation.targets.due().filter(state=TargetState.QUEUED)
-    if not overdue.exists():
-        return []
-    taken = operation.targets.filter(started_at__gte=F("queued_at"))
-    latest = taken.aggregate(latest=Max("queued_at"))["latest"]
-    gone = Q(queued_at__lt=Now() - timedelta(seconds=settings.QUEUE_LEASE_MAX))
-    if latest:
-        gone |= Q(queued_at__lt=latest - MARGIN)
-    if broker.waiting(_queues(operation, list(overdue[:CHUNK]))) == 0:
-        gone = Q(state=TargetState.QUEUED)
-    lost = list(overdue.filter(gone)[:CHUNK])
-    overdue.exclude(gone).update(due_at=after(settings.QUEUE_LEASE / 2))
+    overdue = operation.targets.overdue(TargetState.QUEUED)
+    ancient = Q(queued_at=None)
+    ancient |= Q(queued_at__lt=Now() - timedelta(seconds=settings.QUEUE_LEASE_MAX))
+    lost = list(overdue.filter(ancient)[:CHUNK])
+    others = list(overdue.exclude(ancient).order_by("queued_at")[:CHUNK])
+    if not others:
+        return lost
+    queues = _queues(operation, others)
+    left = broker.waiting(set(queues.values()))
+    taken = _taken(operation, since=others[0].queued_at)
+    for target in others:
+        queue = queues.get(target.pk, "")
+        if left.get(queue) == 0 or (queue in taken and target.queued_at < taken[queue] - MARGIN):
+            lost.append(target)
+    patient = overdue.filter(pk__in={t.pk for t in others} - {t.pk for t in lost})
+    patient.update(due_at=after(settings.QUEUE_LEASE / 2))
     return lost
 
 
-def _queues(operation: Operation, targets: list[Target]) -> set[str]:
-    return {message.queue for _target, message in _messages(operation, targets) if message}
+def _taken(operation: Operation, *, since: Any) -> dict[str, Any]:
+    """When the newest message that was taken from each queue had been published."""
+    begun = Q(state=TargetState.RUNNING) | Q(finished_at__gt=since)
+    taken = operation.targets.filter(begun, queued_at__gt=since, started_at__gte=F("queued_at"))
+    newest = list(taken.order_by("-queued_at")[:CHUNK])
+    queues = _queues(operation, newest)
+    return {queues[t.pk]: t.queued_at for t in reversed(newest) if t.pk in queues}
+
+
+def _queues(operation: Operation, targets: list[Target]) -> dict[int, str]:
+    """The queue of each target's message, by the target's key."""
+    pairs = _messages(operation, targets)
+    return {target.pk: message.queue for target, message in pairs if message}
 
 
 def _publish_due(operation: Operation) -> int:
@@ -125,8 +144,10 @@ def _publish_due(operation: Operation) -> int:
 def _take(operation: Operation, limit: int) -> list[Target]:
     """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
     with transaction.atomic():
-        waiting = operation.targets.due().filter(state=TargetState.WAITING).order_by("due_at", "pk")
         skip = connection.features.has_select_for_update_skip_locked
+        waiting = operation.targets.next()
+        if operation.canary:  # the same one until it has an outcome, however often it is tried
+            waiting = waiting.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
         ids = list(waiting.select_for_update(skip_locked=skip).values_list("pk", flat=True)[:limit])
         taken = Target.objects.filter(pk__in=ids)
         taken.update(

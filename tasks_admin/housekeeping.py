@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat, Now
 
 from tasks_admin import limits, presence
 from tasks_admin.conf import settings
@@ -31,8 +31,12 @@ def forget_operations() -> int:
     old = Q(pk__in=[])
     if settings.OPERATION_EXPIRES_DAYS is not None:
         old = Q(finished_at__lt=Now() - timedelta(days=settings.OPERATION_EXPIRES_DAYS))
+    # The target of a retry is what keeps a result from being retried twice.
+    there = Result.objects.filter(task_id=OuterRef("subject"))
+    needed = Target.objects.filter(Exists(there), operation=OuterRef("pk"), hold__isnull=False)
+    expired = Operation.objects.filter(old | unknown).exclude(Exists(needed))
     count = 0
-    for operation in Operation.objects.filter(old | unknown).order_by("pk").iterator(100):
+    for operation in expired.order_by("pk").iterator(100):
         _in_bites(lambda of=operation: of.targets.all())  # type: ignore[misc]
         count += operation.delete()[1].get("tasks_admin.Operation", 0)
     return count
@@ -40,7 +44,8 @@ def forget_operations() -> int:
 
 def forget_results(before: timedelta) -> int:
     """Delete results that ended longer ago than `before`, but none that waits to be retried."""
-    wanted = Target.objects.filter(subject=OuterRef("task_id"), state__in=OPEN)
+    hold = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
+    wanted = Target.objects.filter(hold=hold, state__in=OPEN)
     old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
     return _in_bites(lambda: old.order_by("date_done"))
 

@@ -3,7 +3,7 @@
 import math
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from tasks_admin.conf import settings
@@ -12,7 +12,7 @@ from tasks_admin.models.targets import TargetState
 
 #: A rate may be made up for this long after a pause of the dispatcher, no longer.
 BURST = 2.0
-#: In flight at least, however slowly workers claim.
+#: In flight at least, however slow the workers are.
 LEAST = 100
 IN_FLIGHT = Q(state__in=[TargetState.QUEUED, TargetState.RUNNING])
 
@@ -27,16 +27,16 @@ def room(operation: Operation) -> int:
 
 
 def _window(operation: Operation) -> int:
-    """In flight at most: what workers claim in twenty seconds, so that nothing waits in vain."""
-    recently = Now() - timedelta(seconds=10)
-    claimed = operation.targets.filter(started_at__gt=recently).count()
-    return max(min(LEAST, settings.WINDOW), min(2 * claimed, settings.WINDOW))
+    """In flight at most: what workers do in twenty seconds, so that nothing waits in vain."""
+    ended = operation.targets.ended_within(10).count()
+    return max(min(LEAST, settings.WINDOW), min(2 * ended, settings.WINDOW))
 
 
 def _canary(operation: Operation) -> int:
     """One until one is done; none, and the operation is paused, when it failed."""
     if operation.targets.filter(state=TargetState.DONE).exists():
         Operation.objects.filter(pk=operation.pk).update(canary=False)
+        operation.canary = False
         return settings.WINDOW
     dead = [TargetState.FAILED, TargetState.UNKNOWN]
     if operation.targets.filter(state__in=dead).exists():
@@ -58,7 +58,12 @@ def _allowance(operation: Operation, wanted: int) -> int:
     row = Operation.objects.filter(pk=operation.pk)
     now: datetime = row.annotate(clock=Now()).values_list("clock", flat=True).get()
     each = timedelta(seconds=60 / operation.rate)
-    oldest = now - max(each, timedelta(seconds=BURST))
+    burst = max(each, timedelta(seconds=BURST))
+    # What no worker took yet would go out at once when they come back: no more than a burst.
+    untaken = operation.targets.filter(state=TargetState.QUEUED)
+    untaken = untaken.exclude(started_at__gte=F("queued_at"))
+    wanted = min(wanted, math.floor(burst / each) - untaken.count())
+    oldest = now - burst
     since = max(operation.paced_at or now - each, oldest)
     allowed = min(wanted, math.floor((now - since) / each))
     if allowed <= 0:

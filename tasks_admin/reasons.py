@@ -22,11 +22,12 @@ REASONS: dict[str, str | Promise] = {
     "unregistered": _("its task is no longer registered"),
     "unclaimed": _("its task does not claim what it does, and could do it twice"),
     "expired": _("the result was cleaned up before it could be retried"),
+    "others": _("other tasks and causes"),
     # what happened
     "aborted": _("the operation was aborted"),
     "actor": _("the sender lost the permission"),
     "refused": _("refused by the mail server"),
-    "delayed": _("the mail server asks to try later"),
+    "delayed": _("not taken by the mail server yet"),
     "gave_up": _("tried as often as allowed"),
     "crashed": _("its process died each time"),
     "vanished": _("its process ended without a word"),

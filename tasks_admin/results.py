@@ -91,14 +91,17 @@ def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
     """What is about to happen: (task, exception, code of a reason or '', how many), most first."""
     begun = '{"exc_type": "'
     rest = Substr("result", len(begun) + 1, 200)
+    end = StrIndex(Concat(rest, Value('"')), Value('"'))  # found, however long the name is
     raised = Case(
-        When(result__startswith=begun, then=Substr(rest, 1, StrIndex(rest, Value('"')) - 1)),
+        When(result__startswith=begun, then=Substr(rest, 1, end - 1)),
         default=Value(""),
         output_field=CharField(),
     )
     counted = judged(results).annotate(raised=raised).order_by()
     rows = counted.values_list("task_name", "raised", "exclusion").annotate(n=Count("pk"))
-    return [(task or "", *rest) for task, *rest in rows.order_by("-n")[:MOST_GROUPS]]
+    groups = [(task or "", *more) for task, *more in rows.order_by("-n")[:MOST_GROUPS]]
+    others = results.count() - sum(group[-1] for group in groups)
+    return groups + ([("", "", "others", others)] if others > 0 else [])
 
 
 @dataclass(frozen=True, kw_only=True)

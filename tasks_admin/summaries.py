@@ -18,7 +18,9 @@ def send(*, operation_pk: Any, task_id: str) -> dict[str, str]:
     user = ended.actor if ended else None
     if ended is None or user is None:
         return deliveries.settled(target, TargetState.SKIPPED, "gone")
-    if not (user.is_active and may_be_mailed(address_of(user))):
+    if not user.is_active:
+        return deliveries.settled(target, TargetState.SKIPPED, "inactive")
+    if not may_be_mailed(address_of(user)):
         return deliveries.settled(target, TargetState.SKIPPED, "bad_address")
     context = {
         "operation": ended,

@@ -3,7 +3,9 @@
 import uuid
 
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_admin import operations
@@ -123,6 +125,22 @@ class TestClaim:
 
         with pytest.raises(LookupError):
             operations.claim(f"{one.operation.key}-{other.pk}-1", LEASE)
+
+    @pytest.mark.parametrize(
+        "change",
+        [lambda rows: rows.claim(LEASE), lambda rows: rows.put_back(0),
+         lambda rows: rows.requeued(LEASE), lambda rows: rows.settle("done"),
+         lambda rows: rows.died(again=False)],
+    )  # fmt: skip
+    def test_a_guard_is_looked_at_again_after_waiting_for_another(self, db, change):
+        target = make_target("queued")
+
+        with CaptureQueriesContext(connection) as queries:
+            change(Target.objects.of_task(target.task_id))
+
+        (query,) = queries
+        assert query["sql"].startswith('UPDATE "tasks_admin_target"')
+        assert 'FROM "tasks_admin_target"' not in query["sql"]
 
     @pytest.mark.django_db(transaction=True)
     def test_of_two_workers_one_gets_it(self):

@@ -64,7 +64,9 @@ class OperationActs(ModelAdmin[Any]):
 
     def offered(self, request: HttpRequest, operation: Operation) -> list[str]:
         """The acts that are possible now, and allowed to who looks."""
-        return [verb for verb in ACTS if may(request, verb) and operations.can(operation, verb)]
+        possible = [v for v in ACTS if may(request, v) and operations.can(operation, v)]
+        own = operation.actor_id == actor_of(request).pk
+        return [verb for verb in possible if not (own and verb == "approve")]
 
     def may_export(self, request: HttpRequest) -> bool:
         """Whether who looks may take the targets along."""
@@ -93,7 +95,8 @@ class OperationActs(ModelAdmin[Any]):
 
     def _say_what_is_wrong(self, request: HttpRequest, form: ReasonForm) -> None:
         if "rate" in form.errors:
-            messages.error(request, _("The rate must be a whole number of 1 or more, or empty."))
+            text = _("The rate must be a whole number from 1 to 1,000,000, or empty.")
+            messages.error(request, text)
         if "reason" in form.errors:
             messages.error(request, _("Say why: the reason is kept with the operation."))
 

@@ -20,6 +20,7 @@ from tasks_admin import operations
 from tasks_admin.errors import ConsoleError, NotAllowed, SelectionChanged
 from tasks_admin.forms import ConfirmForm
 from tasks_admin.models import Operation
+from tasks_admin.models.operations import OperationState
 from tasks_admin.operations import Selection
 from tasks_admin.reasons import label
 from tasks_admin.verbs import VERBS
@@ -79,6 +80,10 @@ def may(request: HttpRequest, verb: str) -> bool:
 
 def queued(operation: Operation) -> str:
     """What was done: recorded. What becomes of it, the operation's page tells."""
+    if operation.state == OperationState.PENDING:
+        return _("Recorded: %(title)s. It begins when somebody else has approved it.") % {
+            "title": operation.title
+        }
     return ngettext(
         "Queued: %(title)s, %(count)d target. This page tells what becomes of it.",
         "Queued: %(title)s, %(count)d targets. This page tells what becomes of them.",

@@ -36,6 +36,16 @@ class ResultQuerySet(models.QuerySet["Result"]):
         waiting = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
         return waiting.update(status="REVOKED", date_done=Now())
 
+    def died(self) -> int:
+        """Mark what ended with its process once too often: it failed, and can be retried."""
+        said = {"exc_type": "WorkerLostError", "exc_message": ["Its process died each time."]}
+        open_rows = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
+        return open_rows.update(
+            status="FAILURE",
+            result=dumps(said | {"exc_module": "billiard.exceptions"}),
+            date_done=Now(),
+        )
+
     def failed(self) -> "ResultQuerySet":
         """Those that ended in an exception."""
         return self.filter(status="FAILURE")

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.conf import settings
-from tasks_admin.models.operations import Operation, OperationState
+from tasks_admin.models.operations import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,11 @@ def after(seconds: float) -> "Combinable":
 
 
 class TargetQuerySet(models.QuerySet["Target"]):
-    """Targets. Every change of state is a guarded update: the loser of a race gets 0."""
+    """Targets. Every change of state is a guarded update: the loser of a race gets 0.
+
+    A guard must not join: Django would update `WHERE id IN (SELECT …)`, and PostgreSQL does not
+    look again at what is inside when it had to wait for another's update. Both would win.
+    """
 
     def open(self) -> Self:
         """Those without an outcome."""
@@ -60,10 +64,27 @@ class TargetQuerySet(models.QuerySet["Target"]):
         """Those that somebody has to look at now."""
         return self.open().filter(due_at__lte=Now())
 
+    def overdue(self, state: TargetState) -> Self:
+        """Those in flight whose lease is over."""
+        return self.filter(state=state, due_at__lte=Now())
+
+    def next(self) -> Self:
+        """Those that wait and are due, in their order, read off the index made for it."""
+        others = [state for state in TargetState if state != TargetState.WAITING]
+        # `state = 'waiting'` would tempt the database to sort all that wait, for every chunk.
+        unsettled = self.filter(finished_at=None, due_at__lte=Now()).exclude(state__in=others)
+        return unsettled.order_by("due_at", "pk")
+
+    def ended_within(self, seconds: float) -> Self:
+        """Those that came to their outcome in the last so many seconds."""
+        return self.filter(finished_at__gt=Now() - timedelta(seconds=seconds))
+
     def named(self, task_id: str) -> Self:
         """The target that a task id was made for, whichever of its attempts that is."""
         match = TASK_ID.fullmatch(task_id)
-        return self.filter(operation__key=match[1], pk=int(match[2])) if match else self.none()
+        if match is None:
+            return self.none()
+        return self.filter(pk=int(match[2]), operation__in=Operation.objects.filter(key=match[1]))
 
     def of_task(self, task_id: str) -> Self:
         """The target that a task id was made for, while that attempt is its newest."""
@@ -72,9 +93,8 @@ class TargetQuerySet(models.QuerySet["Target"]):
 
     def claim(self, lease: float) -> int:
         """Take what is queued, in an operation that runs, for `lease` seconds."""
-        return self.filter(
-            state=TargetState.QUEUED, operation__state=OperationState.RUNNING
-        ).update(
+        running = Operation.objects.running().filter(pk=models.OuterRef("operation_id"))
+        return self.filter(models.Exists(running), state=TargetState.QUEUED).update(
             state=TargetState.RUNNING,
             tries=models.F("tries") + 1,
             due_at=after(lease),
@@ -156,13 +176,14 @@ class TargetQuerySet(models.QuerySet["Target"]):
 class Target(models.Model):
     """One item of an operation: chosen when staff confirmed, never chosen again."""
 
+    # Three indexes begin with it; and the database would look up the operation for each row.
     operation = models.ForeignKey(
-        Operation, models.CASCADE, related_name="targets", db_index=False
-    )  # the index of state begins with it
+        Operation, models.CASCADE, related_name="targets", db_index=False, db_constraint=False
+    )
     #: What it is about: a user's primary key, or a result's task id.
     subject = models.CharField(_("target"), max_length=255)
     #: While it is set nobody else may hold the same: one open reset a user, one retry a result.
-    hold = models.CharField(max_length=300, null=True, unique=True)  # noqa: DJ001 (unique: many NULLs)
+    hold = models.CharField(max_length=300, null=True)  # noqa: DJ001 (unique: many NULLs)
     state = models.CharField(
         _("outcome"), max_length=10, choices=TargetState.choices, default=TargetState.WAITING
     )
@@ -189,14 +210,22 @@ class Target(models.Model):
         verbose_name = _("target")
         verbose_name_plural = _("targets")
         default_permissions = ()
-        indexes = [
+        constraints = [  # `unique=True` would add an index for LIKE, written with every state
+            models.UniqueConstraint(fields=["hold"], name="tasks_admin_target_hold")
+        ]
+        indexes = [  # conditions without values: SQLite can't tell what a parameter will be
+            models.Index(fields=["operation", "id"], name="tasks_admin_target_page"),
             models.Index(fields=["operation", "state", "id"], name="tasks_admin_target_state"),
             models.Index(
-                fields=["operation", "due_at"],
-                condition=models.Q(state__in=OPEN),
-                name="tasks_admin_target_due",
+                fields=["operation", "due_at", "id"],
+                condition=models.Q(finished_at=None),
+                name="tasks_admin_target_next",
             ),
-            models.Index(fields=["subject"], name="tasks_admin_target_subject"),
+            models.Index(
+                fields=["operation", "finished_at"],
+                condition=models.Q(finished_at__isnull=False),
+                name="tasks_admin_target_ended",
+            ),
         ]
 
     def __str__(self) -> str:

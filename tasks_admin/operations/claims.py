@@ -45,7 +45,7 @@ def adopt(*, verb: str, rows: Rows, task_id: str, lease: float) -> Target | None
         verb=verb, selection=Selection(rows=rows, left_out={}), key=key, may_be_empty=True
     )
     first = operation.targets.filter(attempt=0, state=TargetState.WAITING)
-    if not first.update(attempt=1, state=TargetState.QUEUED, due_at=Now()):
+    if not first.update(attempt=1, state=TargetState.QUEUED, due_at=Now(), queued_at=Now()):
         return None
     target = operation.targets.select_related("operation").get()
     return target if operation.targets.filter(attempt=1).claim(lease) else None

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -10,7 +11,7 @@ from tasks_admin.errors import NotAllowed, WrongState
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import TargetState
-from tasks_admin.operations.rights import require
+from tasks_admin.operations.rights import require, still_allowed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
@@ -38,8 +39,18 @@ def pause(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
 
 def resume(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
     """Go on where it was paused."""
-    # Who resumes after a canary failed, or a right was lost, has decided to go on.
-    return _move(operation, "resume", actor, reason, note="", canary=False)
+    require(actor, "resume")
+    if not still_allowed(operation):
+        raise WrongState(
+            _(
+                "Who started %(operation)s may no longer do that, so nothing was changed. "
+                "Give the permission back, or abort this and start another."
+            )
+            % {"operation": operation}
+        )
+    # Who resumes after a canary failed has decided to go on without one.
+    canary = Case(When(note="canary", then=False), default=F("canary"))
+    return _move(operation, "resume", actor, reason, note="", canary=canary)
 
 
 def approve(*, operation: Operation, actor: "Actor", reason: str) -> Operation:

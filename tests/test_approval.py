@@ -1,0 +1,185 @@
+"""A second person: above a threshold an operation waits until somebody else approves it."""
+
+import uuid
+
+import pytest
+from django.contrib.auth.models import User
+
+from tasks_admin import dispatch, operations, resets, results
+from tasks_admin.errors import NotAllowed, WrongState
+from tasks_admin.models import Operation, Result
+from tests.conftest import grant
+from tests.making import make_result, make_users
+from tests.pages import OPERATIONS, USERS, choose, confirm, text
+
+
+@pytest.fixture(autouse=True)
+def threshold(settings):
+    settings.TASKS_ADMIN_APPROVAL_ABOVE = 2
+
+
+def start(actor, count=3, prefix="u"):
+    make_users(count, prefix)
+    users = User.objects.filter(username__startswith=prefix)
+    return resets.send_to_all(
+        users=users,
+        actor=actor,
+        reason="r",
+        key=uuid.uuid4(),
+        shown=resets.select(users, actor=actor).fingerprint(),
+    )
+
+
+def approve(operation, actor):
+    return operations.approve(operation=operation, actor=actor, reason="looks right")
+
+
+def state_of(operation):
+    return Operation.objects.get(pk=operation.pk).state
+
+
+class TestThreshold:
+    """What needs a second person."""
+
+    @pytest.mark.parametrize(("count", "state"), [(1, "running"), (2, "running"), (3, "pending")])
+    def test_more_than_so_many(self, alice, count, state):
+        assert start(alice, count).state == state_of(start(alice, count, "v")) == state
+
+    def test_off_by_default(self, settings, alice):
+        del settings.TASKS_ADMIN_APPROVAL_ABOVE
+
+        assert start(alice, 50).state == "running"
+
+    def test_zero_means_everything(self, settings, alice):
+        settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
+
+        assert start(alice, 1).state == "pending"
+
+    def test_a_retry_too(self, alice):
+        for _ in range(3):
+            make_result()
+
+        operation = results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+
+        assert operation.state == "pending"
+
+    def test_what_users_ask_for_does_not(self, settings, alice):
+        settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
+
+        assert resets.request(users=User.objects.filter(pk=alice.pk), actor=None).total == 1
+        assert set(Operation.objects.values_list("state", flat=True)) == {"running"}
+
+
+class TestApproval:
+    """Nothing leaves before somebody else said so."""
+
+    def test_nothing_is_published_before_and_everything_after(self, broker, alice, bob):
+        operation = start(alice)
+        assert dispatch.sweep() == 0
+        assert broker.llen("mail") == 0
+        assert not Result.objects.exists()
+
+        record = approve(operation, bob)
+
+        assert dispatch.sweep() == 3
+        assert (record.verb, record.actor, record.reason) == ("approve", bob, "looks right")
+        assert record.parent == operation
+
+    def test_nobody_approves_their_own(self, alice):
+        operation = start(alice)
+
+        with pytest.raises(NotAllowed, match="nobody approves their own"):
+            approve(operation, alice)
+
+        assert state_of(operation) == "pending"
+        assert not Operation.objects.filter(verb="approve").exists()
+
+    def test_it_takes_the_permission(self, alice, charlie):
+        operation = start(alice)
+
+        with pytest.raises(NotAllowed, match="approve_operation"):
+            approve(operation, charlie)
+        approve(operation, grant(charlie, "tasks_admin.approve_operation"))
+
+        assert state_of(operation) == "running"
+
+    def test_who_left_approves_nothing(self, alice, bob):
+        operation = start(alice)
+        bob.is_active = False
+
+        with pytest.raises(NotAllowed):
+            approve(operation, bob)
+
+    def test_once(self, alice, bob):
+        operation = start(alice)
+        approve(operation, bob)
+
+        with pytest.raises(WrongState, match="is running: nothing was changed"):
+            approve(operation, bob)
+
+    @pytest.mark.parametrize("verb", [operations.pause, operations.resume])
+    def test_there_is_no_way_around_it(self, alice, verb):
+        operation = start(alice)
+
+        with pytest.raises(WrongState):
+            verb(operation=operation, actor=alice, reason="r")
+
+        assert state_of(operation) == "pending"
+
+    def test_it_can_be_aborted_while_it_waits(self, alice, bob):
+        operation = start(alice)
+
+        operations.abort(operation=operation, actor=alice, reason="a mistake")
+        operations.finish_ended()
+
+        operation.refresh_from_db()
+        assert (operation.state, operation.tally) == ("aborted", {"cancelled": 3})
+        with pytest.raises(WrongState):
+            approve(operation, bob)
+        assert start(alice, 1, "u000").total, "the users are free again"
+
+    def test_it_can_be_throttled_while_it_waits(self, alice, bob, broker):
+        operation = start(alice)
+        operations.throttle(operation=operation, actor=alice, reason="r", rate=6)
+        approve(operation, bob)
+
+        assert dispatch.sweep() == 1
+
+    def test_it_does_not_end_by_itself(self, alice):
+        operation = start(alice)
+        operation.targets.all().settle("skipped")
+
+        assert operations.finish_ended() == 0
+
+
+class TestPage:
+    """What people see of it."""
+
+    def test_who_confirmed_is_told_that_it_waits(self, as_user, alice):
+        client = as_user(alice)
+        page = choose(client, USERS, "send_reset_email", make_users(3))
+
+        page = client.get(confirm(client, page, USERS).url)
+
+        words = text(page)
+        assert "It begins when somebody else has approved it" in words
+        assert "waiting for approval" in words
+
+    def test_the_button_is_for_others(self, as_user, alice, bob):
+        operation = start(alice)
+        url = operation.get_absolute_url()
+        assert b"/approve/" not in as_user(alice).get(url).content
+        assert b"/approve/" in as_user(bob).get(url).content
+
+        page = as_user(bob).post(f"{OPERATIONS}{operation.pk}/approve/", {"reason": "r"})
+
+        assert page.url == url
+        assert state_of(operation) == "running"
+
+    def test_ones_own_is_refused_without_a_button_too(self, as_user, alice):
+        operation = start(alice)
+
+        page = as_user(alice).post(f"{OPERATIONS}{operation.pk}/approve/", {"reason": "r"})
+
+        assert page.status_code == 403
+        assert state_of(operation) == "pending"

@@ -1,0 +1,186 @@
+"""Summaries: who started an operation is told by mail how it ended."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from tasks_admin import dispatch, operations, resets, summaries
+from tasks_admin.errors import MailDelayed
+from tasks_admin.models import Operation, Target
+from tests.making import make_operation
+from tests.sending import again, claimed
+
+
+@pytest.fixture(autouse=True)
+def wanted(settings):
+    settings.TASKS_ADMIN_MAIL_SUMMARY = True
+    settings.HOST_URL = "https://console.example"
+
+
+@pytest.fixture
+def ended(alice):
+    """An operation of alice's whose targets all have an outcome."""
+    operation = make_operation(3, actor=alice, prefix="somebody")
+    for target, state in zip(operation.targets.all(), ("done", "done", "failed"), strict=True):
+        Target.objects.filter(pk=target.pk).settle(state, detail="550 somebody0@mail.example")
+    operations.finish_ended()
+    return operation
+
+
+def queue():
+    """The targets of summaries."""
+    return Target.objects.filter(operation__verb="send_summary").select_related("operation")
+
+
+def send():
+    target = claimed(queue().get())
+    said = summaries.send(operation_pk=int(target.subject), task_id=target.task_id)
+    return said, again(target)
+
+
+class TestWho:
+    """Staff who started something are told, once."""
+
+    def test_who_started_it(self, ended, alice):
+        target = queue().get()
+
+        assert target.subject == str(ended.pk)
+        assert (target.operation.actor, target.operation.parent) == (alice, ended)
+        assert target.operation.state == "running"
+
+    def test_once(self, ended):
+        assert [operations.finish_ended() for _ in range(3)] == [0, 0, 0]
+        assert queue().count() == 1
+
+    def test_nobody_is_told_how_the_telling_ended(self, ended, mailbox):
+        send()
+
+        assert operations.finish_ended() == 1
+        assert operations.finish_ended() == 0
+        assert queue().count() == 1
+
+    def test_how_it_was_aborted_is_told_too(self, alice):
+        operation = make_operation(2, actor=alice)
+        operations.abort(operation=operation, actor=alice, reason="r")
+
+        operations.finish_ended()
+
+        assert queue().count() == 1
+
+    def test_users_who_asked_for_themselves_are_not(self, alice):
+        resets.request(users=User.objects.filter(pk=alice.pk), actor=alice)
+        Target.objects.all().settle("done")
+
+        assert operations.finish_ended() == 1
+        assert not queue().exists()
+
+    def test_acts_on_an_operation_are_not_told(self, alice):
+        operation = make_operation(1, actor=alice)
+        operations.pause(operation=operation, actor=alice, reason="r")
+
+        operations.finish_ended()
+
+        assert not queue().exists()
+
+    def test_the_setting_turns_it_off(self, settings, alice):
+        settings.TASKS_ADMIN_MAIL_SUMMARY = False
+        make_operation(1, actor=alice).targets.all().settle("done")
+
+        assert operations.finish_ended() == 1
+        assert not queue().exists()
+
+    def test_whose_account_is_gone_when_it_ends_is_not(self, make_user):
+        actor = make_user("zoe", is_superuser=True)
+        operation = make_operation(1, actor=actor)
+        actor.delete()
+        operation.targets.all().settle("done")
+
+        assert operations.finish_ended() == 1
+        assert not queue().exists()
+
+    def test_no_second_person_is_needed(self, settings, alice):
+        settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
+        operation = make_operation(1, actor=alice)
+        Operation.objects.update(state="running")
+        operation.targets.all().settle("done")
+
+        operations.finish_ended()
+
+        assert queue().get().operation.state == "running"
+
+    def test_it_takes_no_permission(self, broker, ended, alice):
+        User.objects.filter(pk=alice.pk).update(is_superuser=False)
+
+        assert dispatch.sweep() == 1
+
+
+class TestMail:
+    """What it says."""
+
+    def test_how_it_ended_and_where_to_look(self, ended, mailbox, alice):
+        said, target = send()
+
+        assert said == {"outcome": "done"}
+        assert (target.state, target.operation_id) == ("done", queue().get().operation_id)
+        (message,) = mailbox.messages
+        assert message["To"] == alice.email
+        assert message["Subject"] == f"#{ended.pk} Send reset emails: finished"
+        for kind in ("plain", "html"):
+            body = message.get_body((kind,)).get_content()
+            assert "2 done, 1 failed" in body
+            assert f"https://console.example{ended.get_absolute_url()}" in body
+
+    def test_no_address_or_name_of_a_target(self, ended, mailbox):
+        send()
+
+        assert b"somebody" not in mailbox.messages[0].as_bytes()
+
+    def test_in_the_language_of_the_console(self, ended, mailbox, settings):
+        settings.LANGUAGE_CODE = "zh-hans"
+        send()
+
+        assert b'lang="zh-hans"' in mailbox.messages[0].get_payload()[1].get_payload(decode=True)
+
+    def test_markup_in_a_name_stays_text(self, ended, mailbox, alice):
+        User.objects.filter(pk=alice.pk).update(username="<b>&")
+        send()
+
+        assert "Hello &lt;b&gt;&amp;" in mailbox.messages[0].get_body(("html",)).get_content()
+        assert "Hello <b>&" in mailbox.messages[0].get_body(("plain",)).get_content()
+
+
+class TestNobody:
+    """Who can't be told any more is left out, with the reason."""
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [({"is_active": False}, "inactive"), ({"email": ""}, "bad_address"),
+         ({"email": "nonsense"}, "bad_address")],
+    )  # fmt: skip
+    def test_who_cannot_be_mailed(self, ended, mailbox, alice, change, reason):
+        User.objects.filter(pk=alice.pk).update(**change)
+
+        said, target = send()
+
+        assert said == {"outcome": "skipped", "reason": reason}
+        assert (target.state, target.reason) == ("skipped", reason)
+        assert not mailbox.messages
+
+    def test_whose_account_is_gone(self, ended, mailbox, alice):
+        alice.delete()
+
+        assert send()[0] == {"outcome": "skipped", "reason": "gone"}
+
+    def test_an_operation_that_was_deleted(self, ended, mailbox):
+        ended.delete()
+
+        assert send()[0] == {"outcome": "skipped", "reason": "gone"}
+
+
+def test_a_mail_server_that_is_away_is_asked_again(ended, mailbox, alice):
+    User.objects.filter(pk=alice.pk).update(email="451-alice@mail.example")
+    target = claimed(queue().get())
+
+    with pytest.raises(MailDelayed):
+        summaries.send(operation_pk=ended.pk, task_id=target.task_id)
+
+    assert (again(target).state, again(target).reason) == ("waiting", "delayed")
