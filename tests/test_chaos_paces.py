@@ -13,7 +13,7 @@ from tests.stack import Stack, until
 from tests.test_chaos import eligible, prepare
 from tests.visitor import Visitor
 
-COUNT = int(os.environ.get("CHAOS_USERS", "300"))
+COUNT = int(os.environ.get("CHAOS_USERS", "200"))
 FULL = COUNT >= 10_000
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
