@@ -116,12 +116,17 @@ def test_a_program_without_django_can_queue_a_reset(stack: Stack) -> None:
     until(lambda: recipients(stack, "dave").total() == 1, f"a mail to dave\n{stack.logs()}")
 
 
+def link_for_admin(stack: Stack) -> str:
+    """The newest mail to the admin with a link in it; summaries have none."""
+    mails = [path.read_text() for path in stack.mails()]
+    return ([m for m in mails if "admin@mail.example" in m and "token=" in m] or [""])[-1]
+
+
 def test_nothing_secret_is_kept_anywhere_but_in_the_mail(stack: Stack, admin: Visitor) -> None:
     admin.get("/user/reset/password/request/")
     admin.post("/user/reset/password/request/")
     assert admin.status == 202
-    until(lambda: recipients(stack, "admin"), f"a mail\n{stack.logs()}")
-    mail = [p.read_text() for p in stack.mails() if "admin@mail.example" in p.read_text()][-1]
+    mail = until(lambda: link_for_admin(stack), f"a mail\n{stack.logs()}")
     token = re.search(r"token=3D([\w.=\n-]+)|token=([\w.-]+)", mail)
     tail = (token[1] or token[2]).replace("=\n", "")[-30:]  # type: ignore[index, union-attr]
 
