@@ -26,7 +26,7 @@ def compose(to=None, name="reset", pk=5, **operation):
     target = Target(pk=pk, operation=Operation(**operation))
     context = {"link": LINK, "minutes": 60}
     message = letters.compose(name, user=to or user(), target=target, context=context)
-    return message_from_bytes(message.message().as_bytes(linesep="\r\n"), policy=policy.default)
+    return message_from_bytes(message.message().as_bytes(), policy=policy.default)
 
 
 def text_of(message):
