@@ -73,7 +73,7 @@ class TestForGood:
     def test_a_header_of_two_lines_reaches_no_server(self, mailbox):
         message = letter(headers={"X-Name": "a\nBcc: eve@x.example"})
 
-        with pytest.raises(MailRefused, match="BadHeaderError|ValueError"):
+        with pytest.raises(MailRefused, match=r"BadHeaderError|ValueError"):
             mail.send(message)
 
         assert not mailbox.messages
