@@ -46,10 +46,6 @@ class ResultQuerySet(models.QuerySet["Result"]):
             date_done=Now(),
         )
 
-    def failed(self) -> "ResultQuerySet":
-        """Those that ended in an exception."""
-        return self.filter(status="FAILURE")
-
 
 class Result(TaskResult):
     """One execution of a task: what was asked and what came back."""
