@@ -1,18 +1,13 @@
 """Task results: the list, the page of one, and the action that retries."""
 
-import json
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import path
 from django.utils.formats import date_format
-from django.utils.html import format_html
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -23,13 +18,13 @@ from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.exchange import ResultExchange
 from tasks_admin.admin.filters import StatusFilter, TaskFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
+from tasks_admin.admin.result_page import ResultPage, badge
 from tasks_admin.models import Result
 from tasks_admin.reasons import label
 from tasks_admin.verbs import RETRY_FAILED, VERBS
 
-#: Characters of the arguments that the list shows, and of any text that a page shows.
+#: Characters of the arguments that the list shows.
 BRIEF = 80
-LONGEST = 64_000
 
 
 def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
@@ -45,16 +40,10 @@ def moment(when: datetime | None) -> str:
     return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
 
 
-def written(value: Any) -> str:
-    """An argument as JSON: the text "42" and the number 42 must not look alike."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
+class ResultAdmin(ForgivingActions, ResultPage, ResultExchange, ReadOnlyAdmin):
     """Results, newest first."""
 
     actions = ("retry_failed",)
-    change_form_template = "admin/tasks_admin/result/change_form.html"
     list_display = (
         "task_id_brief", "state", "task", "brief", "worker", "queued", "started", "ended", "ran",
     )  # fmt: skip
@@ -77,9 +66,7 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
     @admin.display(description=_("status"))
     def state(self, result: Result) -> str:
         """The status as a badge that says it in words too."""
-        words = dict(StatusFilter.lookups(None, None, None))  # type: ignore[arg-type]
-        word = words.get(result.status, result.status)
-        return format_html('<span class="badge {}">{}</span>', result.status.lower(), word)
+        return badge(result)
 
     @admin.display(description=_("task"))
     def task(self, result: Result) -> str:
@@ -124,49 +111,9 @@ class ResultAdmin(ForgivingActions, ResultExchange, ReadOnlyAdmin):
             warn=lambda selection: {"groups": preview(queryset)},
         )
 
-    def get_urls(self) -> list[Any]:
-        """Add the address of a result by its task id, for links."""
-        of = self.admin_site.admin_view(self.of)
-        return [path("of/", of, name="tasks_admin_result_of"), *super().get_urls()]
-
-    def of(self, request: HttpRequest) -> HttpResponse:
-        """Go to the result of a task; to a list that says so when there is none."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        task_id = request.GET.get("id", "").replace("\x00", "")
-        pk = Result.objects.filter(task_id=task_id).values_list("pk", flat=True).first()
-        if pk is None:
-            text = _("No result is stored for task %(id)s (yet, or any more).") % {"id": task_id}
-            messages.warning(request, text)
-            return redirect("admin:tasks_admin_result_changelist")
-        return redirect("admin:tasks_admin_result_change", pk)
-
     def has_retry_failed_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
         return may(request, RETRY_FAILED)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Add what belongs to one result: its operation, and the attempts before and after it."""
-        result = context["original"]
-        verdict, positional, named = result.arguments
-        exclusion = results.judged(Result.objects.filter(pk=result.pk)).get().exclusion
-        failed = result.status == "FAILURE" and self.has_retry_failed_permission(request)
-        context |= {
-            "title": _("Task result"),
-            "subtitle": None,
-            "result": result,
-            "state": self.state(result),
-            "verdict": verdict,
-            "positional": [written(value) for value in positional],
-            "named": {name: written(value) for name, value in named.items()},
-            "history": results.history(result),
-            "longest": f":{LONGEST}",
-            "may_retry": failed and not exclusion,
-            "why_not": label(exclusion) if failed and exclusion else "",
-        }
-        return super().render_change_form(request, context, *args, **kwargs)
 
 
 for stock in (TaskResult, GroupResult):

@@ -1,10 +1,25 @@
 """The tables."""
 
+from tasks_admin.models.causes import Cause, CauseHour, CauseState, Failure
 from tasks_admin.models.limits import Attempt
 from tasks_admin.models.operations import Operation
 from tasks_admin.models.resets import Reset
 from tasks_admin.models.results import Result
+from tasks_admin.models.revocations import Revocation
 from tasks_admin.models.targets import Target
 from tasks_admin.models.workers import Dispatcher, Worker
 
-__all__ = ["Attempt", "Dispatcher", "Operation", "Reset", "Result", "Target", "Worker"]
+__all__ = [
+    "Attempt",
+    "Cause",
+    "CauseHour",
+    "CauseState",
+    "Dispatcher",
+    "Failure",
+    "Operation",
+    "Reset",
+    "Result",
+    "Revocation",
+    "Target",
+    "Worker",
+]

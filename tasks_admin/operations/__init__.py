@@ -12,11 +12,13 @@ from tasks_admin.operations.moves import (
     resume,
     throttle,
 )
+from tasks_admin.operations.records import Outcome, record
 from tasks_admin.operations.rights import require, still_allowed
 from tasks_admin.operations.start import Rows, Selection, fingerprint, start
 
 __all__ = [
     "MOVES",
+    "Outcome",
     "Rows",
     "Selection",
     "abort",
@@ -29,6 +31,7 @@ __all__ = [
     "finish_ended",
     "pause",
     "postpone",
+    "record",
     "require",
     "resume",
     "start",
