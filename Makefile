@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all:
 USERS ?= 250
+# Much of the suite waits for other processes: files of tests run side by side.
+BESIDE ?= -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-all bench lint format lock messages clean
@@ -19,10 +21,10 @@ demo: $(VENV)/run ## the same, with sample users (USERS=250)
 	@exec $(BIN)/python -m opsconsole.up --demo $(USERS)
 
 test: $(VENV)/dev ## run the tests; what is not installed here is skipped, with the reason
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(BESIDE)
 
 test-all: $(VENV)/dev ## run the tests; a missing RabbitMQ, PostgreSQL or browser is a failure
-	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest
+	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest $(BESIDE)
 
 chaos: $(VENV)/dev ## the storms of the tests in full size (takes half an hour)
 	CHAOS_USERS=10000 OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest tests/test_chaos.py tests/test_chaos_paces.py

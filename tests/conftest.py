@@ -13,19 +13,13 @@ from aiosmtpd.controller import Controller
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from tests.ports import free_port
 from tests.smtp import Mailbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test that waits for ever is a failure too."""
     config.addinivalue_line("markers", "broker: needs the embedded broker")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -11,6 +10,8 @@ from pathlib import Path
 import pytest
 from amqp import Connection
 from amqp.exceptions import AMQPError
+
+from tests.ports import free_port
 
 ALL = os.environ.get("OPSCONSOLE_TEST_ALL") == "1"
 
@@ -22,13 +23,6 @@ def need(found: object, what: str, package: str) -> None:
     if ALL:
         pytest.fail(f"{what} is missing: apt-get install {package}")
     pytest.skip(f"{what} is not installed")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Postgres:

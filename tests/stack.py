@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from honcho.environ import parse_procfile
+
+from tests.ports import free_ports
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,26 +30,6 @@ def until(told: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
             raise AssertionError(f"waited {patience:.0f} s in vain: {what}")
         time.sleep(0.1)
     return value
-
-
-def free_ports() -> int:
-    """The first of three neighbouring ports that are free."""
-    for _ in range(200):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            first = probe.getsockname()[1]
-        if first < 65_000 and all(map(_is_free, (first, first + 1, first + 2))):
-            return int(first)
-    raise AssertionError("no three free ports in a row")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class Stack:

@@ -12,7 +12,8 @@ from django.core.mail import EmailMessage
 
 from tasks_admin import mail, tokens
 from tasks_admin.errors import MailDelayed, MailRefused
-from tests.conftest import free_port, use_mail_server
+from tests.conftest import use_mail_server
+from tests.ports import free_port
 
 
 def letter(to="ann@mail.example", **fields):

@@ -9,7 +9,8 @@ from django.utils import timezone
 from tasks_admin import deliveries, letters, resets
 from tasks_admin.errors import MailDelayed, MailRefused
 from tasks_admin.models import Reset, Target
-from tests.conftest import free_port, use_mail_server
+from tests.conftest import use_mail_server
+from tests.ports import free_port
 from tests.sending import again, asked, claimed, send
 
 
