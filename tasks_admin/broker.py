@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.errors import BrokerUnreachable, QueueFull
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def publish(messages: Sequence[Message]) -> None:
 def connected() -> Iterator[Connection]:
     """A connection outside the pool, made at once or not at all.
 
-    Raises `BrokerUnreachable`, also for what goes wrong while it is used.
+    Raises `BrokerUnreachable`, also for what goes wrong while it is used; `QueueFull` is one.
     """
     connection: Connection = current_app.connection_for_write()
     # Every transport has errors of its own.
@@ -91,19 +91,22 @@ def connected() -> Iterator[Connection]:
     except troubles as error:
         logger.warning("The broker does not answer: %s", type(error).__name__)
         raise BrokerUnreachable(_("The broker does not answer.")) from None
+    except connection.recoverable_connection_errors:  # RabbitMQ refused a message, and is well
+        logger.warning("The broker refused a message: its queue takes no more.")
+        raise QueueFull(_("The broker does not answer.")) from None
 
 
 def waiting(queues: Iterable[str]) -> dict[str, int]:
-    """How many messages wait in each of these queues; raises `BrokerUnreachable`."""
+    """How many messages wait in each of these queues.
+
+    Raises `BrokerUnreachable`, also when the broker can be read but has no room to write.
+    """
     counts = dict.fromkeys(queues, 0)
-    with connected() as connection:
+    with connected() as connection, connection.channel() as channel:
         for name in counts:
-            try:
-                with connection.channel() as channel:
-                    queue: Any = current_app.amqp.queues[name](channel)
-                    counts[name] = queue.queue_declare(passive=True).message_count
-            except connection.channel_errors:  # there is no such queue: nothing waits in it
-                continue
+            queue: Any = current_app.amqp.queues[name](channel)
+            queue.declare()  # to Redis that is a write
+            counts[name] = queue.queue_declare().message_count
     return counts
 
 

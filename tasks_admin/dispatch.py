@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from tasks_admin import broker, database, failpoints, operations, pace
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.errors import BrokerUnreachable, QueueFull
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
@@ -38,6 +38,7 @@ def sweep() -> int:
     Raises `BrokerUnreachable`; whatever was due is due again then.
     """
     published = 0
+    refused: BrokerUnreachable | None = None
     due = Target.objects.filter(operation=OuterRef("pk"), finished_at=None, due_at__lte=Now())
     busy = Q(state=OperationState.ABORTED) | Exists(due)  # others only wait for their workers
     for operation in Operation.objects.going().filter(busy).order_by("pk"):
@@ -45,11 +46,18 @@ def sweep() -> int:
             continue
         try:
             published += _serve(operation)
-        except (BrokerUnreachable, *database.AWAY):
+        except QueueFull as error:  # of this operation; there may be room for the others
+            refused = error
+        except BrokerUnreachable as error:
+            refused = error
+            break
+        except database.AWAY:
             raise
         except Exception:  # what is wrong with one operation must not stop the others
             logger.exception("Operation %s could not be served.", operation.pk)
     operations.finish_ended()
+    if refused:
+        raise refused
     return published
 
 
@@ -95,7 +103,11 @@ def _lost(operation: Operation) -> list[Target]:
     if not others:
         return lost
     queues = _queues(operation, others)
-    left = broker.waiting(set(queues.values()))
+    try:
+        left = broker.waiting(set(queues.values()))
+    except BrokerUnreachable:  # the page says so of what waits
+        overdue.filter(pk__in=[t.pk for t in others]).put_back(AGAIN, reason="broker")
+        raise
     taken = _taken(operation, since=others[0].queued_at)
     for target in others:
         queue = queues.get(target.pk, "")
@@ -174,8 +186,9 @@ def _publish(messages: list[Message]) -> None:
     try:
         broker.publish(messages)
     except BrokerUnreachable:
-        for message in messages:  # some may be queued all the same: their attempt is void now
-            Target.objects.of_task(message.task_id).put_back(AGAIN, reason="broker")
+        for message in messages:  # some may be queued all the same, or even run by now
+            target = Target.objects.of_task(message.task_id).filter(state=TargetState.QUEUED)
+            target.put_back(AGAIN, reason="broker")
         ids = [message.task_id for message in messages]
         Result.objects.filter(task_id__in=ids, status="PENDING").delete()
         raise

@@ -25,6 +25,10 @@ class BrokerUnreachable(ConsoleError):
     """The broker did not take the messages, or did not say so."""
 
 
+class QueueFull(BrokerUnreachable):
+    """The broker answers, and refused a message: there may be room in other queues."""
+
+
 class MailRefused(ConsoleError):
     """The mail server refused the message for good. Holds no address."""
 

@@ -3,9 +3,10 @@
 import time
 
 import pytest
+from django.utils import timezone
 
-from tasks_admin import dispatch
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin import dispatch, operations, progress
+from tasks_admin.errors import BrokerUnreachable, QueueFull
 from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
 from tasks_admin.models import Operation, Result, Target
 from tests.making import make_operation, make_result, make_target, queued
@@ -68,6 +69,70 @@ class TestBroker:
             target.task_id for target in Target.objects.all()
         }
         assert set(Result.objects.values_list("status", flat=True)) == {"PENDING"}
+
+    def test_what_a_worker_took_before_the_broker_failed_is_left_to_it(self, broker, monkeypatch):
+        first, second = make_operation(2).targets.order_by("pk")
+
+        def and_taken(messages):
+            assert operations.claim(messages[0].task_id, 60)
+            raise BrokerUnreachable
+
+        monkeypatch.setattr("tasks_admin.broker.publish", and_taken)
+        with pytest.raises(BrokerUnreachable):
+            dispatch.sweep()
+
+        states = dict(Target.objects.values_list("pk", "state"))
+        assert states == {first.pk: "running", second.pk: "waiting"}
+
+    def test_what_was_queued_unconfirmed_may_be_taken(self, no_broker):
+        target = make_operation(1).targets.get()
+        with pytest.raises(BrokerUnreachable):
+            dispatch.sweep()
+        target.refresh_from_db()
+
+        assert operations.claim(target.task_id, 60)
+        assert not operations.claim(target.task_id, 60)
+
+    def test_what_waits_for_another_reason_may_not(self, db):
+        target = make_target("waiting", attempt=1, reason="delayed")
+
+        assert not operations.claim(target.task_id, 60)
+
+    def test_the_page_goes_on_saying_so_of_what_was_published_before(self, broker):
+        target = make_target("queued", due=-1, queued_at=timezone.now())
+        broker.config_set("maxmemory", 1)  # a broker that can be asked, and takes nothing
+        try:
+            with pytest.raises(BrokerUnreachable):
+                dispatch.sweep()
+        finally:
+            broker.config_set("maxmemory", 0)
+
+        assert progress.of(target.operation).broker_away
+
+    def test_a_full_queue_does_not_stop_the_others(self, broker, monkeypatch):
+        full, other = make_operation(1, prefix="a"), make_operation(1, prefix="b")
+        publish = dispatch.broker.publish
+
+        def refuse(messages):
+            if messages[0].task_id.startswith(str(full.key)):
+                raise QueueFull
+            publish(messages)
+
+        monkeypatch.setattr("tasks_admin.broker.publish", refuse)
+        with pytest.raises(QueueFull):
+            dispatch.sweep()
+
+        assert [m.id for m in queued(broker)] == [other.targets.get().task_id]
+
+    def test_what_has_ended_is_brought_to_its_end_all_the_same(self, no_broker):
+        ended = make_operation(1, prefix="a")
+        ended.targets.all().settle("done")
+        make_operation(1, prefix="b")
+
+        with pytest.raises(BrokerUnreachable):
+            dispatch.sweep()
+
+        assert Operation.objects.get(pk=ended.pk).state == "finished"
 
     @pytest.mark.django_db(transaction=True)
     def test_the_command_waits_longer_each_time(self, no_broker):

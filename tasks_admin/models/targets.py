@@ -94,7 +94,10 @@ class TargetQuerySet(models.QuerySet["Target"]):
     def claim(self, lease: float) -> int:
         """Take what is queued, in an operation that runs, for `lease` seconds."""
         running = Operation.objects.running().filter(pk=models.OuterRef("operation_id"))
-        return self.filter(models.Exists(running), state=TargetState.QUEUED).update(
+        # What the broker did not confirm may be queued all the same.
+        queued = models.Q(state=TargetState.QUEUED)
+        queued |= models.Q(state=TargetState.WAITING, reason="broker")
+        return self.filter(models.Exists(running), queued).update(
             state=TargetState.RUNNING,
             tries=models.F("tries") + 1,
             due_at=after(lease),
