@@ -26,12 +26,12 @@ class Storm:
     kills: int = 0
 
     @classmethod
-    def begin(cls, stack: Stack, **options: Any) -> "Storm":
-        """Select everybody who matches, and confirm."""
+    def begin(cls, stack: Stack, **answers: Any) -> "Storm":
+        """Select everybody who matches, and confirm, with what is filled in there."""
         visitor = Visitor(stack.url)
         visitor.sign_in("admin", PASSWORD)
         visitor.act(
-            USERS, "send_reset_email", "Storm", select_across=1, _selected_action=1, **options
+            USERS, "send_reset_email", "Storm", answers, select_across=1, _selected_action=1
         )
         return cls(stack, visitor)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chaos import PASSWORD, Storm, received
-from tests.stack import Stack, until
+from tests.stack import Stack
 from tests.test_chaos import eligible, prepare
 from tests.visitor import Visitor
 
@@ -84,45 +84,20 @@ def test_every_failure_is_retried_once_though_the_dispatcher_is_killed(laptop: S
     assert len(mails) == count and set(mails.values()) == {1}
 
 
-@pytest.mark.skipif(not FULL, reason="takes minutes: make chaos")
 def test_the_rate_is_kept_over_four_workers(laptop: Stack) -> None:
     for number in range(2, 5):
         laptop.start(f"worker{number}")
-    rate = 1200
+    # Half a second's worth goes out at a time: that blurs a short look.
+    rate, seconds, blur = (1200, 60, 0.05) if FULL else (600, 8, 0.2)
     going = Storm.begin(laptop, rate=rate)
-    going.at(200, lambda: None)
+    going.at(rate // 20, lambda: None)
     begun, first = time.monotonic(), len(laptop.mails())
-    time.sleep(60)
+    time.sleep(seconds)
     sent = (len(laptop.mails()) - first) * 60 / (time.monotonic() - begun)
     going.visitor.post(f"{_path(going.visitor)}abort/", reason="Enough")
 
-    assert sent == pytest.approx(rate, rel=0.05)
-
-
-def test_the_click_costs_the_same_whatever_the_broker_does(laptop: Stack) -> None:
-    laptop.kill("dispatcher")  # it would make the set smaller from click to click
-    visitor = Visitor(laptop.url)
-    visitor.sign_in("admin", PASSWORD)
-    times = {}
-    for broker in ("up", "frozen", "gone"):
-        if broker == "frozen":
-            laptop.kill("broker", 19)  # SIGSTOP
-        elif broker == "gone":
-            laptop.kill("broker")
-        laptop.manage(
-            "shell", "--verbosity", "0", "-c",
-            "from tasks_admin.models import *; Target.objects.all().delete()",
-        )  # fmt: skip
-        users = "/admin/auth/user/?q=demo-0"
-        visitor.get(users)
-        visitor.post(users, action="send_reset_email", index=0, select_across=1, _selected_action=1)
-        fields = visitor.hidden()
-        begun = time.monotonic()
-        visitor.post(users, **fields, reason=broker, confirm="yes")
-        times[broker] = time.monotonic() - begun
-        assert re.search(r"/operation/\d+/", visitor.at), visitor.text
-    print({name: round(seconds, 3) for name, seconds in times.items()})
-    until(lambda: laptop.get("/healthz")[0] == 200, "the web server")
+    print(f"{sent:.0f} a minute, asked for {rate}")
+    assert sent == pytest.approx(rate, rel=blur)
 
 
 def _path(visitor: Visitor) -> str:

@@ -43,12 +43,12 @@ class Visitor:
                 fields.setdefault(name, []).append(value)
         return fields
 
-    def act(self, path: str, action: str, reason: str, **fields: Any) -> str:
-        """Run an action of a list, confirm it, and return the page that follows."""
+    def act(self, path: str, action: str, reason: str, answers: Any = (), **fields: Any) -> str:
+        """Run an action of a list, confirm it with `answers`, and return the page that follows."""
         self.get(path)
         self.post(path, action=action, index=0, **fields)
         assert "consequence" in self.text, self.text
-        return self.post(path, **self.hidden(), reason=reason, confirm="yes")
+        return self.post(path, **self.hidden(), **dict(answers), reason=reason, confirm="yes")
 
     def _absolute(self, path: str) -> str:
         return path if path.startswith("http") else self.url + path
