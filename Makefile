@@ -26,8 +26,9 @@ test: $(VENV)/dev ## run the tests; what is not installed here is skipped, with 
 test-all: $(VENV)/dev ## run the tests; a missing RabbitMQ, PostgreSQL or browser is a failure
 	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest $(BESIDE)
 
-chaos: $(VENV)/dev ## the storms of the tests in full size (takes half an hour)
-	CHAOS_USERS=10000 OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest tests/test_chaos.py tests/test_chaos_paces.py
+chaos: $(VENV)/dev ## the storms of the tests in full size (takes more than an hour)
+	CHAOS_USERS=10000 CHAOS_RETRIED=100000 CHAOS_PAUSED=50000 CHAOS_OUTAGE=600 OPSCONSOLE_TEST_ALL=1 \
+		$(BIN)/python -m pytest -s tests/test_chaos*.py
 
 lint: $(VENV)/dev ## check style, types, migrations and deployment settings
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -128,9 +129,20 @@ class RabbitMQ:
         except (OSError, AMQPError):
             return False
 
+    def control(self, *words: str) -> None:
+        """Have `rabbitmqctl` do something."""
+        subprocess.run(
+            [str(self.sbin / "rabbitmqctl"), *words],
+            check=True, env=self.environment, stdout=subprocess.DEVNULL, timeout=60,
+        )  # fmt: skip
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all of the node."""
+        os.killpg(self.process.pid, number)
+
     def stop(self) -> None:
         """Kill the node at once."""
-        os.killpg(self.process.pid, 9)
+        self.send(signal.SIGKILL)
         self.process.wait(30)
 
     def close(self) -> None:
