@@ -67,12 +67,12 @@ def test_the_key_of_somebody_else_is_refused(alice, bob):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twenty_posts_at_once_start_one_operation():
+def test_fifty_posts_at_once_start_one_operation():
     make_users(5)
     boss, key = User.objects.create_superuser("boss"), uuid.uuid4()
     shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
 
-    outcomes = at_once(20, lambda n: start(actor=boss, key=key, shown=shown).pk)
+    outcomes = at_once(50, lambda n: start(actor=boss, key=key, shown=shown).pk)
 
     assert set(outcomes) == {Operation.objects.get().pk}
     assert Target.objects.count() == 5
