@@ -53,6 +53,12 @@ class Settings:
     #: Bytes allowed for an import file, and rows in it.
     IMPORT_MAX_BYTES: int = 5_000_000
     IMPORT_MAX_ROWS: int = 20_000
+    #: What stands under these names is masked: whole words, in any spelling.
+    MASKED_NAMES: tuple[str, ...] = (
+        "password", "passwd", "pwd", "passphrase", "secret", "token", "authorization", "auth",
+        "api_key", "apikey", "access_key", "private_key", "secret_key", "credential",
+        "credentials", "cookie", "session", "session_id", "sessionid", "otp", "pin", "cvv",
+    )  # fmt: skip
     #: A count stops here and says "10,000+".
     COUNT_BOUND: int = 10_000
     #: Seconds that a page waits for the workers to answer.

@@ -1,0 +1,131 @@
+"""What must not be read is masked, however it is spelled or nested, and nothing else is."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks_admin.masks import MASK, mask, mask_text, secret
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+SIGNED = "WzQyLDEsImFiYyJd.aW9x2g.3kJ8dPzq1mN0vB7cX5yT2rW4eL6hU9sA-_oQ"
+DJANGO = "eyJhIjoxfQ:1tXyZ9:Qm9vZ2llV29vZ2llQm9vZ2llV29vZ2llQm9vZ2ll"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password", "Password", "db_password", "dbPassword", "new_password1", "PASSWORD",
+        "X-Api-Key", "apiKey", "APIKey", "apikey", "api key", "token", "access_token",
+        "csrfToken", "Authorization", "client_secret", "AWS_SECRET_ACCESS_KEY", "private-key",
+    ],
+)  # fmt: skip
+def test_names_of_secrets(name):
+    assert secret(name)
+    assert mask({name: "hunter2"}) == {name: MASK}
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "secretary", "author", "key", "user", "tokens_used"])
+def test_names_that_only_resemble_them(name):
+    assert mask({name: "hunter2"}) == {name: "hunter2"}
+
+
+def test_the_projects_own_names(settings):
+    settings.TASKS_ADMIN_MASKED_NAMES = ("salary",)
+
+    assert mask({"salary": 1, "password": "x"}) == {"salary": MASK, "password": "x"}
+
+
+def test_at_any_depth_and_nothing_is_changed_in_place():
+    data = {"a": [{"b": ({"token": ["x"]},)}], "n": None, "t": 3}
+
+    assert mask(data) == {"a": [{"b": [{"token": MASK}]}], "n": None, "t": 3}
+    assert data["a"][0]["b"] == ({"token": ["x"]},)
+
+
+def test_nothing_under_a_secret_name_is_no_secret():
+    assert mask({"password": None, "token": ""}) == {"password": None, "token": ""}
+
+
+def test_what_never_ends_is_cut():
+    loop: dict = {}
+    loop["a"] = loop
+
+    assert MASK in str(mask(loop))
+
+
+@pytest.mark.parametrize("token", [JWT, SIGNED, DJANGO])
+def test_signed_tokens_wherever_they_are(token):
+    for text in (token, f"at {token}, and on", f'["{token}"]', f"https://x.example/?t={token}"):
+        assert token not in mask(text)
+        assert token not in mask_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://user:hunter2@host:6379/0", "redis://user:••••••@host:6379/0"),
+        ("amqp://:hunter2@host", "amqp://:••••••@host"),
+        ("https://x.example/?a=1&token=hunter2&b=2", "https://x.example/?a=1&token=••••••&b=2"),
+        ("https://x.example/a:b", "https://x.example/a:b"),
+    ],
+)
+def test_credentials_in_addresses(text, shown):
+    assert mask(text) == mask_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "login(password='hunter2')", 'login(password="hunter2")', "{'password': 'hunter2'}",
+        '{"password": "hunter2"}', "password=hunter2", "Authorization: Bearer hunter2hunter2",
+        "curl -H 'Authorization: Basic hunter2hunter2'", "data['password'] = 'hunter2'",
+        'said: "{\\"token\\": \\"hunter2\\"}"', "x-api-key: hunter2",
+        "PGPASSWORD=1 password = hunter2",
+        "password: 'hunter2 with\\' quote'", "password='hunter2",
+    ],
+)  # fmt: skip
+def test_secrets_in_text(text):
+    assert "hunter2" not in mask_text(text)
+    assert MASK in mask_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'File "/app/tasks.py", line 12, in send', "KeyError: 'password'", "no token was given",
+        "ValueError: invalid literal for int() with base 10: 'abc'", "", "None",
+        "f0f1b8f4-3b1c-4c39-8a53-2f8c9a9c6a51-42-1", "tasks_admin.send_reset_email",
+        "2026-11-24T08:00:00.123456+00:00", "password=None", "a.b.c", "1.2.3",
+    ],
+)  # fmt: skip
+def test_other_text_stays(text):
+    assert mask_text(text) == text
+
+
+@given(st.text())
+def test_masking_twice_is_masking_once(text):
+    once = mask_text(text)
+
+    assert mask_text(once) == once
+    assert mask(mask(text)) == mask(text)
+
+
+NASTY = [
+    "password=" * 600_000, "a" * 5_000_000, "://" * 1_500_000, "a." * 2_500_000, "'" * 5_000_000,
+    "\\" * 5_000_000, "token: '" * 600_000, "Bearer " * 700_000, "a_" * 2_500_000,
+    "=" * 5_000_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NASTY, ids=lambda text: text[:9])
+def test_time_grows_with_the_length_alone(text):
+    def took(part: str) -> float:
+        begun = time.process_time()
+        mask_text(part)
+        return time.process_time() - begun
+
+    short, long = took(text[: len(text) // 8]), took(text)
+
+    assert long < max(30 * short, 5), (short, long)
