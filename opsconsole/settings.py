@@ -173,7 +173,8 @@ CELERY_TASK_ROUTES = {
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_TRACK_STARTED = True
+# What began is written with what came of it: to see at once what runs costs a second write a task.
+CELERY_TASK_TRACK_STARTED = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A task that the broker lost sight of goes on: its second delivery gets no claim.
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False

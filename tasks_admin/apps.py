@@ -12,12 +12,13 @@ class TasksAdminConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what Django and Celery call."""
-        from celery.signals import before_task_publish
+        from celery.signals import before_task_publish, task_prerun
 
         from tasks_admin import checks, control  # noqa: F401 (workers learn our command)
-        from tasks_admin.backend import store_published
+        from tasks_admin.backend import starts, store_published
 
         checks.connect()
         before_task_publish.connect(
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
         )
+        task_prerun.connect(starts.remember, weak=False, dispatch_uid="tasks_admin.starts")

@@ -50,6 +50,11 @@ class Settings:
     OPERATION_EXPIRES_DAYS: int | None = 365
     #: Results are stored from the moment of publishing, for every task of the project.
     STORE_PENDING: bool = True
+    #: Arguments longer than this are not stored exactly, and can't be retried without an edit.
+    ARGUMENTS_MAX_BYTES: int = 1_000_000
+    #: A result is on the disk before its task counts as done. False is faster on PostgreSQL: when
+    #: its machine crashes, the last half second of results of tasks without a target is lost.
+    RESULTS_DURABLE: bool = True
     #: Bytes allowed for an import file, and rows in it.
     IMPORT_MAX_BYTES: int = 5_000_000
     IMPORT_MAX_ROWS: int = 20_000

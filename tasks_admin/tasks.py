@@ -7,11 +7,11 @@ from typing import Any
 from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
-from django.db import close_old_connections
 
 from tasks_admin import database, failpoints, housekeeping, operations, resets, summaries
 from tasks_admin.conf import settings
 from tasks_admin.errors import MailDelayed, OutcomeUnwritten
+from tasks_admin.models.targets import TASK_ID
 
 #: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
 MAIL: dict[str, Any] = {
@@ -37,12 +37,16 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Claim the target; end quietly when another attempt has it, or it is over."""
-        close_old_connections()
+        if TASK_ID.fullmatch(task_id):
+            self._claim(task_id)
+
+    def _claim(self, task_id: str) -> None:
+        # Only what has a target is published again: for others the database is not asked.
         try:
             if not database.insist(lambda: operations.claim(task_id, self.lease)):
                 raise Ignore("not to be run: another attempt has it, or it is over")
             failpoints.reach("after_claim")
-        except LookupError:  # queued by the project itself, not by an operation
+        except LookupError:  # the id looks like a target's, and is none
             return
         except database.AWAY:
             raise Ignore("the database is away: queued again when the lease is over") from None

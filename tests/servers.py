@@ -29,7 +29,8 @@ def need(found: object, what: str, package: str) -> None:
 class Postgres:
     """A PostgreSQL cluster; `restart` is immediate, like a crash."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, fsync: str = "off") -> None:
+        self.fsync = fsync
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
         if (ours := shutil.which("pg_ctl")) and not found:
             found = [Path(ours)]
@@ -49,7 +50,8 @@ class Postgres:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.directory} -c fsync=off"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.directory}"
+        options += f" -c fsync={self.fsync}"
         log = str(self.directory.parent / "log")
         self._run("pg_ctl", "-D", str(self.directory), "-o", options, "-l", log, "-w", "start")
 

@@ -26,9 +26,14 @@ def once():
 class TestFaults:
     """The database went away, and came back."""
 
+    @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
     def test_it_is_asked_again_on_a_new_connection(self, error):
         assert app.backend.exception_safe_to_retry(error)
+
+    def test_inside_a_transaction_that_would_never_end(self):
+        assert connection.in_atomic_block
+        assert not app.backend.exception_safe_to_retry(OperationalError("gone"))
 
     def test_other_errors_are_errors(self):
         assert not app.backend.exception_safe_to_retry(ValueError("ours"))

@@ -104,6 +104,11 @@ class Result(TaskResult):
         return notes if isinstance(notes, dict) else {}
 
     @property
+    def doubt(self) -> str:
+        """Why the arguments are not exact, where we know: redacted, too_large or not_json."""
+        return str(self.notes.get("arguments") or "")
+
+    @property
     def queue(self) -> str:
         """The queue it was sent to; empty when that was not recorded."""
         return str(self.notes.get("queue") or "")
@@ -119,3 +124,10 @@ class Result(TaskResult):
         if not self.ended or not self.date_started:
             return None
         return max(self.date_done - self.date_started, timedelta())
+
+    @property
+    def queue_time(self) -> timedelta | None:
+        """How long it waited, when that is known; two clocks may disagree, never below zero."""
+        if not self.date_started:
+            return None
+        return max(self.date_started - self.date_created, timedelta())

@@ -1,0 +1,162 @@
+"""The result backend: django-celery-results' rows, with exact arguments, and nothing lost.
+
+In Django's settings: `CELERY_RESULT_BACKEND = "tasks_admin.backend:DatabaseBackend"`.
+"""
+
+import dataclasses
+import functools
+import logging
+from typing import Any
+
+from celery import maybe_signature, states
+from celery.utils.time import maybe_timedelta
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django_celery_results.backends.database import DatabaseBackend as StockBackend
+from django_celery_results.backends.database import trigger_callback
+
+from tasks_admin import housekeeping
+from tasks_admin.backend import rows, starts
+from tasks_admin.backend.arguments import Arguments, kept
+from tasks_admin.backend.chords import Part
+from tasks_admin.backend.published import ending, noted, storable, store_published
+from tasks_admin.backend.texts import LONGEST, brief, clipped
+from tasks_admin.conf import settings
+from tasks_admin.models import Result, Target
+from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
+
+__all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
+
+logger = logging.getLogger(__name__)
+#: What Celery stores when a process ended while it ran a task.
+DEATHS = {"WorkerLostError", "TimeLimitExceeded"}
+FINAL = tuple(sorted(states.READY_STATES))
+
+
+class DatabaseBackend(StockBackend):  # type: ignore[misc]
+    """One guarded statement a result; the row is usually there since the task was published."""
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Try again on a new connection when the database went away.
+
+        Not inside somebody's transaction: that is lost, and the same error would come for ever.
+        """
+        if connection.in_atomic_block or not isinstance(exc, (InterfaceError, OperationalError)):
+            return False
+        connection.close()
+        return True
+
+    def _store_result(
+        self,
+        task_id: str,
+        result: Any,
+        status: str,
+        traceback: str | None = None,
+        request: Any = None,
+        using: str | None = None,
+    ) -> Any:
+        """Store a state of a task; a success is never overwritten, nor is an end by a start."""
+        if not storable(task_id):
+            logger.error("%s is not stored: no table holds the id %.300r", status, task_id)
+            return result
+        row = self._row(task_id, result, status, traceback, request)
+        complete = functools.partial(self._complete, row, request)
+        fill = getattr(request, "args", None) is not None
+        if not TASK_ID.fullmatch(task_id):  # one statement is a transaction by itself
+            durable = settings.RESULTS_DURABLE
+            rows.write(row, complete, fill=fill, using=using, durable=durable)
+            return result
+        with transaction.atomic(using=using):
+            rows.write(row, complete, fill=fill, using=using)
+            self._settle(task_id, status, result)
+        return result
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
+        """Count a part of a chord, once; go on with its body after the last one."""
+        if not request.id or not request.group:
+            return
+        counter = self._ensure_retryable(Part(request.group).count)
+        if counter is None:
+            return
+        parts = counter.group_result(app=self.app)
+        if parts.ready():
+            body = maybe_signature(request.chord, app=self.app)
+            trigger_callback(app=self.app, callback=body, group_result=parts)
+
+    def cleanup(self) -> None:
+        """Delete expired results, in small bites; Celery's `backend_cleanup` calls this."""
+        if self.expires:
+            housekeeping.forget_results(maybe_timedelta(self.expires))
+            self.GroupModel._default_manager.delete_expired(self.expires)
+
+    def _row(
+        self, task_id: str, result: Any, status: str, traceback: str | None, request: Any
+    ) -> rows.Row:
+        """What a state changes of a row that is there."""
+        content_type, content_encoding, encoded = self.encode_content(brief(result, status))
+        new = {
+            "status": status,
+            "result": encoded,
+            "traceback": clipped(traceback, LONGEST),
+            "content_type": content_type,
+            "content_encoding": content_encoding,
+            "worker": clipped(getattr(request, "hostname", None), 100),
+            "periodic_task_name": clipped(getattr(request, "periodic_task_name", None), 255),
+        }
+        more = self._more(request)
+        return rows.Row(
+            task_id=task_id,
+            new=new,
+            ran=0.0 if status == states.STARTED else starts.ran(request),
+            meta=noted(self._queue(request), **more) if any(more.values()) else "",
+            tail=ending(**more) if any(more.values()) else "",
+            final=(states.SUCCESS,) if status in states.READY_STATES else FINAL,
+        )
+
+    def _complete(self, row: rows.Row, request: Any) -> rows.Row:
+        """The same, with what is stored once: it costs some time to make."""
+        known = {"task_name": clipped(getattr(request, "task", None), 255)}
+        arguments = self._arguments(request)
+        if arguments:
+            known |= {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
+        doubt = arguments.doubt if arguments else ""
+        meta = noted(self._queue(request), doubt, **self._more(request))
+        return dataclasses.replace(row, known=known, meta=meta)
+
+    def _arguments(self, request: Any) -> Arguments | None:
+        args, kwargs = getattr(request, "args", None), getattr(request, "kwargs", None)
+        if args is None and kwargs is None:
+            return None
+        reprs = (getattr(request, name, None) for name in ("argsrepr", "kwargsrepr"))
+        return kept(self.app, args, kwargs, *reprs)
+
+    def _more(self, request: Any) -> dict[str, Any]:
+        """What belongs into `meta` beside the queue: the project's own notes, and the children."""
+        own = self._get_meta_from_request(request)
+        own = own if isinstance(own, dict) else {}
+        return {"own": own, "children": self.current_task_children(request)}
+
+    def _queue(self, request: Any) -> str:
+        key = (getattr(request, "delivery_info", None) or {}).get("routing_key") or ""
+        queues = self.app.amqp.queues.values()
+        return str(next((queue.name for queue in queues if queue.routing_key == key), key))
+
+    def _settle(self, task_id: str, status: str, result: Any) -> None:
+        """Bring the target that the task was run for to its outcome, in the same transaction."""
+        target = Target.objects.of_task(task_id)
+        if status == states.SUCCESS:
+            target.settle(TargetState.DONE)
+        elif status == states.REVOKED:
+            target.settle(TargetState.CANCELLED, reason="revoked")
+        elif status == states.RETRY:
+            target.requeued(settings.LEASE_UNLIMITED)
+        elif status == states.FAILURE:
+            self._fail(target, task_id, result)
+
+    def _fail(self, target: TargetQuerySet, task_id: str, result: Any) -> None:
+        kind = str((result or {}).get("exc_type", "")) if isinstance(result, dict) else ""
+        if kind not in DEATHS:
+            target.settle(TargetState.FAILED, reason="raised", detail=kind[:100])
+            return
+        name = Result.objects.filter(task_id=task_id).values_list("task_name", flat=True)
+        task = self.app.tasks.get(name.first() or "")
+        target.died(again=bool(task is not None and task.acks_late))

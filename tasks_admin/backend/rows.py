@@ -1,0 +1,138 @@
+"""Writing results: one guarded statement each, on SQLite and PostgreSQL.
+
+The ORM would need three, and most of the time that a small task takes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tasks_admin.models import Result
+
+TABLE = Result._meta.db_table
+#: Columns that are left as they are where nothing is known.
+SHY = ("worker", "periodic_task_name")
+#: The end of `meta` while a task has no children.
+CHILDLESS = '"children": []}'
+#: So many seconds ago, by the database's clock. SQLite has that of this machine, and writes it
+#: with fewer digits than Django does: what began in the millisecond it was queued in began before.
+AGO = {"postgresql": "STATEMENT_TIMESTAMP() - %s * INTERVAL '1 second'", "sqlite": "%s"}
+#: Holds for the one statement that it stands in: nobody waits for the disk.
+UNHURRIED = " AND set_config('synchronous_commit', 'off', true) = 'off'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A state of a task, ready to be written."""
+
+    task_id: str
+    #: Columns that the state replaces; None leaves `worker` and `periodic_task_name` as they are.
+    new: dict[str, Any]
+    #: The states that this one does not undo.
+    final: tuple[str, ...]
+    #: Columns that are filled once: `task_name`, `task_args`, `task_kwargs`.
+    known: dict[str, str | None] = field(default_factory=dict)
+    #: Seconds since it began, when this process knows.
+    ran: float | None = None
+    #: `meta` as a whole, and its end when there is more to say than the queue's name.
+    meta: str = ""
+    tail: str = ""
+
+
+def write(
+    row: Row,
+    complete: Callable[[], Row],
+    *,
+    fill: bool,
+    using: str | None = None,
+    durable: bool = True,
+) -> bool:
+    """Store a state; False when a state that it does not undo is there.
+
+    The row is there already, as a rule, with its arguments: one small UPDATE. If it is not, or
+    `fill` says that we know arguments that it lacks, a second statement stores all of `complete`;
+    it also meets a publisher whose transaction is not over yet, and waits for it.
+    """
+    connection = connections[using or router.db_for_write(Result)]
+    with connection.cursor() as cursor:
+        cursor.execute(*_update(row, connection, fill=fill, durable=durable))
+        if cursor.rowcount == 0:
+            cursor.execute(*_upsert(complete(), connection))
+        return bool(cursor.rowcount)
+
+
+def announce(row: Row, *, using: str | None = None) -> None:
+    """Store what is about to be published; what is known already stays as it is."""
+    connection = connections[using or router.db_for_write(Result)]
+    sql, params = _insert(row, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} ON CONFLICT (task_id) DO NOTHING", params)
+
+
+def _update(
+    row: Row, connection: BaseDatabaseWrapper, *, fill: bool, durable: bool
+) -> tuple[str, list[Any]]:
+    new = {name: row.new[name] for name in row.new if name not in SHY or row.new[name] is not None}
+    sets: dict[str, tuple[str, list[Any]]] = {name: ("%s", [new[name]]) for name in new}
+    sets["date_done"] = _ago(connection)
+    if row.ran is not None:
+        sets["date_started"] = _ago(connection, row.ran)
+    if row.tail:
+        sets["meta"] = _meta(row)
+    where, params = f"task_id = %s AND status NOT IN ({_places(row.final)})", [row.task_id]
+    if fill:
+        where += " AND task_args IS NOT NULL"
+    if not durable and connection.vendor == "postgresql" and not connection.in_atomic_block:
+        where += UNHURRIED
+    names = ", ".join(f"{name} = {sql}" for name, (sql, _params) in sets.items())
+    values = [value for _sql, more in sets.values() for value in more]
+    return f"UPDATE {TABLE} SET {names} WHERE {where}", [*values, *params, *row.final]  # noqa: S608
+
+
+def _upsert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    sql, params = _insert(row, connection)
+    replaced = ["status", "result", "traceback", "content_type", "content_encoding", "date_done"]
+    sets = [f"{name} = excluded.{name}" for name in replaced]
+    for name in ("worker", "date_started"):
+        sets.append(f"{name} = COALESCE(excluded.{name}, {TABLE}.{name})")
+    for name in ("task_name", "task_args", "task_kwargs", "periodic_task_name"):
+        sets.append(f"{name} = COALESCE({TABLE}.{name}, excluded.{name})")
+    meta, more = _meta(row) if row.tail else (f"COALESCE({TABLE}.meta, excluded.meta)", [])
+    sets.append(f"meta = {meta}")
+    sql += f" ON CONFLICT (task_id) DO UPDATE SET {', '.join(sets)}"
+    sql += f" WHERE {TABLE}.status NOT IN ({_places(row.final)})"
+    return sql, [*params, *more, *row.final]
+
+
+def _insert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    values = {"task_id": row.task_id, "meta": row.meta, **row.new, **row.known}
+    begun, moment = _ago(connection, row.ran or 0.0)  # and queued before, but nobody saw that
+    started = "NULL" if row.ran is None else begun
+    done, now = _ago(connection)
+    names = ", ".join([*values, "date_created", "date_done", "date_started"])
+    places = f"{_places(values)}, {begun}, {done}, {started}"
+    sql = f"INSERT INTO {TABLE} ({names}) VALUES ({places})"  # noqa: S608
+    return sql, [*values.values(), *moment, *now, *(moment if row.ran is not None else [])]
+
+
+def _meta(row: Row) -> tuple[str, list[Any]]:
+    """Change the end of what was noted, without reading it first; the queue's name stays."""
+    then = f"REPLACE({TABLE}.meta, %s, %s)"
+    sql = f"CASE WHEN {TABLE}.meta LIKE %s THEN {then} ELSE %s END"
+    return sql, [f"%{CHILDLESS}", CHILDLESS, row.tail, row.meta]
+
+
+def _ago(connection: BaseDatabaseWrapper, seconds: float = 0.0) -> tuple[str, list[Any]]:
+    exact: Any = max(seconds, 0.0)
+    if connection.vendor == "sqlite":
+        moment = datetime.now(UTC) - timedelta(seconds=exact)
+        exact = moment.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return AGO[connection.vendor], [exact]
+
+
+def _places(values: Sequence[Any] | dict[str, Any]) -> str:
+    return ", ".join(["%s"] * len(values))
