@@ -1,0 +1,101 @@
+"""The database is away while plain tasks of a host project run: each runs, and each is stored."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.servers import Postgres
+from tests.stack import ROOT, until
+
+COUNT = int(os.environ.get("CHAOS_TASKS", "200"))
+#: Seconds without a database.
+AWAY = [5, 60] if COUNT >= 2000 else [4]
+pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
+
+PUBLISH = """
+import django; django.setup()
+from tests import plainhost
+plainhost.app.set_current()
+for number in range({count}):
+    plainhost.note.delay(number)
+"""
+OUTCOMES = """
+import django, json; django.setup()
+from tasks_admin.models import Result
+fields = "task_id", "status", "result", "task_args", "date_started"
+print(json.dumps([[*map(str, row)] for row in Result.objects.values_list(*fields)]))
+"""
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Postgres]:
+    cluster = Postgres(tmp_path)
+    yield cluster
+    cluster.stop()
+
+
+def run(code: str, environment: dict[str, str]) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=300)
+
+
+def lines(log: Path) -> list[list[str]]:
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def work(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "worker"]
+    command += ["--concurrency=2", "--loglevel=error"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+
+
+@pytest.mark.parametrize("seconds", AWAY)
+@pytest.mark.parametrize("tracked", [False, True], ids=["untracked", "tracked"])
+def test_nothing_is_lost(
+    tmp_path: Path, postgres: Postgres, valkey: str, tracked: bool, seconds: int
+) -> None:
+    log = tmp_path / "runs"
+    environment = os.environ | {
+        "DATABASE_URL": postgres.url,
+        "CELERY_BROKER_URL": valkey,
+        "HOST_CELERY": json.dumps({"task_track_started": tracked}),
+        "HOST_LOG": str(log),
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+    }
+    redis.Redis.from_url(valkey).flushall()
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True
+    )
+    run(PUBLISH.format(count=COUNT), environment)
+    worker = work(environment)
+    try:
+        until(lambda: len(lines(log)) >= COUNT // 10, "some ran")
+        postgres.stop()
+        time.sleep(seconds)
+        postgres.start()
+        until(lambda: len(lines(log)) >= COUNT, "all ran", 300)
+    finally:
+        worker.terminate()  # a warm shutdown: what has begun is finished and stored
+        worker.wait(120)
+
+    check(lines(log), json.loads(run(OUTCOMES, environment).splitlines()[-1]))
+
+
+def check(runs: list[list[str]], rows: list[list[Any]]) -> None:
+    """Each ran once, has its own result, and knows when it began."""
+    assert len(runs) == len({task_id for task_id, *_ in runs}) == COUNT
+    begun = {task_id: (int(number), float(at)) for task_id, number, at in runs}
+    assert {row[0] for row in rows} == set(begun)
+    for task_id, status, result, args, started in rows:
+        number, at = begun[task_id]
+        assert (status, json.loads(result), json.loads(args)) == ("SUCCESS", number * 2, [number])
+        assert started != "None", task_id
+        assert at
