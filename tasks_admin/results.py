@@ -1,7 +1,6 @@
 """Results: retry what failed."""
 
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
@@ -11,7 +10,7 @@ from tasks_admin import broker, operations
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -104,27 +103,8 @@ def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
     return groups + ([("", "", "others", others)] if others > 0 else [])
 
 
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """Where a result comes from and what came of it."""
-
-    #: The target it was run for, with its operation; None for what no operation queued.
-    target: Target | None
-    #: The ids of all attempts at that target, oldest first.
-    attempts: list[str]
-    #: The id of the result that this one repeats; empty when it is no retry.
-    before: str
-    #: The retry that repeated it, if anybody did.
-    retry: Target | None
-
-
-def history(result: Result) -> History:
-    """Look up the operation, the other attempts and the retry of a result."""
-    targets = Target.objects.select_related("operation")
-    target = targets.named(result.task_id).first()
-    return History(
-        target=target,
-        attempts=list(target.task_ids()) if target else [],
-        before=target.subject if target and target.operation.verb == RETRY_FAILED else "",
-        retry=targets.filter(hold=f"result:{result.task_id}").first(),
-    )
+def reveal(*, result: Result, actor: "User", reason: str) -> Operation:
+    """Record that somebody is shown what is masked, before they are."""
+    operations.require(actor, REVEAL_ARGUMENTS)
+    shown = [operations.Outcome(subject=result.task_id)]
+    return operations.record(verb=REVEAL_ARGUMENTS, actor=actor, reason=reason, outcomes=shown)

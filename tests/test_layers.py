@@ -15,14 +15,14 @@ FLOORS = [
         "admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks",
         "middleware",
     },
-    {"causes", "progress", "resets", "results", "revokes", "summaries"},
+    {"causes", "lineage", "progress", "resets", "results", "revokes", "summaries"},
     {"backend", "dispatch", "losses"},
     {
         "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",
         "presence", "housekeeping", "failures", "signatures", "revocations",
     },
     {"models", "control", "broker", "mail", "database"},
-    {"verbs", "conf", "errors", "reasons", "durations", "failpoints", "masks"},
+    {"verbs", "conf", "errors", "reasons", "durations", "failpoints", "masks", "tracebacks"},
 ]  # fmt: skip
 #: Wiring, and what Django calls by itself.
 ASIDE = {"__init__", "migrations", "templatetags", "locale", "checks"}

@@ -169,47 +169,4 @@ class TestRetry:
         retry(alice, row)
 
         assert dispatch.sweep() == 1
-        assert results.history(row).retry == Target.objects.get()
-
-
-class TestHistory:
-    """A result knows what it repeats, and what repeated it."""
-
-    def test_what_the_project_queued_itself_has_none(self, db):
-        history = results.history(make_result())
-
-        assert (history.target, history.attempts, history.before, history.retry) == (
-            None, [], "", None,
-        )  # fmt: skip
-
-    def test_links_go_both_ways(self, broker, alice):
-        old = make_result()
-        operation = retry(alice, old)
-        dispatch.sweep()
-        target = operation.targets.get()
-        new = Result.objects.get(task_id=target.task_id)
-
-        assert results.history(old).retry == target
-        assert results.history(new).before == old.task_id
-        assert results.history(new).target.operation == operation
-
-    def test_a_retry_can_be_retried(self, broker, alice):
-        old = make_result()
-        retry(alice, old)
-        dispatch.sweep()
-        new = Result.objects.exclude(pk=old.pk).get()
-        Result.objects.filter(pk=new.pk).update(status="FAILURE")
-        Target.objects.all().settle("failed")
-
-        retry(alice)
-
-        assert results.history(new).retry.subject == new.task_id
-        assert results.history(old).retry.subject == old.task_id
-
-    def test_the_attempts_at_a_target(self, db):
-        target = make_target("queued", attempt=3)
-        rows = [make_result("RETRY", task_id=task_id) for task_id in target.task_ids()]
-
-        for row in rows:
-            assert results.history(row).attempts == [row.task_id for row in rows]
-            assert results.history(row).before == ""
+        assert Target.objects.get().hold == f"result:{row.task_id}"

@@ -1,31 +1,33 @@
 """The page of one task result."""
 
-import json
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import NoReverseMatch, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
-from tasks_admin import results
-from tasks_admin.admin.confirm import may
+from tasks_admin import lineage, masks, results, tracebacks
+from tasks_admin.admin.confirm import actor_of, may
 from tasks_admin.admin.filters import StatusFilter
+from tasks_admin.admin.trees import Node, tree
+from tasks_admin.errors import NotAllowed
+from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Result
 from tasks_admin.reasons import label
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS, SEND_SUMMARY, VERBS
 
 #: Characters of any text that the page shows.
 LONGEST = 64_000
-
-
-def written(value: Any) -> str:
-    """An argument as JSON: the text "42" and the number 42 must not look alike."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+#: The tasks whose only argument is a user's key.
+FOR_USERS = {verb.task for verb in VERBS.values()} - {"", VERBS[SEND_SUMMARY].task}
 
 
 def badge(result: Result) -> str:
@@ -41,9 +43,13 @@ class ResultPage(ModelAdmin[Any]):
     change_form_template = "admin/tasks_admin/result/change_form.html"
 
     def get_urls(self) -> list[Any]:
-        """Add the address of a result by its task id, for links."""
-        of = self.admin_site.admin_view(self.of)
-        return [path("of/", of, name="tasks_admin_result_of"), *super().get_urls()]
+        """Add the address of a result by its task id, and of what is masked in it."""
+        view = self.admin_site.admin_view
+        return [
+            path("of/", view(self.of), name="tasks_admin_result_of"),
+            path("<int:pk>/reveal/", view(self.reveal), name="tasks_admin_result_reveal"),
+            *super().get_urls(),
+        ]
 
     def of(self, request: HttpRequest) -> HttpResponse:
         """Go to the result of a task; to a list that says so when there is none."""
@@ -57,25 +63,111 @@ class ResultPage(ModelAdmin[Any]):
             return redirect("admin:tasks_admin_result_changelist")
         return redirect("admin:tasks_admin_result_change", pk)
 
+    @method_decorator(require_POST)
+    def reveal(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the page once without masks, after it was recorded who looks, and why."""
+        result = self.get_object(request, str(pk)) if self.has_view_permission(request) else None
+        if result is None:
+            raise PermissionDenied
+        form = ReasonForm(request.POST)
+        if not form.is_valid():
+            messages.error(request, _("Say why, so that it can be looked up later."))
+            return redirect("admin:tasks_admin_result_change", pk)
+        try:
+            results.reveal(result=result, actor=actor_of(request), **form.cleaned_data)
+        except NotAllowed as error:
+            raise PermissionDenied(str(error)) from None
+        request.method = "GET"  # Django's page of one row, which is read-only anyway
+        answer = self.changeform_view(request, str(pk), extra_context={"revealed": True})
+        answer["Cache-Control"] = "no-store"
+        return answer
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Add what belongs to one result: its operation, and the attempts before and after it."""
         result = context["original"]
-        verdict, positional, named = result.arguments
+        revealed = bool(context.get("revealed"))
         exclusion = results.judged(Result.objects.filter(pk=result.pk)).get().exclusion
         failed = result.status == "FAILURE" and may(request, RETRY_FAILED)
+        steps = lineage.of(result)
         context |= {
             "title": _("Task result"),
             "subtitle": None,
             "result": result,
             "state": badge(result),
-            "verdict": verdict,
-            "positional": [written(value) for value in positional],
-            "named": {name: written(value) for name, value in named.items()},
-            "history": results.history(result),
-            "longest": f":{LONGEST}",
+            **_arguments(result, revealed=revealed),
+            **_texts(result, revealed=revealed),
+            "steps": [(step, badge(step.result) if step.result else "") for step in steps],
+            "this": next(step for step in steps if step.task_id == result.task_id),
+            "children": _children(result),
+            "user_url": _user_url(request, result),
+            "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
+            "reveal": VERBS[REVEAL_ARGUMENTS],
             "may_retry": failed and not exclusion,
             "why_not": label(exclusion) if failed and exclusion else "",
         }
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _arguments(result: Result, *, revealed: bool) -> dict[str, Any]:
+    """The verdict, and the arguments as a tree; as they are stored when they can't be read."""
+    verdict, positional, named = result.arguments
+    if not revealed:
+        positional, named = masks.mask(positional), masks.mask(named)
+    pairs = [(str(number), value) for number, value in enumerate(positional, 1)]
+    nodes: list[Node] = tree([*pairs, *named.items()])
+    text = f"{result.task_args or ''} {result.task_kwargs or ''}".strip()
+    return {
+        "verdict": verdict,
+        "nodes": nodes,
+        "stored": "" if verdict == "exact" else _shown(text, revealed=revealed),
+    }
+
+
+def _texts(result: Result, *, revealed: bool) -> dict[str, Any]:
+    traceback = _shown(result.traceback or "", revealed=revealed)
+    returned = _shown(result.result or "", revealed=revealed)
+    masked = not revealed and masks.MASK in traceback + returned
+    return {
+        "returned": returned,
+        "traceback": tracebacks.pieces(traceback),
+        "masked": masked or (not revealed and _hides(result)),
+    }
+
+
+def _hides(result: Result) -> bool:
+    stored = f"{result.task_args or ''}{result.task_kwargs or ''}"[:LONGEST]
+    return masks.mask_text(stored) != stored
+
+
+def _shown(text: str, *, revealed: bool) -> str:
+    """Text as the page shows it: its beginning, masked unless somebody was allowed to look."""
+    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… ({len(text)})"
+    return cut if revealed else masks.mask_text(cut)
+
+
+def _children(result: Result) -> list[tuple[str, str]]:
+    """The tasks that it queued, with their states, read at once."""
+    ids = result.children
+    known = Result.objects.defer("result", "traceback", "task_args", "task_kwargs")
+    found = known.in_bulk(ids, field_name="task_id") if ids else {}
+    return [(task_id, badge(found[task_id]) if task_id in found else "") for task_id in ids]
+
+
+def _user_url(request: HttpRequest, result: Result) -> str:
+    """The page of the user whom a mail of ours was for, for who may look at it."""
+    model = get_user_model()
+    _verdict, positional, _named = result.arguments
+    if result.task_name not in FOR_USERS or len(positional) != 1:
+        return ""
+    if not isinstance(positional[0], (int, str)) or masks.mask(positional[0]) != positional[0]:
+        return ""
+    meta = model._meta
+    if not request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
+        return ""
+    try:
+        address = f"admin:{meta.app_label}_{meta.model_name}_change"
+        return reverse(address, args=[str(positional[0])])
+    except NoReverseMatch:
+        return ""

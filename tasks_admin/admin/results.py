@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django_celery_results.models import GroupResult, TaskResult
 
-from tasks_admin import durations, results
+from tasks_admin import durations, masks, results
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.exchange import ResultExchange
 from tasks_admin.admin.filters import StatusFilter, TaskFilter
@@ -25,6 +25,8 @@ from tasks_admin.verbs import RETRY_FAILED, VERBS
 
 #: Characters of the arguments that the list shows.
 BRIEF = 80
+#: Characters of them that are read for that: a secret that begins there must not be cut.
+READ = 2_000
 
 
 def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
@@ -76,7 +78,8 @@ class ResultAdmin(ForgivingActions, ResultPage, ResultExchange, ReadOnlyAdmin):
     @admin.display(description=_("arguments"))
     def brief(self, result: Result) -> str:
         """The arguments as far as they fit."""
-        text = f"{result.task_args or ''} {result.task_kwargs or ''}".removesuffix(" {}")
+        stored = f"{(result.task_args or '')[:READ]} {(result.task_kwargs or '')[:READ]}"
+        text = masks.mask_text(stored.removesuffix(" {}"))
         return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
 
     @admin.display(description=pgettext_lazy("a moment", "queued"))

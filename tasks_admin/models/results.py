@@ -24,6 +24,10 @@ class Verdict(models.TextChoices):
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 
 
+#: Tasks that a page lists as queued by one.
+MOST_CHILDREN = 200
+
+
 class ResultQuerySet(models.QuerySet["Result"]):
     """Results."""
 
@@ -131,3 +135,16 @@ class Result(TaskResult):
         if not self.date_started:
             return None
         return max(self.date_started - self.date_created, timedelta())
+
+    @property
+    def children(self) -> list[str]:
+        """The ids of the tasks that it queued, as Celery told; of any depth, each once."""
+        found: dict[str, None] = {}
+        pending = [self.notes.get("children")]
+        while pending and len(found) < MOST_CHILDREN:
+            item = pending.pop(0)
+            if isinstance(item, (list, tuple)):
+                pending.extend(item)
+            elif isinstance(item, str):
+                found[item] = None
+        return list(found)

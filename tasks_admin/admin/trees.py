@@ -1,0 +1,61 @@
+"""Arguments as a tree that folds: what is long or deep opens on a click, without a script."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+#: Characters that are shown before a text is folded, and of any text at all.
+BRIEF = 120
+LONGEST = 16_000
+#: Items that a page shows; what is beyond is counted.
+MOST = 1_000
+
+
+@dataclass(kw_only=True)
+class Node:
+    """One value, under its name."""
+
+    name: str
+    #: The value as JSON: the text "42" and the number 42 must not look alike. Its beginning.
+    brief: str
+    #: All of it, when it is longer than its beginning.
+    whole: str = ""
+    items: list["Node"] = field(default_factory=list)
+    #: Items that are not shown.
+    hidden: str = ""
+
+
+def tree(named: Iterable[tuple[str, Any]]) -> list[Node]:
+    """Make a node of each named value, down to the leaves, `MOST` in all."""
+    budget = [MOST]
+    return [_node(name, value, budget) for name, value in named]
+
+
+def _node(name: str, value: Any, budget: list[int]) -> Node:
+    budget[0] -= 1
+    if isinstance(value, Mapping) and value:
+        brief = ngettext("%(n)d entry", "%(n)d entries", len(value)) % {"n": len(value)}
+        return _parent(name, brief, [(str(key), item) for key, item in value.items()], budget)
+    if isinstance(value, list) and value:
+        brief = ngettext("%(n)d item", "%(n)d items", len(value)) % {"n": len(value)}
+        return _parent(name, brief, [(str(i), item) for i, item in enumerate(value)], budget)
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if len(text) <= BRIEF:
+        return Node(name=name, brief=text)
+    more = "" if len(text) <= LONGEST else _(" … (%(n)d characters)") % {"n": len(text)}
+    return Node(name=name, brief=f"{text[:BRIEF]}…", whole=text[:LONGEST] + more)
+
+
+def _parent(name: str, brief: str, pairs: list[tuple[str, Any]], budget: list[int]) -> Node:
+    node = Node(name=name, brief=brief)
+    for number, (key, item) in enumerate(pairs):
+        if budget[0] <= 0:
+            left = len(pairs) - number
+            node.hidden = ngettext("and %(n)d more", "and %(n)d more", left) % {"n": left}
+            break
+        node.items.append(_node(key, item, budget))
+    return node

@@ -1,0 +1,84 @@
+"""What is masked is shown to who may see it, by a POST, with a reason, and that is recorded."""
+
+import pytest
+
+from tasks_admin.masks import MASK
+from tasks_admin.models import Operation, Target
+from tests.conftest import grant
+from tests.making import make_result
+from tests.pages import RESULTS, text
+
+SECRET = "hunter2hunter2"
+
+
+@pytest.fixture
+def row(db):
+    return make_result(
+        args=[{"password": SECRET}], kwargs={"url": f"redis://u:{SECRET}@host/0"},
+        traceback=f'  File "x.py", line 1\n    login(password="{SECRET}")',
+        result=f'{{"exc_type": "X", "exc_message": ["token={SECRET}"]}}',
+    )  # fmt: skip
+
+
+@pytest.fixture
+def client(as_user, alice):
+    return as_user(alice)
+
+
+def reveal(client, row, **data):
+    return client.post(f"{RESULTS}{row.pk}/reveal/", data)
+
+
+def test_pages_and_lists_show_masks(client, row):
+    for path in (RESULTS, f"{RESULTS}{row.pk}/change/"):
+        page = client.get(path)
+
+        assert SECRET not in page.content.decode()
+        assert MASK in page.content.decode()
+
+
+def test_it_is_shown_once_and_recorded_first(client, row, alice):
+    page = reveal(client, row, reason="Ticket 7")
+
+    assert page.status_code == 200
+    assert page.content.decode().count(SECRET) == 4
+    assert "no-store" in page["Cache-Control"]
+    operation = Operation.objects.get()
+    assert (operation.verb, operation.actor, operation.reason, operation.state) == (
+        "reveal_arguments", alice, "Ticket 7", "finished",
+    )  # fmt: skip
+    assert Target.objects.get().subject == row.task_id
+    assert SECRET not in client.get(f"{RESULTS}{row.pk}/change/").content.decode()
+
+
+def test_without_a_reason_nothing_is_shown(client, row):
+    page = client.post(f"{RESULTS}{row.pk}/reveal/", {"reason": " "}, follow=True)
+
+    assert SECRET not in page.content.decode()
+    assert "Say why" in text(page)
+    assert not Operation.objects.exists()
+
+
+def test_a_get_reveals_nothing(client, row):
+    assert client.get(f"{RESULTS}{row.pk}/reveal/").status_code == 405
+    page = client.get(f"{RESULTS}{row.pk}/change/?revealed=1")
+    assert SECRET not in page.content.decode()
+
+
+def test_who_may_only_look_gets_403(as_user, make_user, row):
+    clerk = grant(make_user(is_staff=True), "tasks_admin.view_result")
+
+    assert reveal(as_user(clerk), row, reason="r").status_code == 403
+    assert not Operation.objects.exists()
+    page = as_user(clerk).get(f"{RESULTS}{row.pk}/change/")
+    assert "Reveal" not in text(page)
+
+
+def test_who_may_reveal_but_not_look_gets_403(as_user, make_user, row):
+    clerk = grant(make_user(is_staff=True), "tasks_admin.reveal_arguments")
+
+    assert reveal(as_user(clerk), row, reason="r").status_code == 403
+
+
+def test_a_result_that_is_gone(client):
+    assert reveal(client, type("Gone", (), {"pk": 9})(), reason="r").status_code == 403
