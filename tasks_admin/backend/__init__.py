@@ -13,6 +13,9 @@ from celery.utils.time import maybe_timedelta
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django_celery_results.backends.database import DatabaseBackend as StockBackend
 from django_celery_results.backends.database import trigger_callback
+from django_celery_results.models import TaskResult
+from kombu.exceptions import KombuError
+from kombu.utils.json import loads
 
 from tasks_admin import housekeeping
 from tasks_admin.backend import rows, starts
@@ -27,9 +30,21 @@ from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
 __all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
 
 logger = logging.getLogger(__name__)
+#: What decoders raise over text that is not theirs.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, KombuError)
 #: What Celery stores when a process ended while it ran a task.
 DEATHS = {"WorkerLostError", "TimeLimitExceeded"}
 FINAL = tuple(sorted(states.READY_STATES))
+
+
+def readable(backend: StockBackend, row: TaskResult, text: str | None) -> Any:
+    """Decode what we write as JSON always, and the stock backend in the result's serialization."""
+    for decode in (loads, functools.partial(backend.decode_content, row)):
+        try:
+            return decode(text) if text else None
+        except UNREADABLE:
+            continue
+    return text
 
 
 class DatabaseBackend(StockBackend):  # type: ignore[misc]
@@ -81,6 +96,17 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         if parts.ready():
             body = maybe_signature(request.chord, app=self.app)
             trigger_callback(app=self.app, callback=body, group_result=parts)
+
+    def _get_task_meta_for(self, task_id: str) -> Any:
+        """Read a row of ours, or one that the stock backend wrote, whatever its serializer was."""
+        row = self.TaskModel._default_manager.get_task(task_id)
+        known = row.as_dict()
+        notes = readable(self, row, known.pop("meta", None))
+        known["result"] = self.decode_content(row, known["result"])
+        for name in ("args", "kwargs"):
+            known[f"task_{name}"] = known[name] = readable(self, row, known[f"task_{name}"])
+        notes = notes if isinstance(notes, dict) else {}
+        return self.meta_from_decoded(notes | known | {"children": notes.get("children")})
 
     def cleanup(self) -> None:
         """Delete expired results, in small bites; Celery's `backend_cleanup` calls this."""

@@ -21,4 +21,4 @@ def remember(task: Any = None, **_: Any) -> None:
 def ran(request: Any) -> float | None:
     """Seconds since the task began, when it runs in this process. No clock can set it back."""
     begun = getattr(request, "console_begun", None)
-    return None if begun is None else time.monotonic() - begun
+    return time.monotonic() - begun if isinstance(begun, float) else None
