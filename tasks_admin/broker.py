@@ -159,6 +159,11 @@ def registered() -> list[str]:
     return sorted(name for name in _tasks() if not name.startswith("celery."))
 
 
+def queues() -> list[str]:
+    """The names of the queues that the project declares, sorted."""
+    return sorted(current_app.amqp.queues)
+
+
 def repeatable() -> list[str]:
     """The tasks that claim the target they run for: a second delivery does nothing."""
     return [name for name in registered() if getattr(_tasks()[name], "claims", False)]

@@ -66,6 +66,9 @@ class Settings:
     )  # fmt: skip
     #: A count stops here and says "10,000+".
     COUNT_BOUND: int = 10_000
+    #: Of several filters of the results one is read off an index; the others are looked for among
+    #: so many of its rows at a time, newest first.
+    SEARCH_BOUND: int = 20_000
     #: Seconds that a page waits for the workers to answer.
     CONTROL_TIMEOUT: float = 1.0
 

@@ -1,5 +1,7 @@
 """Who may do what: a matrix of everybody, every verb and every way to ask for it."""
 
+import uuid
+
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser, Permission, User
@@ -158,6 +160,9 @@ def test_where_a_result_is_is_for_who_may_look(client, actor):
         assert response.status_code == 403
 
 
+MADE_UP = {"IntConverter": 1, "UUIDConverter": uuid.UUID(int=1)}
+
+
 def admin_paths(patterns, prefix=""):
     """The names of all pages of our models, with as many made-up arguments as they take."""
     for pattern in patterns:
@@ -167,7 +172,7 @@ def admin_paths(patterns, prefix=""):
             ("tasks_admin_", "auth_user_")
         ):
             arguments = {
-                name: 1 if "Int" in type(converter).__name__ else "1"
+                name: MADE_UP.get(type(converter).__name__, "1")
                 for name, converter in pattern.pattern.converters.items()
             }
             if not pattern.pattern.regex.groups or arguments:

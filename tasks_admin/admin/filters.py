@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin import broker
 from tasks_admin.models.operations import OperationState
 from tasks_admin.verbs import VERBS
 
@@ -18,43 +17,14 @@ class ChoiceFilter(SimpleListFilter):
 
     field = ""
 
+    def chosen(self) -> bool:
+        """Whether it is set."""
+        return bool(self.value())
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows with the chosen value; any other value matches nothing."""
         value = (self.value() or "").replace("\x00", "")
-        return queryset.filter(**{self.field: value}) if value else queryset
-
-
-class StatusFilter(ChoiceFilter):
-    """By Celery's state."""
-
-    title = _("status")
-    parameter_name = field = "status"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> Iterable[tuple[str, Any]]:
-        """Celery's states, in the order of a task's life."""
-        return [
-            ("PENDING", _("queued")),
-            ("STARTED", _("started")),
-            ("RETRY", _("tried again")),
-            ("SUCCESS", _("succeeded")),
-            ("FAILURE", _("failed")),
-            ("REVOKED", _("revoked")),
-        ]
-
-
-class TaskFilter(ChoiceFilter):
-    """By task."""
-
-    title = _("task")
-    parameter_name, field = "task", "task_name"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> Iterable[tuple[str, Any]]:
-        """The tasks that the project has now."""
-        return [(name, name) for name in broker.registered()]
+        return queryset.filter(**{self.field: value}) if self.value() else queryset
 
 
 class VerbFilter(ChoiceFilter):

@@ -60,6 +60,7 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
                 view(self.result),
                 name="tasks_admin_operation_result",
             ),
+            path("of/<uuid:key>/", view(self.of), name="tasks_admin_operation_of"),
             *self.act_urls(),
         ]
         return ours + super().get_urls()
@@ -105,6 +106,13 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
         targets = self.operation_of(request, pk).targets.select_related("operation")
         task_id = get_object_or_404(targets, pk=target).task_id
         return redirect(f"{reverse('admin:tasks_admin_result_of')}?{urlencode({'id': task_id})}")
+
+    @method_decorator(require_safe)
+    def of(self, request: HttpRequest, key: Any) -> HttpResponse:
+        """Go to the operation that task ids begin with."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return redirect(get_object_or_404(Operation, key=key))
 
     def _context(self, request: HttpRequest, operation: Operation) -> dict[str, Any]:
         return {

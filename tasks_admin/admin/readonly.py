@@ -41,7 +41,11 @@ class ReadOnlyAdmin(ModelAdmin[Any]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Our filters are all there are: what is made up in the address would scan the table."""
-        return lookup in {getattr(item, "parameter_name", None) for item in self.list_filter}
+        filters: Any = self.list_filter
+        known = [getattr(item, "parameter_name", None) for item in filters]
+        for item in filters:
+            known += item.parameters() if hasattr(item, "parameters") else []
+        return lookup in known
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Machines add."""

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 
 from tasks_admin import lineage, masks, results, tracebacks
 from tasks_admin.admin.confirm import actor_of, may
-from tasks_admin.admin.filters import StatusFilter
+from tasks_admin.admin.result_filters import StatusFilter
 from tasks_admin.admin.trees import Node, tree
 from tasks_admin.errors import NotAllowed
 from tasks_admin.forms import ReasonForm

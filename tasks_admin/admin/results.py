@@ -5,21 +5,40 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+from django.views.decorators.http import require_POST
 from django_celery_results.models import GroupResult, TaskResult
 
 from tasks_admin import durations, masks, results
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.exchange import ResultExchange
-from tasks_admin.admin.filters import StatusFilter, TaskFilter
+from tasks_admin.admin.keyset import KeyedChangeList
 from tasks_admin.admin.readonly import ReadOnlyAdmin
+from tasks_admin.admin.result_filters import (
+    OperationFilter,
+    QueueFilter,
+    RaisedFilter,
+    RetriedFilter,
+    StatusFilter,
+    TaskFilter,
+    TimeFilter,
+    WorkerFilter,
+)
 from tasks_admin.admin.result_page import ResultPage, badge
+from tasks_admin.admin.result_search import search
 from tasks_admin.models import Result
+from tasks_admin.models.targets import TASK_ID
 from tasks_admin.reasons import label
 from tasks_admin.verbs import RETRY_FAILED, VERBS
 
@@ -27,6 +46,8 @@ from tasks_admin.verbs import RETRY_FAILED, VERBS
 BRIEF = 80
 #: Characters of them that are read for that: a secret that begins there must not be cut.
 READ = 2_000
+#: What the session calls the chosen columns.
+COLUMNS = "tasks_admin_result_columns"
 
 
 def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
@@ -46,19 +67,74 @@ class ResultAdmin(ForgivingActions, ResultPage, ResultExchange, ReadOnlyAdmin):
     """Results, newest first."""
 
     actions = ("retry_failed",)
-    list_display = (
-        "task_id_brief", "state", "task", "brief", "worker", "queued", "started", "ended", "ran",
+    change_list_template = "admin/tasks_admin/result/change_list.html"
+    list_display = ("task_id_brief", "state", "task", "brief", "worker", "queued", "ran")
+    #: What one may choose from.
+    columns = (
+        "task_id_brief", "state", "task", "brief", "worker", "queue", "queued", "waited",
+        "started", "ended", "ran", "operation",
     )  # fmt: skip
     list_display_links = ("task_id_brief",)
-    list_filter = (StatusFilter, TaskFilter)
+    list_filter = (
+        StatusFilter, TaskFilter, RaisedFilter, TimeFilter, QueueFilter, WorkerFilter,
+        OperationFilter, RetriedFilter,
+    )  # fmt: skip
     ordering = ("-id",)
     sortable_by = ()
-    search_fields = ("task_id__exact",)
-    search_help_text = _("A task id, whole.")
+    search_fields = ("task_id",)  # shows the box; `get_search_results` decides
+    search_help_text = _(
+        "A task id, whole; a user's name, address or number (user:…); or words of an exception "
+        "among the newest failures (text:…)."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Leave out the columns that can be megabytes long, and that a list does not show."""
-        return super().get_queryset(request).defer("traceback", "result", "meta")
+        return super().get_queryset(request).defer("traceback", "result")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeyedChangeList]:
+        """Page by key."""
+        return KeyedChangeList
+
+    def at_once(self, used: list[Any]) -> bool:
+        """Whether one index knows all these filters: failures of a task."""
+        kinds = {type(spec) for spec in used}
+        failed = any(isinstance(spec, StatusFilter) and spec.value() == "FAILURE" for spec in used)
+        return kinds == {TaskFilter, StatusFilter} and failed
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search in this list's own way."""
+        return (search(queryset, search_term) if search_term.strip() else queryset), False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """The columns that this person chose."""
+        chosen = request.session.get(COLUMNS, []) if hasattr(request, "session") else []
+        return [name for name in self.columns if name in chosen] or list(self.list_display)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Offer the columns beside the list."""
+        shown = self.get_list_display(request)
+        words = [getattr(self, name).short_description for name in self.columns]
+        names = zip(self.columns, words, strict=True)
+        columns = [(name, text, name in shown) for name, text in names]
+        return super().changelist_view(request, {"columns": columns, **(extra_context or {})})
+
+    def get_urls(self) -> list[Any]:
+        """Add the address that keeps one's columns."""
+        keep = self.admin_site.admin_view(self.keep_columns)
+        return [path("columns/", keep, name="tasks_admin_result_columns"), *super().get_urls()]
+
+    @method_decorator(require_POST)
+    def keep_columns(self, request: HttpRequest) -> HttpResponse:
+        """Remember for this session which columns to show; none means the usual ones."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        chosen = request.POST.getlist("column")
+        request.session[COLUMNS] = [name for name in self.columns if name in chosen]
+        back = request.POST.get("next", "")
+        safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
+        return redirect(back if safe else "admin:tasks_admin_result_changelist")
 
     @admin.display(description=_("id"))
     def task_id_brief(self, result: Result) -> str:
@@ -81,6 +157,30 @@ class ResultAdmin(ForgivingActions, ResultPage, ResultExchange, ReadOnlyAdmin):
         stored = f"{(result.task_args or '')[:READ]} {(result.task_kwargs or '')[:READ]}"
         text = masks.mask_text(stored.removesuffix(" {}"))
         return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+
+    @admin.display(description=_("queue"))
+    def queue(self, result: Result) -> str:
+        """The queue it was sent to."""
+        return result.queue
+
+    @admin.display(description=_("worker"))
+    def worker(self, result: Result) -> str:
+        """Who ran it."""
+        return result.worker or ""
+
+    @admin.display(description=_("waited"))
+    def waited(self, result: Result) -> str:
+        """How long it was queued."""
+        return durations.spoken(result.queue_time)
+
+    @admin.display(description=_("operation"))
+    def operation(self, result: Result) -> str:
+        """A link to the operation that queued it, if one did."""
+        match = TASK_ID.fullmatch(result.task_id)
+        if match is None:
+            return ""
+        to = reverse("admin:tasks_admin_operation_of", args=[match[1]])
+        return format_html('<a href="{}">{}</a>', to, match[1][:8])
 
     @admin.display(description=pgettext_lazy("a moment", "queued"))
     def queued(self, result: Result) -> str:

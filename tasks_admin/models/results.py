@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import TaskResult
@@ -26,6 +26,14 @@ UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, 
 
 #: Tasks that a page lists as queued by one.
 MOST_CHILDREN = 200
+
+
+def with_prefix(results: models.QuerySet[Any], prefix: str) -> models.QuerySet[Any]:
+    """Keep those whose task id begins so (ASCII), read off the index of the ids."""
+    if connections[results.db].vendor == "postgresql":  # its index for LIKE
+        return results.filter(task_id__startswith=prefix)
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return results.filter(task_id__gte=prefix, task_id__lt=end)
 
 
 class ResultQuerySet(models.QuerySet["Result"]):
@@ -60,6 +68,7 @@ class Result(TaskResult):
         date_created: datetime
         date_started: datetime | None
         date_done: datetime
+        worker: str | None
 
     class Meta:
         proxy = True
