@@ -10,14 +10,14 @@ from typing import Any
 
 from celery import maybe_signature, states
 from celery.utils.time import maybe_timedelta
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connections, router, transaction
 from django_celery_results.backends.database import DatabaseBackend as StockBackend
 from django_celery_results.backends.database import trigger_callback
 from django_celery_results.models import TaskResult
 from kombu.exceptions import KombuError
 from kombu.utils.json import loads
 
-from tasks_admin import housekeeping
+from tasks_admin import database, housekeeping
 from tasks_admin.backend import rows, starts
 from tasks_admin.backend.arguments import Arguments, kept
 from tasks_admin.backend.chords import Part
@@ -55,7 +55,8 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
 
         Not inside somebody's transaction: that is lost, and the same error would come for ever.
         """
-        if connection.in_atomic_block or not isinstance(exc, (InterfaceError, OperationalError)):
+        connection = connections[router.db_for_write(Result)]
+        if connection.in_atomic_block or not isinstance(exc, database.AWAY):
             return False
         connection.close()
         return True
