@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.publishing import valkey
 from tests.servers import Postgres
 
-COUNT = int(os.environ.get("BENCH_TASKS", "2000"))
+COUNT = int(os.environ.get("BENCH_TASKS", "1500"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 PATIENCE = 240.0
 #: Settings of Celery that differ from the console's.
@@ -39,6 +39,8 @@ def run() -> list[dict[str, Any]]:
             ("ours", "none", "no results stored"),
             ("relaxed", "none", "no results stored, without waiting for the disk"),
         ):
+            if kind == "relaxed" and name == "SQLite":  # the same: it never waits
+                continue
             what = f"{COUNT:,} tasks, results stored, {name}, beside {beside}"
             row = {"what": what, "unit": "tasks/s", "ratio": rates[kind] / rates[rival]}
             rows.append(row | {"rival": rates[rival], "ours": rates[kind]})
