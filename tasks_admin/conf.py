@@ -48,6 +48,8 @@ class Settings:
     MAIL_SUMMARY: bool = True
     #: Operations are deleted so many days after their end; None: never.
     OPERATION_EXPIRES_DAYS: int | None = 365
+    #: A task that was revoked must not be queued for longer than so many days.
+    REVOCATION_EXPIRES_DAYS: int = 90
     #: Results are stored from the moment of publishing, for every task of the project.
     STORE_PENDING: bool = True
     #: Arguments longer than this are not stored exactly, and can't be retried without an edit.

@@ -112,6 +112,20 @@ def _take() -> Snapshot:
     return Snapshot(workers=workers, taken_at=time.monotonic())
 
 
+def revoke(task_ids: list[str]) -> None:
+    """Tell all workers to drop these tasks when they come; nobody answers. See `revocations`."""
+    control: Any = Control(current_app)
+    control.mailbox._producer_pool = None
+    arguments = {"task_id": task_ids, "terminate": False, "signal": "SIGTERM"}
+    with connected() as connection:
+        control.broadcast("revoke", arguments=arguments, reply=False, connection=connection)
+
+
+def told_to_revoke(task_id: str) -> bool:
+    """Whether this worker was told to drop a task."""
+    return task_id in worker_state.revoked
+
+
 def anybody() -> bool:
     """Whether at least one worker answers; returns with the first answer."""
     return bool(_ask("ping", limit=1))

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from tasks_admin import broker, database, failpoints, operations, pace
+from tasks_admin import broker, database, failpoints, operations, pace, revocations
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable, QueueFull
@@ -21,6 +21,7 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
 from tasks_admin.models.targets import TargetState, after
+from tasks_admin.verbs import REVOKE
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,9 @@ def _serve(operation: Operation) -> int:
         return 0
     if not operations.still_allowed(operation):
         pace.hold(operation, "actor")
+        return 0
+    if operation.verb == REVOKE:
+        revocations.carry_out(operation)
         return 0
     return _publish_due(operation)
 

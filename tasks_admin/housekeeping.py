@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, Now
 
-from tasks_admin import limits, presence
+from tasks_admin import limits, presence, revocations
 from tasks_admin.conf import settings
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.targets import OPEN
@@ -22,6 +22,7 @@ def clean() -> dict[str, int]:
         "attempts": limits.forget_expired(),
         "dispatchers": presence.forget_silent(),
         "operations": forget_operations(),
+        "revocations": revocations.forget(settings.REVOCATION_EXPIRES_DAYS),
     }
 
 

@@ -15,6 +15,8 @@ REASONS: dict[str, str | Promise] = {
     "pending": _("waits for a reset mail already"),
     "replaced": _("replaced by a newer request"),
     # results
+    "begun": _("has begun already, or is over"),
+    "ended": _("is over"),
     "not_failed": _("did not fail"),
     "retried": _("was retried already"),
     "retrying": _("is or was tried again by itself"),

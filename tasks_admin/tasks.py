@@ -8,7 +8,16 @@ from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 
-from tasks_admin import database, failpoints, housekeeping, operations, resets, summaries
+from tasks_admin import (
+    control,
+    database,
+    failpoints,
+    housekeeping,
+    operations,
+    resets,
+    revocations,
+    summaries,
+)
 from tasks_admin.conf import settings
 from tasks_admin.errors import MailDelayed, OutcomeUnwritten
 from tasks_admin.models.targets import TASK_ID
@@ -39,6 +48,15 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
         """Claim the target; end quietly when another attempt has it, or it is over."""
         if TASK_ID.fullmatch(task_id):
             self._claim(task_id)
+        elif self._revoked(task_id):
+            raise Ignore("not to be run: it was revoked")
+
+    def _revoked(self, task_id: str) -> bool:
+        """Whether staff revoked it; while the database is away, whether Celery was told so."""
+        try:
+            return database.insist(lambda: revocations.revoked(task_id), patience=1.0)
+        except database.AWAY:
+            return control.told_to_revoke(task_id)
 
     def _claim(self, task_id: str) -> None:
         # Only what has a target is published again: for others the database is not asked.

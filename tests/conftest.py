@@ -63,6 +63,7 @@ def bob(make_user: Callable[..., User]) -> User:
         *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort", "throttle")),
         "tasks_admin.approve_operation",
         "tasks_admin.reveal_arguments",
+        "tasks_admin.revoke",
     )
 
 

@@ -70,8 +70,8 @@ class TestStatements:
 
         assert store("a", "SUCCESS").arguments == ("exact", [1], {})
 
-    def test_none_before_a_task_of_the_project_begins(self, django_assert_num_queries):
-        with django_assert_num_queries(0):
+    def test_one_by_key_before_a_task_of_the_project_begins(self, django_assert_num_queries):
+        with django_assert_num_queries(1):  # was it revoked?
             TargetTask().before_start("0b4b5a3e-just-an-id", (), {})
 
     def test_without_waiting_for_the_disk(self, settings):

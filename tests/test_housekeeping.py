@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_admin import housekeeping, operations, presence, resets, results, tasks
-from tasks_admin.models import Attempt, Dispatcher, Operation, Result, Target
+from tasks_admin.models import Attempt, Dispatcher, Operation, Result, Revocation, Target
 from tests.making import make_operation, make_result
 
 pytestmark = pytest.mark.django_db
@@ -196,6 +196,8 @@ def test_the_hourly_task_does_all_of_it():
     presence.sign("killed")
     Dispatcher.objects.update(seen_at="2020-01-01T00:00Z")
     Attempt.objects.create(key="k", expires_at="2020-01-01T00:00Z")
+    Revocation.objects.create(task_id="a", revoked_at="2020-01-01T00:00Z")
+    kinds = ("attempts", "dispatchers", "operations", "revocations")
 
-    assert tasks.housekeep() == {"attempts": 1, "dispatchers": 1, "operations": 1}
-    assert tasks.housekeep() == {"attempts": 0, "dispatchers": 0, "operations": 0}
+    assert tasks.housekeep() == dict.fromkeys(kinds, 1)
+    assert tasks.housekeep() == dict.fromkeys(kinds, 0)

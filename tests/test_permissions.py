@@ -22,10 +22,10 @@ MAY = {"alice", "bob"}
 MAY_LOOK = {"alice", "bob", "charlie"}
 #: Declared, and not yet to be done by anybody.
 AHEAD = {
-    "edit_and_retry", "mute", "reopen", "resolve", "revoke", "terminate",
+    "edit_and_retry", "mute", "reopen", "resolve", "terminate",
 }  # fmt: skip
 STAFF_VERBS = sorted({verb.name for verb in VERBS.values() if verb.permission} - AHEAD)
-ACTIONS = {"send_reset_email": USERS, "retry_failed": RESULTS}
+ACTIONS = {"send_reset_email": USERS, "retry_failed": RESULTS, "revoke": RESULTS}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
@@ -45,7 +45,8 @@ def perform(client: Client, verb: str) -> bool:
     """Do it as a browser would, both steps; say whether it was done."""
     if verb in ACTIONS:
         path = ACTIONS[verb]
-        rows = make_users(2) if verb == "send_reset_email" else [make_result()]
+        result = "PENDING" if verb == "revoke" else "FAILURE"
+        rows = make_users(2) if verb == "send_reset_email" else [make_result(result)]
         page = choose(client, path, verb, rows)
         if b'name="confirm"' in page.content:
             page = confirm(client, page, path)

@@ -37,6 +37,7 @@ from tasks_admin.admin.result_filters import (
 )
 from tasks_admin.admin.result_page import ResultPage, badge
 from tasks_admin.admin.result_search import search
+from tasks_admin.admin.revokes import Revoking
 from tasks_admin.models import Result
 from tasks_admin.models.targets import TASK_ID
 from tasks_admin.reasons import label
@@ -63,10 +64,10 @@ def moment(when: datetime | None) -> str:
     return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
 
 
-class ResultAdmin(ForgivingActions, ResultPage, ResultExchange, ReadOnlyAdmin):
+class ResultAdmin(ForgivingActions, Revoking, ResultPage, ResultExchange, ReadOnlyAdmin):
     """Results, newest first."""
 
-    actions = ("retry_failed",)
+    actions = ("retry_failed", "revoke")
     change_list_template = "admin/tasks_admin/result/change_list.html"
     list_display = ("task_id_brief", "state", "task", "brief", "worker", "queued", "ran")
     #: What one may choose from.

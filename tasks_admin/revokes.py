@@ -1,0 +1,57 @@
+"""Revokes: what staff can do about tasks that wait."""
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Case, CharField, Count, F, Q, QuerySet, Value, When
+from django.db.models.functions import Cast
+
+from tasks_admin import operations
+from tasks_admin.models import Operation
+from tasks_admin.operations import Selection
+from tasks_admin.revocations import UNBEGUN
+from tasks_admin.verbs import REVOKE
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def select(results: QuerySet[Any]) -> Selection:
+    """Say which of these tasks would be revoked, and how many are left out for which reason."""
+    exclusion = Case(
+        When(status__in=UNBEGUN, then=Value("")),
+        When(Q(status="STARTED"), then=Value("begun")),
+        default=Value("ended"),
+        output_field=CharField(),
+    )
+    judged = results.annotate(exclusion=exclusion)
+    counts = dict(judged.order_by().values_list("exclusion").annotate(Count("pk")))
+    counts.pop("", None)
+    rows = judged.filter(exclusion="").annotate(
+        subject=F("task_id"), hold=Cast(Value(None), CharField())
+    )
+    return Selection(rows=rows.values_list("subject", "hold"), left_out=counts)
+
+
+def revoke(
+    *,
+    results: QuerySet[Any],
+    actor: "User",
+    reason: str,
+    key: uuid.UUID | None = None,
+    shown: str | None = None,
+    rate: int | None = None,
+    canary: bool = False,
+) -> Operation:
+    """Keep those of these tasks from running that have not begun, whatever is restarted."""
+    operations.require(actor, REVOKE)
+    return operations.start(
+        verb=REVOKE,
+        selection=select(results),
+        actor=actor,
+        reason=reason,
+        key=key,
+        shown=shown,
+        rate=rate,
+        canary=canary,
+    )

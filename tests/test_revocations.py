@@ -1,0 +1,180 @@
+"""What was revoked never runs: no worker has to remember it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import redis
+from django.utils import timezone
+
+from tasks_admin import dispatch, operations, revocations, revokes
+from tasks_admin.errors import NotAllowed
+from tasks_admin.models import Operation, Result, Revocation, Target
+from tests.making import at_once, make_result, make_target
+from tests.stack import ROOT, until
+from tests.test_backend_away import lines, run, work
+
+
+def revoke(actor, *rows):
+    results = Result.objects.filter(pk__in=[row.pk for row in rows])
+    return revokes.revoke(results=results, actor=actor, reason="r")
+
+
+def states(operation):
+    return dict(operation.targets.values_list("subject", "state"))
+
+
+@pytest.mark.parametrize("status", revocations.UNBEGUN)
+def test_what_waits_is_revoked(broker, alice, status):
+    row = make_result(status)
+
+    operation = revoke(alice, row)
+    assert not Revocation.objects.exists()  # the dispatcher does it
+    dispatch.sweep()
+
+    assert states(operation) == {row.task_id: "done"}
+    assert Result.objects.get().status == "REVOKED"
+    assert revocations.revoked(row.task_id)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [("STARTED", "begun"), ("SUCCESS", "ended"), ("FAILURE", "ended")]
+)
+def test_what_has_begun_is_left_out(db, alice, status, why):
+    rows = [make_result(status), make_result("PENDING")]
+
+    operation = revoke(alice, *rows)
+
+    assert operation.left_out == {why: 1}
+    assert operation.total == 1
+
+
+def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
+    row = make_result("PENDING")
+    operation = revoke(alice, row)
+    Result.objects.update(status="STARTED")
+
+    dispatch.sweep()
+
+    (target,) = operation.targets.all()
+    assert (target.state, target.reason) == ("skipped", "begun")
+    assert not Revocation.objects.exists()
+
+
+def test_a_target_of_another_operation_is_cancelled(broker, alice):
+    target = make_target("queued", due=60)
+    row = make_result("PENDING", task_id=target.task_id)
+
+    revoke(alice, row)
+    dispatch.sweep()
+
+    target.refresh_from_db()
+    assert (target.state, target.reason) == ("cancelled", "revoked")
+    assert not operations.claim(target.task_id, 20)
+
+
+def test_a_target_that_was_claimed_is_left_alone(broker, alice):
+    target = make_target("queued", due=60)
+    row = make_result("PENDING", task_id=target.task_id)
+    revoke(alice, row)
+    assert operations.claim(target.task_id, 20)
+
+    dispatch.sweep()
+
+    target.refresh_from_db()
+    assert target.state == "running"
+    assert Result.objects.get().status == "PENDING"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_dispatchers_revoke_each_task_once(broker, alice):
+    rows = [make_result("PENDING") for _ in range(30)]
+    operation = revoke(alice, *rows)
+
+    at_once(4, dispatch.sweep)
+    dispatch.sweep()
+
+    assert set(states(operation).values()) == {"done"}
+    assert Revocation.objects.count() == 30
+
+
+def test_without_a_broker_it_is_done_all_the_same(no_broker, alice):
+    row = make_result("PENDING")
+    operation = revoke(alice, row)
+
+    dispatch.sweep()
+
+    assert states(operation) == {row.task_id: "done"}
+
+
+def test_old_ones_are_forgotten(db):
+    now = timezone.now()
+    for days in (1, 100):
+        at = now - timezone.timedelta(days=days)
+        Revocation.objects.create(task_id=str(days), revoked_at=at)
+
+    assert revocations.forget(90) == 1
+    assert Revocation.objects.get().task_id == "1"
+
+
+PUBLISH = """
+import django; django.setup()
+from tests import plainhost
+plainhost.app.set_current()
+for number in range(10):
+    plainhost.note.apply_async([number], countdown=3 if number % 2 else None)
+"""
+REVOKE = """
+import django; django.setup()
+from django.contrib.auth.models import User
+from tasks_admin import dispatch, revokes
+from tasks_admin.models import Result
+boss = User.objects.create_superuser("boss")
+some = Result.objects.order_by("pk")[:8].values("pk")
+revokes.revoke(results=Result.objects.filter(pk__in=list(some.values_list("pk", flat=True))),
+               actor=boss, reason="r")
+dispatch.sweep()
+"""
+STATES = """
+import django, json; django.setup()
+from tests import plainhost
+from tasks_admin.models import Result
+rows = Result.objects.order_by("pk")
+print(json.dumps([[row.task_args, row.status, plainhost.app.AsyncResult(row.task_id).state]
+                  for row in rows]))
+"""
+
+
+@pytest.mark.stack
+def test_it_survives_the_restart_of_every_worker(tmp_path, valkey):
+    log = tmp_path / "runs"
+    environment = os.environ | {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'host.sqlite3'}",
+        "CELERY_BROKER_URL": valkey,
+        "HOST_LOG": str(log),
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+    }
+    redis.Redis.from_url(valkey).flushall()
+    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+    run(PUBLISH, environment)
+    run(REVOKE, environment)
+
+    for expected in (1, 2):  # the ninth at once; the tenth has a time, and is kept by a worker
+        worker = work(environment)
+        until(lambda least=expected: len(lines(log)) >= least, "what was not revoked runs")
+        worker.terminate()
+        worker.wait(60)
+
+    assert sorted(number for _id, number, _at in lines(log)) == ["8", "9"]
+    rows = json.loads(run(STATES, environment).splitlines()[-1])
+    assert [row[1:] for row in rows] == [["REVOKED"] * 2] * 8 + [["SUCCESS"] * 2] * 2
+
+
+def test_a_permission_is_needed(db, charlie):
+    with pytest.raises(NotAllowed):
+        revoke(charlie, make_result("PENDING"))
+    assert not Operation.objects.exists()
+    assert not Target.objects.exists()
