@@ -104,12 +104,16 @@ def snapshot() -> Snapshot:
 
 def _take() -> Snapshot:
     try:
-        replies = _ask("console_snapshot")
+        workers = sorted(_answers(), key=lambda view: view.name)
     except BrokerUnreachable as error:
         return Snapshot(workers=[], taken_at=time.monotonic(), trouble=str(error))
-    views = (_view(name, told) for reply in replies for name, told in reply.items())
-    workers = sorted((view for view in views if view), key=lambda view: view.name)
     return Snapshot(workers=workers, taken_at=time.monotonic())
+
+
+def _answers() -> list[WorkerView]:
+    replies = _ask("console_snapshot")
+    views = (_view(name, told) for reply in replies for name, told in reply.items())
+    return [view for view in views if view]
 
 
 def revoke(task_ids: list[str]) -> None:
@@ -119,6 +123,11 @@ def revoke(task_ids: list[str]) -> None:
     arguments = {"task_id": task_ids, "terminate": False, "signal": "SIGTERM"}
     with connected() as connection:
         control.broadcast("revoke", arguments=arguments, reply=False, connection=connection)
+
+
+def running() -> set[str]:
+    """The ids of the tasks that the workers say they run at this moment; asked anew."""
+    return {str(task["id"]) for worker in _answers() for task in worker.running}
 
 
 def told_to_revoke(task_id: str) -> bool:

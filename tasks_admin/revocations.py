@@ -1,11 +1,10 @@
 """Revoking: what waits is marked where every worker looks before it begins.
 
-Celery tells running workers, which forget it when they end. Here the word is a row. Both sides
-write the result's row before they look at the other's: who revokes marks it `REVOKED` unless it
-has begun, and who begins marks it `STARTED` unless it was revoked. One of the two comes first.
+Celery tells running workers, which forget it when they end. Here the word is a row. Who looked
+before the row was there has begun: all workers are asked what they run once it is there, and the
+outcome of a task is written only then.
 """
 
-import logging
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -16,10 +15,10 @@ from tasks_admin.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result, Revocation, Target
 from tasks_admin.models.targets import TASK_ID, TargetState
 
-logger = logging.getLogger(__name__)
-
 #: Tasks revoked in one transaction.
-CHUNK = 500
+CHUNK = 2_000
+#: Seconds until workers that could not be asked are asked again.
+AGAIN = 2.0
 #: The states of what has not begun. `RETRY` waits to be begun again.
 UNBEGUN = ("PENDING", "RECEIVED", "RETRY", "LOST")
 
@@ -30,11 +29,20 @@ def revoked(task_id: str) -> bool:
 
 
 def carry_out(operation: Operation) -> int:
-    """Revoke the tasks that an operation is about; return how many were."""
+    """Revoke the tasks that an operation is about; return how many were.
+
+    Raises `BrokerUnreachable` when the workers could not be asked: what is marked stays so, and
+    its outcome is written when they can be.
+    """
     count = 0
-    while (chunk := _chunk(operation)) is not None:
-        count += len(chunk)
-        _tell_workers(chunk)
+    while targets := _mark(operation):
+        try:
+            control.revoke(list(targets))
+            running = control.running()
+        except BrokerUnreachable:
+            Target.objects.filter(pk__in=targets.values()).wait(AGAIN, reason="broker")
+            raise
+        count += _settle(targets, running)
     return count
 
 
@@ -44,35 +52,40 @@ def forget(days: int) -> int:
     return old.delete()[0]
 
 
-def _chunk(operation: Operation) -> list[str] | None:
-    """Revoke some, and settle the targets that stand for them; None when none is left."""
+def _mark(operation: Operation) -> dict[str, int]:
+    """Mark some tasks as revoked, unless they have begun; return the targets by task id."""
     with transaction.atomic():
         skip = connection.features.has_select_for_update_skip_locked
         waiting = operation.targets.next().select_for_update(skip_locked=skip)
         targets = dict(waiting.values_list("subject", "pk")[:CHUNK])
-        marked = [task_id for task_id in targets if _mark(task_id)]
-        rows = [Revocation(task_id=task_id, revoked_at=Now()) for task_id in marked]
-        Revocation.objects.bulk_create(rows, ignore_conflicts=True)
-        done = [targets[task_id] for task_id in marked]
-        others = [pk for task_id, pk in targets.items() if pk not in set(done)]
-        Target.objects.filter(pk__in=done).settle(TargetState.DONE)
-        Target.objects.filter(pk__in=others).settle(TargetState.SKIPPED, reason="begun")
-    return marked if targets else None
+        ours = [task_id for task_id in targets if TASK_ID.fullmatch(task_id)]
+        begun = {task_id for task_id in ours if not _cancel(task_id)}
+        rows = Result.objects.filter(task_id__in=targets.keys() - begun, status__in=UNBEGUN)
+        marked = list(rows.select_for_update().values_list("task_id", flat=True))
+        Result.objects.filter(task_id__in=marked).update(status="REVOKED", date_done=Now())
+        Revocation.objects.bulk_create(
+            (Revocation(task_id=task_id, revoked_at=Now()) for task_id in marked),
+            ignore_conflicts=True,
+        )
+    return targets
 
 
-def _mark(task_id: str) -> bool:
-    """Mark one result, and the target that it was run for; False when it has begun."""
-    unbegun = Result.objects.filter(task_id=task_id, status__in=UNBEGUN)
-    if TASK_ID.fullmatch(task_id):
-        own = Target.objects.of_task(task_id).filter(state=TargetState.QUEUED)
-        if not own.settle(TargetState.CANCELLED, reason="revoked"):
-            return False
-    return bool(unbegun.update(status="REVOKED", date_done=Now()))
+def _cancel(task_id: str) -> bool:
+    """Cancel the target that a task was published for; False when a worker has claimed it."""
+    newest = Target.objects.of_task(task_id)
+    if newest.filter(state=TargetState.QUEUED).settle(TargetState.CANCELLED, reason="revoked"):
+        return True
+    return newest.filter(state=TargetState.CANCELLED, reason="revoked").exists()
 
 
-def _tell_workers(task_ids: list[str]) -> None:
-    """Let workers drop at once what they would refuse later; nothing depends on it."""
-    try:
-        control.revoke(task_ids)
-    except BrokerUnreachable:
-        logger.info("Workers were not told of revoked tasks; they will see it in the database.")
+def _settle(targets: dict[str, int], running: set[str]) -> int:
+    """Write down which tasks are revoked, and which had begun before they were."""
+    begun = targets.keys() & running
+    Result.objects.filter(task_id__in=begun, status="REVOKED").update(status="STARTED")
+    Revocation.objects.filter(task_id__in=begun).delete()
+    still = Result.objects.filter(task_id__in=targets, status="REVOKED")
+    revoked = {targets[task_id] for task_id in still.values_list("task_id", flat=True)}
+    Target.objects.filter(pk__in=revoked).settle(TargetState.DONE)
+    others = set(targets.values()) - revoked
+    Target.objects.filter(pk__in=others).settle(TargetState.SKIPPED, reason="begun")
+    return len(revoked)

@@ -9,8 +9,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from tasks_admin import dispatch, operations, revocations, revokes
-from tasks_admin.errors import NotAllowed
+from tasks_admin import control, dispatch, operations, revocations, revokes
+from tasks_admin.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target
 from tests.making import at_once, make_result, make_target
 from tests.stack import ROOT, until
@@ -100,9 +100,45 @@ def test_several_dispatchers_revoke_each_task_once(broker, alice):
     assert Revocation.objects.count() == 30
 
 
-def test_without_a_broker_it_is_done_all_the_same(no_broker, alice):
+def test_without_a_broker_it_is_marked_and_waits_for_the_workers_word(no_broker, alice):
     row = make_result("PENDING")
     operation = revoke(alice, row)
+
+    with pytest.raises(BrokerUnreachable):
+        dispatch.sweep()
+
+    (target,) = operation.targets.all()
+    assert (target.state, target.reason) == ("waiting", "broker")
+    assert revocations.revoked(row.task_id)
+
+
+def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
+    row, other = make_result("PENDING"), make_result("PENDING")
+    operation = revoke(alice, row, other)
+    monkeypatch.setattr(control, "running", lambda: {row.task_id})
+
+    dispatch.sweep()
+
+    assert states(operation) == {row.task_id: "skipped", other.task_id: "done"}
+    assert not revocations.revoked(row.task_id)
+    assert Result.objects.get(pk=row.pk).status == "STARTED"
+
+
+def test_what_ended_meanwhile_was_not_revoked(broker, alice, monkeypatch):
+    row = make_result("PENDING")
+    operation = revoke(alice, row)
+    ends = lambda: Result.objects.update(status="SUCCESS") and set()  # noqa: E731
+    monkeypatch.setattr(control, "running", ends)
+
+    dispatch.sweep()
+
+    assert states(operation) == {row.task_id: "skipped"}
+
+
+def test_it_goes_on_where_a_dispatcher_died(broker, alice):
+    row = make_result("PENDING")
+    operation = revoke(alice, row)
+    revocations._mark(operation)
 
     dispatch.sweep()
 
@@ -129,7 +165,7 @@ for number in range(10):
 REVOKE = """
 import django; django.setup()
 from django.contrib.auth.models import User
-from tasks_admin import dispatch, revokes
+from tasks_admin import control, dispatch, revokes
 from tasks_admin.models import Result
 boss = User.objects.create_superuser("boss")
 some = Result.objects.order_by("pk")[:8].values("pk")

@@ -110,6 +110,11 @@ class TargetQuerySet(models.QuerySet["Target"]):
             state=TargetState.WAITING, due_at=after(delay), reason=reason, detail=detail, **more
         )
 
+    def wait(self, delay: float, *, reason: str) -> int:
+        """Let what waits anyway wait some more, for `delay` seconds, and say why."""
+        waiting = self.filter(state=TargetState.WAITING)
+        return waiting.update(due_at=after(delay), reason=reason)
+
     def requeued(self, lease: float) -> int:
         """Celery itself will run it again under the same id (`Task.retry`)."""
         running = self.filter(state=TargetState.RUNNING)
