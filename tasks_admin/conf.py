@@ -48,6 +48,9 @@ class Settings:
     MAIL_SUMMARY: bool = True
     #: Operations are deleted so many days after their end; None: never.
     OPERATION_EXPIRES_DAYS: int | None = 365
+    #: Seconds after which a task that has no end may be lost: longer than the time for which Redis
+    #: keeps the messages of a worker that died (`visibility_timeout`).
+    LOST_AFTER: float = 3600.0
     #: A task that was revoked must not be queued for longer than so many days.
     REVOCATION_EXPIRES_DAYS: int = 90
     #: Results are stored from the moment of publishing, for every task of the project.

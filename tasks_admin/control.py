@@ -130,6 +130,15 @@ def running() -> set[str]:
     return {str(task["id"]) for worker in _answers() for task in worker.running}
 
 
+def known(task_ids: list[str]) -> set[str] | None:
+    """Those of these tasks that a worker runs or keeps; None when no worker answers."""
+    replies = _ask("query_task", arguments={"ids": task_ids})
+    if not replies:
+        return None
+    told = [reply for answer in replies for reply in answer.values() if isinstance(reply, Mapping)]
+    return {str(task_id) for reply in told for task_id in reply}
+
+
 def told_to_revoke(task_id: str) -> bool:
     """Whether this worker was told to drop a task."""
     return task_id in worker_state.revoked
@@ -140,12 +149,15 @@ def anybody() -> bool:
     return bool(_ask("ping", limit=1))
 
 
-def _ask(command: str, limit: int | None = None) -> list[dict[str, Any]]:
+def _ask(
+    command: str, limit: int | None = None, arguments: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     control: Any = Control(current_app)
     control.mailbox._producer_pool = None  # publish on the connection passed, not on a pooled one
     with connected() as connection:
         replies = control.broadcast(
             command,
+            arguments=arguments,
             reply=True,
             timeout=settings.CONTROL_TIMEOUT,
             limit=limit,

@@ -21,7 +21,7 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
 from tasks_admin.models.targets import TargetState, after
-from tasks_admin.verbs import REVOKE
+from tasks_admin.verbs import RETRY_FAILED, REVOKE
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +149,8 @@ def _publish_due(operation: Operation) -> int:
             else:
                 messages.append(message)
         if messages:
+            if operation.verb == RETRY_FAILED:
+                revocations.fence([target.subject for target in taken])
             failpoints.reach("after_take")
             _publish(messages)
             failpoints.reach("after_publish")

@@ -15,6 +15,8 @@ from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+#: The states of what can be queued again.
+RETRYABLE = ("FAILURE", "LOST")
 #: Groups that a preview shows.
 MOST_GROUPS = 50
 
@@ -39,7 +41,7 @@ def judged(results: QuerySet[Any]) -> QuerySet[Any]:
     exclusion = Case(
         When(Exists(Target.objects.filter(hold=same)), then=Value("retried")),
         When(status="RETRY", then=Value("retrying")),
-        When(~Q(status="FAILURE"), then=Value("not_failed")),
+        When(~Q(status__in=RETRYABLE), then=Value("not_failed")),
         When(~Q(task_name__in=broker.registered()), then=Value("unregistered")),
         When(~Q(task_name__in=broker.repeatable()), then=Value("unclaimed")),
         # The arguments as we store them are a JSON list and a JSON object.

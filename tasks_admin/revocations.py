@@ -28,6 +28,18 @@ def revoked(task_id: str) -> bool:
     return Revocation.objects.filter(task_id=task_id).exists()
 
 
+def fence(task_ids: list[str]) -> None:
+    """Keep lost tasks from running after all, because they are queued again under another id."""
+    lost = Result.objects.filter(task_id__in=task_ids, status="LOST")
+    Revocation.objects.bulk_create(
+        (
+            Revocation(task_id=task_id, revoked_at=Now())
+            for task_id in lost.values_list("task_id", flat=True)
+        ),
+        ignore_conflicts=True,
+    )
+
+
 def carry_out(operation: Operation) -> int:
     """Revoke the tasks that an operation is about; return how many were.
 

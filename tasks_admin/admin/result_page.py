@@ -89,7 +89,7 @@ class ResultPage(ModelAdmin[Any]):
         result = context["original"]
         revealed = bool(context.get("revealed"))
         exclusion = results.judged(Result.objects.filter(pk=result.pk)).get().exclusion
-        failed = result.status == "FAILURE" and may(request, RETRY_FAILED)
+        failed = result.status in results.RETRYABLE and may(request, RETRY_FAILED)
         steps = lineage.of(result)
         context |= {
             "title": _("Task result"),

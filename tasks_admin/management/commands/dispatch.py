@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections, connection
 
-from tasks_admin import dispatch, presence
+from tasks_admin import dispatch, losses, presence
 from tasks_admin.errors import BrokerUnreachable
 
 logger = logging.getLogger("tasks_admin.dispatch")
@@ -28,6 +28,9 @@ class Command(BaseCommand):
 
     #: When this dispatcher last said that it is at work.
     signed = float("-inf")
+    #: When it last looked for what is lost; not at once: workers may be starting too.
+    looked = time.monotonic()
+    losses = losses.Search()
 
     help = "Publishes the targets of operations as they become due. One is enough, more are safe."
 
@@ -51,6 +54,10 @@ class Command(BaseCommand):
                 presence.sign(NAME)
                 self.signed = time.monotonic()
             dispatch.sweep()
+            if time.monotonic() - self.looked > losses.EVERY:
+                self.looked = time.monotonic()
+                if count := self.losses.go_on():
+                    logger.warning("%d tasks are lost.", count)
         except BrokerUnreachable:
             logger.warning("What is due waits for the broker.")
         except DatabaseError as error:
