@@ -18,7 +18,6 @@ from tests.making import make_result, make_target, queued
 from tests.stack import ROOT, until
 from tests.test_backend_away import lines, run, work
 
-
 pytestmark = pytest.mark.django_db
 
 
