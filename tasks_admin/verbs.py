@@ -13,9 +13,7 @@ REQUEST_RESET_EMAIL = "request_reset_email"
 NOTIFY_PASSWORD_CHANGED = "notify_password_changed"  # noqa: S105 (a verb)
 RETRY_FAILED = "retry_failed"
 SEND_SUMMARY = "send_summary"
-EDIT_AND_RETRY = "edit_and_retry"
 REVOKE = "revoke"
-TERMINATE = "terminate"
 REVEAL_ARGUMENTS = "reveal_arguments"
 
 
@@ -67,42 +65,12 @@ VERBS: dict[str, Verb] = {
             title=_("Retry failed tasks"),
             permission="retry_failed",
         ),
-        Verb(
-            name=EDIT_AND_RETRY,
-            label=_("Edit and retry"),
-            title=_("Retry with other arguments"),
-            permission="edit_and_retry",
-        ),
         Verb(name=REVOKE, label=_("Revoke"), title=_("Revoke tasks"), permission="revoke"),
-        Verb(
-            name=TERMINATE,
-            label=_("Terminate"),
-            title=_("Terminate tasks"),
-            permission="terminate",
-        ),
         Verb(
             name=REVEAL_ARGUMENTS,
             label=_("Reveal what is masked"),
             title=_("Masked values revealed"),
             permission="reveal_arguments",
-        ),
-        Verb(
-            name="resolve",
-            label=_("Resolve"),
-            title=_("Cause resolved"),
-            permission="resolve_cause",
-        ),
-        Verb(
-            name="mute",
-            label=_("Mute"),
-            title=_("Cause muted"),
-            permission="mute_cause",
-        ),
-        Verb(
-            name="reopen",
-            label=_("Reopen"),
-            title=_("Cause reopened"),
-            permission="reopen_cause",
         ),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),

@@ -15,11 +15,11 @@ FLOORS = [
         "admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks",
         "middleware",
     },
-    {"causes", "lineage", "progress", "resets", "results", "revokes", "summaries"},
+    {"lineage", "progress", "resets", "results", "revokes", "summaries"},
     {"backend", "dispatch", "losses"},
     {
         "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",
-        "presence", "housekeeping", "failures", "signatures", "revocations",
+        "presence", "housekeeping", "revocations",
     },
     {"models", "control", "broker", "mail", "database"},
     {"verbs", "conf", "errors", "reasons", "durations", "failpoints", "masks", "tracebacks"},

@@ -37,6 +37,16 @@ def test_pages_and_lists_show_masks(client, row):
         assert MASK in page.content.decode()
 
 
+def test_exports_have_masks(client, row):
+    columns = ["task_id", "task_args", "task_kwargs"]
+    page = client.post(f"{RESULTS}export/", {"format": "0", "columns": columns})
+
+    content = b"".join(page).decode()
+    assert row.task_id in content
+    assert SECRET not in content
+    assert MASK in content
+
+
 def test_it_is_shown_once_and_recorded_first(client, row, alice):
     page = reveal(client, row, reason="Ticket 7")
 

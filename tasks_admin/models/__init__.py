@@ -1,6 +1,5 @@
 """The tables."""
 
-from tasks_admin.models.causes import Cause, CauseHour, CauseState, Failure
 from tasks_admin.models.limits import Attempt
 from tasks_admin.models.operations import Operation
 from tasks_admin.models.resets import Reset
@@ -11,11 +10,7 @@ from tasks_admin.models.workers import Dispatcher, Worker
 
 __all__ = [
     "Attempt",
-    "Cause",
-    "CauseHour",
-    "CauseState",
     "Dispatcher",
-    "Failure",
     "Operation",
     "Reset",
     "Result",

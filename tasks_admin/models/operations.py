@@ -67,8 +67,6 @@ class Operation(models.Model):
     paced_at = models.DateTimeField(null=True)
     #: One target goes first; the others follow when it is done.
     canary = models.BooleanField(_("canary"), default=False)
-    #: `{"args": [...], "kwargs": {...}}` in place of those of the results that are retried.
-    arguments = models.JSONField(null=True)
     #: Why it waits, when the console paused it by itself: a code of `reasons`.
     note = models.CharField(max_length=40, blank=True)
     parent = models.ForeignKey(

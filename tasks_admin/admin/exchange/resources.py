@@ -12,6 +12,7 @@ from import_export.resources import ModelResource, modelresource_factory
 from import_export.widgets import DateTimeWidget
 
 from tasks_admin.admin.exchange.cells import guard
+from tasks_admin.masks import mask_text
 from tasks_admin.models import Operation, Result
 from tasks_admin.models.targets import TargetState
 
@@ -70,6 +71,14 @@ class Ended(Field):  # type: ignore[misc]
         return super().get_value(instance) if instance.ended else None
 
 
+class Masked(Field):  # type: ignore[misc]
+    """Text without the secrets in it."""
+
+    def get_value(self, instance: Result) -> str:
+        """Return the text as the list shows it."""
+        return mask_text(super().get_value(instance) or "")
+
+
 def _count(operation: Operation, *, state: str) -> int:
     known = vars(operation)
     if "counted" not in known:  # once for all the states
@@ -88,6 +97,8 @@ ResultExport = _columns(
         "task_args", "task_kwargs",
     ],
     queued=Field("date_created", "queued", Moment()),
+    task_args=Masked("task_args", "task_args"),
+    task_kwargs=Masked("task_kwargs", "task_kwargs"),
     date_done=Ended("date_done", "date_done", Moment()),
 )  # fmt: skip
 OperationExport = _columns(

@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("tasks_admin", "0007_causes_and_revocations"),
+        ("tasks_admin", "0006_revocations"),
         ("django_celery_results", "0014_alter_taskresult_status"),
     ]
 
