@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks_admin.masks import MASK, mask, mask_text, secret
+from tasks_admin.masks import MASK, mask, mask_json, mask_text, secret
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 SIGNED = "WzQyLDEsImFiYyJd.aW9x2g.3kJ8dPzq1mN0vB7cX5yT2rW4eL6hU9sA-_oQ"
@@ -50,9 +50,40 @@ def test_nothing_under_a_secret_name_is_no_secret():
 
 def test_what_never_ends_is_cut():
     loop: dict = {}
-    loop["a"] = loop
+    loop |= {"a": loop, "b": [loop, loop]}
 
-    assert MASK in str(mask(loop))
+    assert mask(loop) == {"a": MASK, "b": [MASK, MASK]}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"body": '{"password": "hunter2"}'}, [b"password=hunter2"], ["--password hunter2"],
+        {"headers": [["X-Api-Key", "hunter2"], ["Accept", "*"]]}, [("Authorization", "hunter2")],
+        {"name": "password", "value": "hunter2"}, [{"key": "api_key", "value": ["hunter2"]}],
+    ],
+)  # fmt: skip
+def test_secrets_inside_of_values(data):
+    assert "hunter2" not in str(mask(data))
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ('[1.50, {"token": [1, "x"]}]', '[1.5, {"token": "••••••"}]'),
+        ('[1.50, NaN,  {"é": "\\u00e9"}]', '[1.50, NaN,  {"é": "\\u00e9"}]'),
+        ("\"{'password': 'hunter2', 'a': '...'}\"", "\"{'password': '••••••', 'a': '...'}\""),
+        ('[{"password": "hunter2", "a": "b', '[{"password": "••••••", "a": "b'),
+        ("", ""),
+    ],
+)
+def test_stored_json(stored, shown):
+    assert mask_json(stored) == shown
+
+
+def test_stored_json_of_any_depth():
+    assert mask_json("[" * 100_000) == "[" * 100_000
+    assert MASK in mask_json("[" * 500 + "]" * 500)
 
 
 @pytest.mark.parametrize("token", [JWT, SIGNED, DJANGO])
@@ -83,7 +114,11 @@ def test_credentials_in_addresses(text, shown):
         "curl -H 'Authorization: Basic hunter2hunter2'", "data['password'] = 'hunter2'",
         'said: "{\\"token\\": \\"hunter2\\"}"', "x-api-key: hunter2",
         "PGPASSWORD=1 password = hunter2",
-        "password: 'hunter2 with\\' quote'", "password='hunter2",
+        "password: 'hunter2 with\\' quote'", "password='hunter2", "login(password=b'hunter2')",
+        '{"token": ["x", "hunter2"]}', '{"secret": {"a": [1, "]hunter2"]}}', "password=Str('hunter2')",
+        "token: ('x',\n  'hunter2')", "Cookie: a=b; c=hunter2", "Authorization: Digest a, hunter2",
+        "psql --password hunter2", f"password='{'a' * 9_000}hunter2'", "https://u:p@hunter2@host/",
+        "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
     ],
 )  # fmt: skip
 def test_secrets_in_text(text):
@@ -104,7 +139,13 @@ def test_other_text_stays(text):
     assert mask_text(text) == text
 
 
-@given(st.text())
+PARTS = [
+    "password", "token", "Cookie", "=", ": ", "'", '"', "\\", "(", ")", "[", "]", "{", "}", "\n", " ",
+    "x1", "b", "://", "@", "--", "Bearer ", ".", ",", MASK, JWT, "-----BEGIN PRIVATE KEY-----", "&",
+]  # fmt: skip
+
+
+@given(st.text() | st.lists(st.sampled_from(PARTS)).map("".join))
 def test_masking_twice_is_masking_once(text):
     once = mask_text(text)
 
@@ -115,7 +156,9 @@ def test_masking_twice_is_masking_once(text):
 NASTY = [
     "password=" * 600_000, "a" * 5_000_000, "://" * 1_500_000, "a." * 2_500_000, "'" * 5_000_000,
     "\\" * 5_000_000, "token: '" * 600_000, "Bearer " * 700_000, "a_" * 2_500_000,
-    "=" * 5_000_000,
+    "=" * 5_000_000, "token: [" * 600_000, "token=('\"" * 500_000, "token=" + "(" * 5_000_000,
+    "--token " * 600_000, "-----BEGIN PRIVATE KEY-----" * 180_000, "Cookie: " * 600_000,
+    "token=f" + "('\\'" * 1_000_000, "a://b:" * 800_000, "secret.a[\n" * 500_000,
 ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS, SEND_SUMMARY, VERB
 
 #: Characters of any text that the page shows.
 LONGEST = 64_000
+#: Characters beyond them that are read all the same: half a secret does not look like one.
+MARGIN = 10_000
 #: The tasks whose only argument is a user's key.
 FOR_USERS = {verb.task for verb in VERBS.values()} - {"", VERBS[SEND_SUMMARY].task}
 
@@ -143,8 +145,9 @@ def _hides(result: Result) -> bool:
 
 def _shown(text: str, *, revealed: bool) -> str:
     """Text as the page shows it: its beginning, masked unless somebody was allowed to look."""
-    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… ({len(text)})"
-    return cut if revealed else masks.mask_text(cut)
+    seen = text[: LONGEST + MARGIN]
+    shown = (seen if revealed else masks.mask_text(seen))[:LONGEST]
+    return shown if len(text) <= LONGEST else f"{shown}\n… ({len(text)})"
 
 
 def _children(result: Result) -> list[tuple[str, str]]:
