@@ -67,7 +67,8 @@ class Settings:
     MASKED_NAMES: tuple[str, ...] = (
         "password", "passwd", "pwd", "passphrase", "secret", "token", "authorization", "auth",
         "api_key", "apikey", "access_key", "private_key", "secret_key", "credential",
-        "credentials", "cookie", "cookies", "passwords", "secrets", "session", "session_id", "sessionid", "otp", "pin", "cvv",
+        "credentials", "cookie", "cookies", "passwords", "secrets", "session", "session_id",
+        "sessionid", "otp", "pin", "cvv",
     )  # fmt: skip
     #: A count stops here and says "10,000+".
     COUNT_BOUND: int = 10_000

@@ -43,11 +43,17 @@ def worker(broker, transactional_db):
         LET_GO.set()
 
 
+def seen() -> Any:
+    """Who answers now, whatever was told a moment ago."""
+    control._last = None
+    return control.snapshot().workers
+
+
 class TestSnapshot:
     """What a worker says of itself, in one reply."""
 
     def test_who_is_there(self, worker):
-        (view,) = control.snapshot().workers
+        (view,) = until(seen, "the worker answers in time")
 
         assert (view.name, view.pool, view.processes) == ("w1@here", "thread", 2)
         assert view.queues == ["celery"]
@@ -59,11 +65,11 @@ class TestSnapshot:
         hold_on.apply_async(countdown=60)
 
         def busy() -> Any:
-            control._last = None
-            (view,) = control.snapshot().workers
-            return view if len(view.running) == 2 and view.scheduled else None
+            workers = seen()
+            busy = [view for view in workers if len(view.running) == 2 and view.scheduled]
+            return busy[0] if busy else None
 
-        view = until(busy, "two running tasks, and one for later", 20)
+        view = until(busy, "two running tasks, and one for later")
         assert {task["id"] for task in view.running} == {result.id for result in held}
         assert {task["name"] for task in view.running + view.scheduled} == {"tests.hold"}
 

@@ -115,7 +115,8 @@ def test_credentials_in_addresses(text, shown):
         'said: "{\\"token\\": \\"hunter2\\"}"', "x-api-key: hunter2",
         "PGPASSWORD=1 password = hunter2",
         "password: 'hunter2 with\\' quote'", "password='hunter2", "login(password=b'hunter2')",
-        '{"token": ["x", "hunter2"]}', '{"secret": {"a": [1, "]hunter2"]}}', "password=Str('hunter2')",
+        '{"token": ["x", "hunter2"]}', '{"secret": {"a": [1, "]hunter2"]}}',
+        "password=Str('hunter2')",
         "token: ('x',\n  'hunter2')", "Cookie: a=b; c=hunter2", "Authorization: Digest a, hunter2",
         "psql --password hunter2", f"password='{'a' * 9_000}hunter2'", "https://u:p@hunter2@host/",
         "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----",
@@ -140,7 +141,8 @@ def test_other_text_stays(text):
 
 
 PARTS = [
-    "password", "token", "Cookie", "=", ": ", "'", '"', "\\", "(", ")", "[", "]", "{", "}", "\n", " ",
+    "password", "token", "Cookie", "=", ": ", "'", '"', "\\", "(", ")", "[", "]", "{", "}", "\n",
+    " ",
     "x1", "b", "://", "@", "--", "Bearer ", ".", ",", MASK, JWT, "-----BEGIN PRIVATE KEY-----", "&",
 ]  # fmt: skip
 
