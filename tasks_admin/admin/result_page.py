@@ -28,6 +28,8 @@ from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS, SEND_SUMMARY, VERB
 LONGEST = 64_000
 #: Characters beyond them that are read all the same: half a secret does not look like one.
 MARGIN = 10_000
+#: Characters of a user's key.
+LONGEST_KEY = 100
 #: The tasks whose only argument is a user's key.
 FOR_USERS = {verb.task for verb in VERBS.values()} - {"", VERBS[SEND_SUMMARY].task}
 
@@ -164,13 +166,14 @@ def _user_url(request: HttpRequest, result: Result) -> str:
     _verdict, positional, _named = result.arguments
     if result.task_name not in FOR_USERS or len(positional) != 1:
         return ""
-    if not isinstance(positional[0], (int, str)) or masks.mask(positional[0]) != positional[0]:
+    key = positional[0]
+    if not isinstance(key, (int, str)) or len(str(key)) > LONGEST_KEY or masks.mask(key) != key:
         return ""
     meta = model._meta
     if not request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
         return ""
     try:
         address = f"admin:{meta.app_label}_{meta.model_name}_change"
-        return reverse(address, args=[str(positional[0])])
+        return reverse(address, args=[str(key)])
     except NoReverseMatch:
         return ""

@@ -8,11 +8,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-#: Characters that are shown before a text is folded, and of any text at all.
-BRIEF = 120
-LONGEST = 16_000
-#: Items that a page shows; what is beyond is counted.
-MOST = 1_000
+#: Characters that are shown before a text is folded, of a name, and of any text at all.
+BRIEF, NAME, LONGEST = 120, 200, 16_000
+#: Items and characters that a page shows; what is beyond is counted.
+MOST, MOST_CHARACTERS = 1_000, 250_000
 
 
 @dataclass(kw_only=True)
@@ -29,33 +28,45 @@ class Node:
     hidden: str = ""
 
 
+@dataclass(kw_only=True)
+class _Room:
+    """What is left of a page."""
+
+    items: int = MOST
+    characters: int = MOST_CHARACTERS
+
+
 def tree(named: Iterable[tuple[str, Any]]) -> list[Node]:
-    """Make a node of each named value, down to the leaves, `MOST` in all."""
-    budget = [MOST]
-    return [_node(name, value, budget) for name, value in named]
+    """Make a node of each named value, down to the leaves, as many as a page has room for."""
+    top = _parent("", "", list(named), _Room())
+    rest = [Node(name="…", brief=top.hidden)] if top.hidden else []
+    return top.items + rest
 
 
-def _node(name: str, value: Any, budget: list[int]) -> Node:
-    budget[0] -= 1
+def _node(name: str, value: Any, room: _Room) -> Node:
+    room.items -= 1
+    name = name if len(name) <= NAME else f"{name[:NAME]}…"
     if isinstance(value, Mapping) and value:
         brief = ngettext("%(n)d entry", "%(n)d entries", len(value)) % {"n": len(value)}
-        return _parent(name, brief, [(str(key), item) for key, item in value.items()], budget)
+        return _parent(name, brief, [(str(key), item) for key, item in value.items()], room)
     if isinstance(value, list) and value:
         brief = ngettext("%(n)d item", "%(n)d items", len(value)) % {"n": len(value)}
-        return _parent(name, brief, [(str(i), item) for i, item in enumerate(value)], budget)
+        return _parent(name, brief, [(str(i), item) for i, item in enumerate(value)], room)
     text = json.dumps(value, ensure_ascii=False, default=str)
     if len(text) <= BRIEF:
         return Node(name=name, brief=text)
-    more = "" if len(text) <= LONGEST else _(" … (%(n)d characters)") % {"n": len(text)}
-    return Node(name=name, brief=f"{text[:BRIEF]}…", whole=text[:LONGEST] + more)
+    whole = text[: max(min(LONGEST, room.characters), BRIEF)]
+    room.characters -= len(whole)
+    more = "" if len(whole) == len(text) else _(" … (%(n)d characters)") % {"n": len(text)}
+    return Node(name=name, brief=f"{text[:BRIEF]}…", whole=whole + more)
 
 
-def _parent(name: str, brief: str, pairs: list[tuple[str, Any]], budget: list[int]) -> Node:
+def _parent(name: str, brief: str, pairs: list[tuple[str, Any]], room: _Room) -> Node:
     node = Node(name=name, brief=brief)
     for number, (key, item) in enumerate(pairs):
-        if budget[0] <= 0:
+        if room.items <= 0:
             left = len(pairs) - number
             node.hidden = ngettext("and %(n)d more", "and %(n)d more", left) % {"n": left}
             break
-        node.items.append(_node(key, item, budget))
+        node.items.append(_node(key, item, room))
     return node

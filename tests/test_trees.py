@@ -1,0 +1,49 @@
+"""Arguments as a tree: all of what is small, the beginning of what is not, and never too much."""
+
+import pytest
+
+from tasks_admin.admin import trees
+from tests.making import make_result
+from tests.pages import RESULTS, text
+
+
+def numbered(*values):
+    return [(str(number), value) for number, value in enumerate(values, 1)]
+
+
+def test_down_to_the_leaves():
+    (first, second) = trees.tree(numbered({"a": [1, "1"]}, []))
+
+    assert [node.brief for node in first.items[0].items] == ["1", '"1"']
+    assert (second.brief, second.items) == ("[]", [])
+
+
+def test_a_long_text_is_folded_and_a_longer_one_cut():
+    folded, cut = trees.tree(numbered("x" * 1_000, "y" * 100_000))
+
+    assert (len(folded.brief), folded.whole) == (trees.BRIEF + 1, f'"{"x" * 1_000}"')
+    assert len(cut.whole) < trees.LONGEST + 50 and "100002 characters" in cut.whole
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"args": list(range(1_000_000))}, {"args": [list(range(1_000_000))]},
+        {"args": ["x" * 16_000] * 300}, {"args": [{"a": ["<" * 500] * 10_000}]},
+        {"kwargs": {f"{n}" * 1_000: n for n in range(1_000)}}, {"args": ["<" * 5_000_000]},
+    ],
+    ids=["many", "many in one", "many long ones", "markup", "long names", "one long one"],
+)  # fmt: skip
+def test_the_page_stays_small(arguments, as_user, alice):
+    row = make_result(**arguments)
+
+    page = as_user(alice).get(f"{RESULTS}{row.pk}/change/")
+
+    assert page.status_code == 200
+    assert len(page.content) < 3_000_000, len(page.content)
+
+
+def test_what_is_not_shown_is_counted(as_user, alice):
+    row = make_result(args=list(range(1_500)))
+
+    assert "and 500 more" in text(as_user(alice).get(f"{RESULTS}{row.pk}/change/"))
