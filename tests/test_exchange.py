@@ -14,6 +14,7 @@ from openpyxl import load_workbook
 from tasks_admin.admin.exchange import writers
 from tasks_admin.models import Operation, Result
 from tests.conftest import grant
+from tests.exchange import client
 
 pytestmark = pytest.mark.django_db
 
@@ -30,14 +31,6 @@ PLACES = [
 ]
 NAMES = "export_users", "import_users", "import_users", "export_results", "export_operations"
 PERMISSIONS = dict(zip(PLACES, NAMES, strict=True))
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    """The superuser's browser."""
-    browser = Client()
-    browser.force_login(alice)
-    return browser
 
 
 def columns_of(page: Any) -> list[str]:
@@ -192,7 +185,7 @@ def test_a_workbook_is_bounded_and_says_so(
     client: Client, make_user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_user(), make_user()
-    small = writers.Writer(name="xlsx", native=True, respond=writers.as_xlsx, most=2)
+    small = writers.Writer(name="xlsx", cells=writers.Cells.NATIVE, respond=writers.as_xlsx, most=2)
     monkeypatch.setattr("tasks_admin.admin.exchange.exporting.WRITERS", [writers.WRITERS[0], small])
     answer = client.post(f"{USERS}export/", {**XLSX, "columns": "username"})
     assert "at most 2 rows" in answer.content.decode()

@@ -13,27 +13,12 @@ from django.test import Client
 
 from tasks_admin.admin.exchange import cells, formats
 from tasks_admin.admin.exchange.errors import Unreadable
-from tests.exchange import confirm, refusal, upload, workbook
+from tests.exchange import client, confirm, place, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
 
 UTF8 = "Save it as “CSV UTF-8”"
 DAMAGED = "damaged"
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, settings: Any) -> Path:
-    """Where the uploads lie."""
-    settings.DATA_DIR = tmp_path
-    return tmp_path / "imports"
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    """The superuser's browser."""
-    browser = Client()
-    browser.force_login(alice)
-    return browser
 
 
 def with_part(name: str, text: bytes, *, old: bytes = b"") -> bytes:

@@ -8,26 +8,11 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.exchange import confirm, refusal, upload, workbook
+from tests.exchange import client, confirm, place, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
 
 FIELDS = ["username", "email", "first_name", "last_name"]
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, settings: Any) -> Path:
-    """Where the uploads lie."""
-    settings.DATA_DIR = tmp_path
-    return tmp_path / "imports"
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    """The superuser's browser."""
-    browser = Client()
-    browser.force_login(alice)
-    return browser
 
 
 def test_users_are_added_and_changed_after_a_confirmation(

@@ -1,6 +1,5 @@
 """An import promotes nobody, and touches nobody whom the actor may not touch."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,24 +9,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from tests.conftest import grant
-from tests.exchange import confirm, refusal, upload
+from tests.exchange import client, confirm, place, refusal, upload
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, settings: Any) -> Path:
-    """Where the uploads lie."""
-    settings.DATA_DIR = tmp_path
-    return tmp_path / "imports"
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    """The superuser's browser."""
-    browser = Client()
-    browser.force_login(alice)
-    return browser
 
 
 @pytest.fixture

@@ -10,24 +10,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tasks_admin.admin.exchange import uploads
-from tests.exchange import PROCESS, confirm, hidden, upload
+from tests.exchange import PROCESS, client, confirm, hidden, place, upload
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, settings: Any) -> Path:
-    """Where the uploads lie."""
-    settings.DATA_DIR = tmp_path
-    return tmp_path / "imports"
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    """The superuser's browser."""
-    browser = Client()
-    browser.force_login(alice)
-    return browser
 
 
 @pytest.fixture

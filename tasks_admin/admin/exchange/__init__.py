@@ -1,13 +1,18 @@
-"""Export and import as CSV and XLSX through django-import-export, whose defaults are not used.
+"""Export (CSV, XLSX, JSON) and import (CSV, XLSX) through django-import-export.
 
-By default it lets every member of staff export password hashes and import `is_superuser`. Here
-each direction asks for a permission of its own, columns are taken from a list, and nothing is
-read, written or kept without bounds.
+Its defaults are not used: with them every member of staff exports password hashes and imports
+`is_superuser`. Here each direction asks for a permission of its own, columns are taken from a
+list, and nothing is read, written or kept without bounds.
 """
 
 from tasks_admin.admin.exchange.exporting import Exporting
 from tasks_admin.admin.exchange.importing import Importing
-from tasks_admin.admin.exchange.resources import OperationExport, ResultExport, UserExport
+from tasks_admin.admin.exchange.resources import (
+    OperationExport,
+    ResultExport,
+    UserExport,
+    importable,
+)
 from tasks_admin.admin.exchange.users import UserImport
 
 __all__ = ["OperationExchange", "ResultExchange", "UserExchange"]
@@ -21,6 +26,7 @@ class UserExchange(Importing, Exporting):
     export_permission = "tasks_admin.export_users"
     import_resource = UserImport
     export_resource = UserExport
+    export_ticked = importable()  # what comes out goes in again
 
 
 class ResultExchange(Exporting):

@@ -29,6 +29,8 @@ class Exporting(ExportMixin, ModelAdmin[Any]):  # type: ignore[misc]
 
     export_permission: str
     export_resource: type[Columns]
+    #: The columns that are ticked at first; None for all of them.
+    export_ticked: list[str] | None = None
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         """Whether the actor may export: never by default."""
@@ -48,7 +50,7 @@ class Exporting(ExportMixin, ModelAdmin[Any]):  # type: ignore[misc]
             messages.error(request, _("The filter could not be read, and nothing was exported."))
             return HttpResponseRedirect(reverse(f"admin:{self._stem()}_changelist"))
         columns = self.export_resource().get_export_order()
-        form = ExportForm(request.POST or None, columns=columns)
+        form = ExportForm(request.POST or None, columns=columns, ticked=self.export_ticked)
         if form.is_valid() and (response := self._send(request, rows, form)):
             return response
         context = self.init_request_context_data(request, form)
@@ -62,7 +64,7 @@ class Exporting(ExportMixin, ModelAdmin[Any]):  # type: ignore[misc]
             form.add_error("format", refusal(writer))
             return None
         columns = form.cleaned_data["columns"]
-        content = self.export_resource().file(rows, columns, native=writer.native)
+        content = self.export_resource().file(rows, columns, cells=writer.cells)
         filename = f"{self._stem()}-{timezone.localdate():%Y-%m-%d}.{writer.name}"
         response = writer.respond(content, filename)
         logger.info("User %s exported %s: %s", request.user.pk, filename, ", ".join(columns))

@@ -28,8 +28,11 @@ class ExportForm(forms.Form):
         choices=[(str(number), writer.name) for number, writer in enumerate(WRITERS)],
     )
 
-    def __init__(self, data: Any = None, *, columns: Sequence[str]) -> None:
-        super().__init__(data, initial={"columns": columns, "format": "0"})
+    def __init__(
+        self, data: Any = None, *, columns: Sequence[str], ticked: Sequence[str] | None = None
+    ) -> None:
+        at_first = columns if ticked is None else ticked
+        super().__init__(data, initial={"columns": at_first, "format": "0"})
         self.fields["columns"].choices = [(name, name) for name in columns]  # type: ignore[attr-defined]
 
 

@@ -12,9 +12,13 @@ from import_export.resources import ModelResource, modelresource_factory
 from import_export.widgets import DateTimeWidget
 
 from tasks_admin.admin.exchange.cells import guard
-from tasks_admin.masks import mask_text
+from tasks_admin.admin.exchange.writers import Cells
+from tasks_admin.masks import mask_json
 from tasks_admin.models import Operation, Result
 from tasks_admin.models.targets import TargetState
+
+#: Rows of a large table that are in memory at once.
+CHUNK = 500
 
 
 class Moment(DateTimeWidget):  # type: ignore[misc]
@@ -22,7 +26,9 @@ class Moment(DateTimeWidget):  # type: ignore[misc]
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> Any:
         """Return the moment in the site's time zone."""
-        if not value or kwargs.get("force_native_type"):
+        if kwargs.get("cells") is Cells.DATA and not value:
+            return None
+        if not value or kwargs.get("cells") is Cells.NATIVE:
             return super().render(value, obj, **kwargs)
         return localtime(value).isoformat(timespec="seconds")
 
@@ -33,17 +39,31 @@ class Columns(ModelResource):  # type: ignore[misc]
     WIDGETS_MAP = ModelResource.WIDGETS_MAP | {"DateTimeField": Moment}
 
     def export_field(self, field: Field, instance: Model, **kwargs: Any) -> object:
-        """Return a cell."""
-        return guard(super().export_field(field, instance, **kwargs))
+        """Return a cell; as data it is what it is, for no spreadsheet runs that."""
+        value = super().export_field(field, instance, **kwargs)
+        return value if kwargs.get("cells") is Cells.DATA else guard(value)
 
     def file(
-        self, rows: QuerySet[Any], columns: Sequence[str], *, native: bool
+        self, rows: QuerySet[Any], columns: Sequence[str], *, cells: Cells
     ) -> Iterator[list[object]]:
         """Yield the header, then a list for each row; the rows are fetched in chunks."""
         fields = self.get_export_fields(columns)
         yield [field.column_name for field in fields]
+        manner = {"force_native_type": cells is not Cells.TEXT, "cells": cells}
         for row in self.iter_queryset(rows):
-            yield [self.export_field(field, row, force_native_type=native) for field in fields]
+            yield [self.export_field(field, row, **manner) for field in fields]
+
+
+class ByKey(Columns):
+    """Columns of a large table: no statement, and no transaction, lasts as long as the export."""
+
+    def iter_queryset(self, queryset: QuerySet[Any]) -> Iterator[Any]:
+        """Yield the rows newest first, `CHUNK` at a time, each chunk from where the last ended."""
+        rows = queryset.order_by("-pk").defer("traceback", "result", "meta")
+        chunk = list(rows[:CHUNK])
+        while chunk:
+            yield from chunk
+            chunk = list(rows.filter(pk__lt=chunk[-1].pk)[:CHUNK])
 
 
 def importable() -> list[str]:
@@ -58,9 +78,11 @@ def _those_of(model: type[Model], names: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in there]
 
 
-def _columns(model: type[Model], names: Sequence[str], **others: Field) -> type[Columns]:
+def _columns(
+    model: type[Model], names: Sequence[str], *, base: type[Columns] = Columns, **others: Field
+) -> type[Columns]:
     options = {"fields": names, "export_order": names, "chunk_size": 2000}
-    return modelresource_factory(model, Columns, options, others)  # type: ignore[no-any-return]
+    return modelresource_factory(model, base, options, others)  # type: ignore[no-any-return]
 
 
 class Ended(Field):  # type: ignore[misc]
@@ -72,11 +94,11 @@ class Ended(Field):  # type: ignore[misc]
 
 
 class Masked(Field):  # type: ignore[misc]
-    """Text without the secrets in it."""
+    """Arguments as they are stored, but for the secrets in them."""
 
     def get_value(self, instance: Result) -> str:
-        """Return the text as the list shows it."""
-        return mask_text(super().get_value(instance) or "")
+        """Return the text, masked."""
+        return mask_json(super().get_value(instance) or "")
 
 
 def _count(operation: Operation, *, state: str) -> int:
@@ -96,9 +118,10 @@ ResultExport = _columns(
         "task_id", "status", "task_name", "worker", "queued", "date_started", "date_done",
         "task_args", "task_kwargs",
     ],
-    queued=Field("date_created", "queued", Moment()),
+    base=ByKey,
     task_args=Masked("task_args", "task_args"),
     task_kwargs=Masked("task_kwargs", "task_kwargs"),
+    queued=Field("date_created", "queued", Moment()),
     date_done=Ended("date_done", "date_done", Moment()),
 )  # fmt: skip
 OperationExport = _columns(

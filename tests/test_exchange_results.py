@@ -1,0 +1,181 @@
+"""Results as CSV, XLSX and JSON: all that match, masked, and in memory that does not grow."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from openpyxl import load_workbook
+
+from tasks_admin.admin.exchange import resources
+from tasks_admin.masks import MASK
+from tasks_admin.models import Result
+from tests.exchange import client
+from tests.making import make_result
+from tests.servers import Postgres
+from tests.stack import ROOT
+
+ROWS = int(os.environ.get("EXPORT_ROWS", "6000"))
+EXPORT = "/admin/tasks_admin/result/export/"
+CSV, XLSX, JSON = "0", "1", "2"
+ARGUMENTS = ["task_id", "task_args", "task_kwargs"]
+SEED = """
+import django; django.setup()
+from django.db import connection
+from tests.making import make_result
+row = make_result("SUCCESS", args=["x" * 200], kwargs={{"token": "hunter2"}})
+names = [field.column for field in row._meta.concrete_fields]
+columns = ", ".join(name for name in names if name not in ("id", "task_id"))
+connection.cursor().execute(
+    f"INSERT INTO django_celery_results_taskresult (task_id, {{columns}}) "
+    "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) "
+    f"SELECT 'task-' || i, {{columns}} FROM n, django_celery_results_taskresult"
+)
+"""
+MEASURE = """
+import django; django.setup()
+import re, time
+from django.contrib.auth.models import User
+from django.test import Client
+from django.test.utils import setup_test_environment
+setup_test_environment()
+client = Client()
+client.force_login(User.objects.create_superuser("boss" + str(time.time())))
+columns = ["task_id", "status", "queued", "date_done", "task_args", "task_kwargs"]
+begun = time.monotonic()
+answer = client.post("{path}", {{"format": "{form}", "columns": columns}})
+lines = size = leaks = 0
+for piece in answer.streaming_content:
+    lines, size = lines + piece.count(b"task-"), size + len(piece)
+    leaks += b"hunter2" in piece
+# Not `ru_maxrss`: that begins with what the process had before it became this one.
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+print(lines, leaks, peak, size, time.monotonic() - begun)
+"""
+
+
+def exported(browser: Client, form: str, query: str = "") -> list[dict[str, Any]]:
+    """The file's rows, by column."""
+    answer = browser.post(f"{EXPORT}{query}", {"format": form, "columns": ARGUMENTS})
+    data = answer.getvalue()
+    if form == JSON:
+        assert answer.headers["Content-Disposition"].endswith('.json"')
+        return list(json.loads(data))
+    if form == XLSX:
+        header, *rows = load_workbook(io.BytesIO(data)).active.values
+    else:
+        import csv
+
+        header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("form", [CSV, XLSX, JSON])
+def test_every_format_is_masked(form: str, client: Client) -> None:
+    make_result(args=[{"password": ["hunter2"]}, "b"], kwargs={"url": "redis://u:hunter2@h/0"})
+    make_result(task_args="\"{'token': 'hunter2', 'x': '...'}\"", task_kwargs="{")
+
+    lossy, exact = exported(client, form)
+
+    assert "hunter2" not in str([lossy, exact])
+    assert json.loads(exact["task_args"]) == [{"password": MASK}, "b"]
+    assert json.loads(exact["task_kwargs"]) == {"url": f"redis://u:{MASK}@h/0"}
+    assert (lossy["task_kwargs"], "..." in lossy["task_args"]) == ("{", True)
+
+
+@pytest.mark.django_db
+def test_json_is_data_and_no_spreadsheet_runs_it(client: Client) -> None:
+    make_result(task_id="=1+1", worker="-w", status="STARTED")
+
+    columns = ["task_id", "worker", "date_started", "date_done", "queued"]
+    answer = client.post(EXPORT, {"format": JSON, "columns": columns})
+
+    (row,) = json.loads(answer.getvalue())
+    assert row | {"queued": ""} == {
+        "task_id": "=1+1", "worker": "-w", "date_started": None, "date_done": None, "queued": "",
+    }  # fmt: skip
+    assert row["queued"].startswith("20")
+
+
+@pytest.mark.django_db
+def test_no_rows_are_a_list_too(client: Client) -> None:
+    assert exported(client, JSON) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("form", [CSV, JSON])
+def test_all_that_match_beyond_page_chunk_and_search(
+    form: str, client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TASKS_ADMIN_SEARCH_BOUND = 5
+    monkeypatch.setattr(resources, "CHUNK", 7)
+    failed = [make_result(worker="w1") for _ in range(60)]
+    make_result("SUCCESS", worker="w1"), make_result(worker="w2")
+
+    found = exported(client, form, "?status=FAILURE&worker=w1")
+
+    assert [row["task_id"] for row in found] == [row.task_id for row in reversed(failed)]
+
+
+@pytest.mark.django_db
+def test_a_chunk_is_one_statement(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "CHUNK", 10)
+    for _ in range(25):
+        make_result(traceback="x" * 100_000)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert len(exported(client, CSV)) == Result.objects.count()
+
+    asked = [query["sql"] for query in queries if "LIMIT 10" in query["sql"]]
+    assert len(asked) == 4
+    assert not any("traceback" in sql or "OFFSET" in sql for sql in asked)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """An installation on each of the databases."""
+    known = os.environ | {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    known.pop("DATABASE_URL", None)
+    if request.param == "sqlite":
+        yield known
+        return
+    directory = tmp_path / "postgres"
+    directory.mkdir()
+    cluster = Postgres(directory)
+    try:
+        broker = "redis://127.0.0.1:1/0"
+        yield known | {"DATABASE_URL": cluster.url, "CELERY_BROKER_URL": broker}
+    finally:
+        cluster.stop()
+
+
+def run(environment: dict[str, str], *words: str) -> str:
+    command = [sys.executable, *words]
+    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=3000)
+
+
+@pytest.mark.timeout(3000)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read off /proc")
+def test_memory_does_not_grow_with_the_rows(environment: dict[str, str]) -> None:
+    run(environment, "manage.py", "migrate", "-v0")
+    run(environment, "-c", SEED.format(rows=ROWS + 1))
+
+    def measure(query: str) -> tuple[int, int, float, float, float]:
+        code = MEASURE.format(path=EXPORT + query, form=CSV)
+        lines, leaks, *figures = run(environment, "-c", code).split()[-5:]
+        return int(lines), int(leaks), *map(float, figures)  # type: ignore[return-value]
+
+    _lines, _leaks, before, *_ = measure("?q=nothing")
+    lines, leaks, peak, size, took = measure("")
+
+    print(f"{lines} rows, {size / 1e6:.0f} MB, {took:.0f} s; {before:.0f} → {peak:.0f} MB")
+    assert (lines, leaks) == (ROWS, 0)
+    assert peak < min(200, before + 40)
