@@ -160,8 +160,13 @@ def registered() -> list[str]:
 
 
 def queues() -> list[str]:
-    """The names of the queues that the project declares, sorted."""
-    return sorted(current_app.amqp.queues)
+    """The names of the queues that the project declares, sorted.
+
+    Not those of `amqp.queues`, which takes in every name that anybody asked it for.
+    """
+    declared: Any = current_app.conf.task_queues or ()
+    names = {getattr(queue, "name", queue) for queue in declared}
+    return sorted(names | {current_app.conf.task_default_queue})
 
 
 def repeatable() -> list[str]:

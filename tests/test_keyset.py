@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tasks_admin import broker as door
 from tasks_admin.models import Result, Target
 from tests.making import make_operation, make_result
 from tests.pages import RESULTS, text
@@ -229,3 +230,12 @@ def test_eight_queries_and_no_offset(as_user, bob, rows, query):
     asked = [one["sql"] for one in queries]
     assert len(asked) <= 8, "\n".join(asked)
     assert not [sql for sql in asked if "OFFSET" in sql or "DISTINCT" in sql]
+
+
+def test_only_queues_that_the_project_declares_are_offered(client, rows, broker):
+    door.waiting(["made-up"])  # Celery remembers every name that it was asked for
+
+    page = client.get(RESULTS).content.decode()
+
+    assert '<option value="mail">' in page
+    assert "made-up" not in page

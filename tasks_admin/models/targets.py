@@ -46,7 +46,8 @@ SQL_NOW = {
 
 def after(seconds: float) -> "Combinable":
     """A moment from now, by the database's clock: the hosts' clocks may disagree."""
-    return Now() + timedelta(seconds=seconds)
+    # SQLite compares texts: a sum has more digits than `Now()`, and would lie after it.
+    return Now() + timedelta(seconds=seconds) if seconds else Now()
 
 
 class TargetQuerySet(models.QuerySet["Target"]):
