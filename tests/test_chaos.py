@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -135,12 +136,41 @@ def test_it_survives_a_death_at(small: Stack, point: str, process: str, surplus:
     assert (small.directory / f"{point}-0").exists(), "nobody died"
 
 
+def freeze(stack: Stack, name: str) -> None:
+    """Freeze a process at a moment when it does not hold SQLite's one write lock.
+
+    Who is frozen inside a transaction keeps everybody from writing until it thaws: that is how
+    SQLite is, and not what is looked at here.
+    """
+
+    def frozen() -> bool:
+        stack.kill(name, signal.SIGSTOP)
+        if may_write(stack):
+            return True
+        stack.kill(name, signal.SIGCONT)
+        return False
+
+    until(frozen, f"{name} is frozen without a lock\n{stack.logs()}")
+
+
+def may_write(stack: Stack) -> bool:
+    """Whether somebody gets the write lock of the stack's SQLite within two seconds."""
+    database = sqlite3.connect(next(stack.directory.glob("*.sqlite3")), timeout=2)
+    with contextlib.closing(database):
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.rollback()
+        return True
+
+
 def test_a_frozen_worker_that_thaws_is_refused(small: Stack) -> None:
     small.start("worker", "dispatcher")
     small.ready()
     going = Storm.begin(small)
     count = eligible(small)
-    going.at(1, lambda: small.kill("worker", signal.SIGSTOP))
+    going.at(1, lambda: freeze(small, "worker"))
     going.kills = 1
     small.start("worker2")
 
