@@ -46,7 +46,7 @@ format: $(VENV)/dev ## put the code into its form
 	$(BIN)/ruff format .
 
 lock: $(VENV)/dev ## pin the requirements anew, with hashes
-	for name in base dev; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	for name in base dev; do $(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 \
 		--generate-hashes --no-header --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
 messages: $(VENV)/dev ## collect the strings to translate, and compile the translations (needs gettext)
