@@ -118,11 +118,8 @@ def _answers() -> list[WorkerView]:
 
 def revoke(task_ids: list[str]) -> None:
     """Tell all workers to drop these tasks when they come; nobody answers. See `revocations`."""
-    control: Any = Control(current_app)
-    control.mailbox._producer_pool = None
     arguments = {"task_id": task_ids, "terminate": False, "signal": "SIGTERM"}
-    with connected() as connection:
-        control.broadcast("revoke", arguments=arguments, reply=False, connection=connection)
+    _ask("revoke", arguments=arguments, reply=False)
 
 
 def running() -> set[str]:
@@ -150,7 +147,10 @@ def anybody() -> bool:
 
 
 def _ask(
-    command: str, limit: int | None = None, arguments: dict[str, Any] | None = None
+    command: str,
+    limit: int | None = None,
+    arguments: dict[str, Any] | None = None,
+    reply: bool = True,
 ) -> list[dict[str, Any]]:
     control: Any = Control(current_app)
     control.mailbox._producer_pool = None  # publish on the connection passed, not on a pooled one
@@ -158,7 +158,7 @@ def _ask(
         replies = control.broadcast(
             command,
             arguments=arguments,
-            reply=True,
+            reply=reply,
             timeout=settings.CONTROL_TIMEOUT,
             limit=limit,
             connection=connection,

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import password_changed
 from django.db import transaction
-from django.db.models import CharField, Count, F, QuerySet, Value
+from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -39,9 +39,7 @@ MOST_HOLDERS = 10
 def select(users: QuerySet[Any], *, actor: "User") -> Selection:
     """Say which of these users would be mailed, and how many are left out for which reason."""
     seen = judged(users, actor=actor, again=False)
-    counts = dict(seen.order_by().values_list("exclusion").annotate(Count("pk")))
-    counts.pop("", None)
-    return Selection(rows=_rows(seen.filter(exclusion="")), left_out=counts)
+    return Selection(rows=_rows(seen.filter(exclusion="")), left_out=operations.left_out(seen))
 
 
 def send_to_all(

@@ -24,13 +24,11 @@ MOST_GROUPS = 50
 def select(results: QuerySet[Any]) -> Selection:
     """Say which of these results would be retried, and how many are left out for which reason."""
     seen = judged(results)
-    counts = dict(seen.order_by().values_list("exclusion").annotate(Count("pk")))
-    counts.pop("", None)
     return Selection(
         rows=seen.filter(exclusion="")
         .annotate(subject=F("task_id"))
         .values_list("subject", "hold"),
-        left_out=counts,
+        left_out=operations.left_out(seen),
     )
 
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Case, CharField, Count, F, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, F, QuerySet, Value, When
 from django.db.models.functions import Cast
 
 from tasks_admin import operations
@@ -20,17 +20,15 @@ def select(results: QuerySet[Any]) -> Selection:
     """Say which of these tasks would be revoked, and how many are left out for which reason."""
     exclusion = Case(
         When(status__in=UNBEGUN, then=Value("")),
-        When(Q(status="STARTED"), then=Value("begun")),
+        When(status="STARTED", then=Value("begun")),
         default=Value("ended"),
         output_field=CharField(),
     )
     judged = results.annotate(exclusion=exclusion)
-    counts = dict(judged.order_by().values_list("exclusion").annotate(Count("pk")))
-    counts.pop("", None)
     rows = judged.filter(exclusion="").annotate(
         subject=F("task_id"), hold=Cast(Value(None), CharField())
     )
-    return Selection(rows=rows.values_list("subject", "hold"), left_out=counts)
+    return Selection(rows=rows.values_list("subject", "hold"), left_out=operations.left_out(judged))
 
 
 def revoke(

@@ -49,7 +49,7 @@ class Storm:
             self.tend()
             return len(self.stack.mails()) >= mails
 
-        until(reached, f"{mails} mails\n{self.stack.logs()}", 300)
+        until(reached, lambda: f"{mails} mails\n{self.stack.logs()}", 300)
         fault()
 
     def tend(self) -> None:
@@ -86,7 +86,7 @@ class Storm:
             self.tend()
             return _patiently(self.stack, ended)
 
-        until(over, f"the end\n{self.stack.logs()}", patience)
+        until(over, lambda: f"the end\n{self.stack.logs()}", patience)
 
     def check(self, expected: int) -> Counter[str]:
         """The invariants. Returns the targets by state."""

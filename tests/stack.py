@@ -22,12 +22,16 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 90.0
 
 
-def until(told: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """Wait for something that becomes true, and return it."""
+def until(told: Callable[[], T], what: str | Callable[[], str], patience: float = PATIENCE) -> T:
+    """Wait for something that becomes true, and return it.
+
+    What was waited for is a function where it tells of logs: they are read when it was in vain.
+    """
     deadline = time.monotonic() + patience
     while not (value := told()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience:.0f} s in vain: {what}")
+            words = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {patience:.0f} s in vain: {words}")
         time.sleep(0.1)
     return value
 
@@ -104,7 +108,7 @@ class Stack:
 
     def ready(self) -> None:
         """Wait until web, broker, database and a worker answer."""
-        until(lambda: self.get("/readyz")[0] == 200, f"/readyz says ok\n{self.logs()}")
+        until(lambda: self.get("/readyz")[0] == 200, lambda: f"/readyz says ok\n{self.logs()}")
 
     def mails(self) -> list[Path]:
         """What the catcher caught."""

@@ -2,18 +2,16 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
+from tests.hosting import lines, run, settle, work
 from tests.servers import Postgres
-from tests.stack import ROOT, until
+from tests.stack import until
 
 COUNT = int(os.environ.get("CHAOS_TASKS", "200"))
 #: Seconds without a database.
@@ -42,38 +40,14 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     cluster.stop()
 
 
-def run(code: str, environment: dict[str, str]) -> str:
-    command = [sys.executable, "-c", code]
-    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=300)
-
-
-def lines(log: Path) -> list[list[str]]:
-    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
-
-
-def work(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "worker"]
-    command += ["--concurrency=2", "--loglevel=error"]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
-
-
 @pytest.mark.parametrize("seconds", AWAY)
 @pytest.mark.parametrize("tracked", [False, True], ids=["untracked", "tracked"])
 def test_nothing_is_lost(
     tmp_path: Path, postgres: Postgres, valkey: str, tracked: bool, seconds: int
 ) -> None:
     log = tmp_path / "runs"
-    environment = os.environ | {
-        "DATABASE_URL": postgres.url,
-        "CELERY_BROKER_URL": valkey,
-        "HOST_CELERY": json.dumps({"task_track_started": tracked}),
-        "HOST_LOG": str(log),
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-    }
-    redis.Redis.from_url(valkey).flushall()
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True
-    )
+    tracking = json.dumps({"task_track_started": tracked})
+    environment = settle(valkey, postgres.url, log, HOST_CELERY=tracking)
     run(PUBLISH.format(count=COUNT), environment)
     worker = work(environment)
     try:

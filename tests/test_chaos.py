@@ -97,7 +97,7 @@ def small(tmp_path: Any) -> Iterator[Stack]:
     try:
         prepare(stack, 40)
         stack.start("broker", "mail", "web")
-        until(lambda: stack.get("/healthz")[0] == 200, f"the web server\n{stack.logs()}")
+        until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
         yield stack
     finally:
         stack.close()
@@ -150,7 +150,7 @@ def freeze(stack: Stack, name: str) -> None:
         stack.kill(name, signal.SIGCONT)
         return False
 
-    until(frozen, f"{name} is frozen without a lock\n{stack.logs()}")
+    until(frozen, lambda: f"{name} is frozen without a lock\n{stack.logs()}")
 
 
 def may_write(stack: Stack) -> bool:
@@ -174,7 +174,7 @@ def test_a_frozen_worker_that_thaws_is_refused(small: Stack) -> None:
     going.kills = 1
     small.start("worker2")
 
-    until(lambda: len(small.mails()) >= count - 4, f"the others are mailed\n{small.logs()}")
+    until(lambda: len(small.mails()) >= count - 4, lambda: f"the others are mailed\n{small.logs()}")
     small.kill("worker", signal.SIGCONT)
     going.wait()
 

@@ -118,7 +118,7 @@ def test_a_full_broker_is_waited_for_and_the_page_says_so(room: Room) -> None:
     going = Storm.begin(stack)
     going.at(count // 10, room.fill)
 
-    until(page_says(going, refused=True), f"the page says it\n{stack.logs()}")
+    until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
     time.sleep(60 if FULL else 5)  # longer than anybody's patience with a broker
     assert page_says(going, refused=True)()
     assert len(stack.mails()) < count
@@ -146,10 +146,10 @@ def test_a_window_larger_than_the_queue_loses_nothing(tmp_path: Path) -> None:
         ends.callback(stack.close)
         prepare(stack, USERS)
         stack.start("mail", "web", "dispatcher")
-        until(lambda: stack.get("/healthz")[0] == 200, f"the web server\n{stack.logs()}")
+        until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
         count = eligible(stack)
         going = Storm.begin(stack)
-        until(page_says(going, refused=True), f"the page says it\n{stack.logs()}")
+        until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
         assert {state for _subject, state, *_ in going.targets()} <= {"waiting", "queued"}
 
         stack.start("worker")

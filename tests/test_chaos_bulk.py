@@ -46,7 +46,7 @@ def retry_all(stack: Stack, count: int) -> Storm:
 
 def reach(going: Storm, marks: Marks, count: int) -> None:
     """Wait until so many tasks were executed."""
-    until(lambda: len(marks) >= count, f"{count} marks\n{going.stack.logs()}", PATIENCE)
+    until(lambda: len(marks) >= count, lambda: f"{count} marks\n{going.stack.logs()}", PATIENCE)
 
 
 def outcomes(going: Storm) -> dict[str, int]:

@@ -45,7 +45,7 @@ def valkey_troubles(stack: Stack) -> dict[str, Trouble]:
     def start() -> None:
         stack.start("broker")
         until(lambda: stack.get("/healthz")[0] == 200, "the web server")
-        until(lambda: _answers(stack.port + 1), f"the broker\n{stack.logs()}")
+        until(lambda: _answers(stack.port + 1), lambda: f"the broker\n{stack.logs()}")
 
     return {
         "up": (nothing, nothing),
@@ -91,10 +91,10 @@ def desk(request: Any, tmp_path: Path) -> Iterator[tuple[Visitor, dict[str, Trou
         ends.callback(stack.close)
         prepare(stack, COUNT)
         stack.start(*([] if node else ["broker"]), "web")
-        until(lambda: stack.get("/healthz")[0] == 200, f"the web server\n{stack.logs()}")
+        until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
         visitor = Visitor(stack.url)
         visitor.sign_in("admin", PASSWORD)
-        until(lambda: node or _answers(stack.port + 1), f"the broker\n{stack.logs()}")
+        until(lambda: node or _answers(stack.port + 1), lambda: f"the broker\n{stack.logs()}")
         yield visitor, rabbitmq_troubles(node) if node else valkey_troubles(stack), stack
 
 
@@ -141,7 +141,9 @@ def test_the_click_opens_no_connection_to_the_broker(tmp_path: Path) -> None:
         try:
             prepare(stack, 50)
             stack.start("web")
-            until(lambda: stack.get("/healthz")[0] == 200, f"the web server\n{stack.logs()}")
+            until(
+                lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}"
+            )
             visitor = Visitor(stack.url)
             visitor.sign_in("admin", PASSWORD)
             fields = ask(visitor)

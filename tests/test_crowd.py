@@ -96,5 +96,5 @@ def test_one_failure_in_two_selections_is_run_again_once(project: Any) -> None:
     retried = stack.ask(subjects)
     assert len(retried) == 2 and "failed-1" in retried, retried
     open_ones = "Target.objects.filter(operation__verb='retry_failed', finished_at=None).count()"
-    until(lambda: stack.ask(open_ones) == 0, f"all are run\n{stack.logs()}")
+    until(lambda: stack.ask(open_ones) == 0, lambda: f"all are run\n{stack.logs()}")
     assert marks.numbers() == {int(subject[-1]): 1 for subject in retried}

@@ -1,9 +1,6 @@
 """What is nowhere is called lost, on evidence alone; queued again it never runs twice."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -14,9 +11,9 @@ from tasks_admin import broker as door
 from tasks_admin import control, dispatch, losses, results, revocations
 from tasks_admin.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result
+from tests.hosting import lines, run, settle, work
 from tests.making import make_result, make_target, queued
-from tests.stack import ROOT, until
-from tests.test_backend_away import lines, run, work
+from tests.stack import until
 
 pytestmark = pytest.mark.django_db
 
@@ -145,15 +142,8 @@ print(json.dumps(list(Result.objects.order_by("pk").values_list("status", flat=T
 @pytest.mark.stack
 def test_a_broker_that_forgot_everything(tmp_path, valkey):
     log = tmp_path / "runs"
-    environment = os.environ | {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'host.sqlite3'}",
-        "CELERY_BROKER_URL": valkey,
-        "HOST_LOG": str(log),
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "TASKS_ADMIN_LOST_AFTER": "0",
-    }
-    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+    database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
+    environment = settle(valkey, database, log, TASKS_ADMIN_LOST_AFTER="0")
     run(LOSE, environment)
     redis.Redis.from_url(valkey).flushall()
     said = lambda: json.loads(run(SEARCH, environment).splitlines()[-1])  # noqa: E731

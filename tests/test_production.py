@@ -56,7 +56,9 @@ def finished(stack: Stack, visitor: Visitor) -> Counter[str]:
     """Wait until the operation that the visitor looks at has ended; return its tally."""
     key = int(re.search(r"/operation/(\d+)/", visitor.at)[1])  # type: ignore[index]
     tally = f"[o.tally for o in Operation.objects.filter(pk={key}).exclude(finished_at=None)]"
-    return Counter(until(lambda: stack.ask(tally), f"operation {key} ends\n{stack.logs()}")[0])
+    return Counter(
+        until(lambda: stack.ask(tally), lambda: f"operation {key} ends\n{stack.logs()}")[0]
+    )
 
 
 def recipients(stack: Stack, name: str) -> Counter[str]:
@@ -113,7 +115,7 @@ def test_a_program_without_django_can_queue_a_reset(stack: Stack) -> None:
     done = stack.run("sender", "python", "-c", code, broker.split()[-1], str(pk))
 
     assert done.wait(60) == 0
-    until(lambda: recipients(stack, "dave").total() == 1, f"a mail to dave\n{stack.logs()}")
+    until(lambda: recipients(stack, "dave").total() == 1, lambda: f"a mail to dave\n{stack.logs()}")
 
 
 def link_for_admin(stack: Stack) -> str:
@@ -126,7 +128,7 @@ def test_nothing_secret_is_kept_anywhere_but_in_the_mail(stack: Stack, admin: Vi
     admin.get("/user/reset/password/request/")
     admin.post("/user/reset/password/request/")
     assert admin.status == 202
-    mail = until(lambda: link_for_admin(stack), f"a mail\n{stack.logs()}")
+    mail = until(lambda: link_for_admin(stack), lambda: f"a mail\n{stack.logs()}")
     token = re.search(r"token=3D([\w.=\n-]+)|token=([\w.-]+)", mail)
     tail = (token[1] or token[2]).replace("=\n", "")[-30:]  # type: ignore[index, union-attr]
 

@@ -1,20 +1,16 @@
 """What was revoked never runs: no worker has to remember it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
-import redis
 from django.utils import timezone
 
 from tasks_admin import control, dispatch, operations, revocations, revokes
 from tasks_admin.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target
+from tests.hosting import lines, run, settle, work
 from tests.making import at_once, make_result, make_target
-from tests.stack import ROOT, until
-from tests.test_backend_away import lines, run, work
+from tests.stack import until
 
 
 def revoke(actor, *rows):
@@ -186,15 +182,8 @@ print(json.dumps([[row.task_args, row.status, plainhost.app.AsyncResult(row.task
 @pytest.mark.stack
 def test_it_survives_the_restart_of_every_worker(tmp_path, valkey):
     log = tmp_path / "runs"
-    environment = os.environ | {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'host.sqlite3'}",
-        "CELERY_BROKER_URL": valkey,
-        "HOST_LOG": str(log),
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-    }
-    redis.Redis.from_url(valkey).flushall()
-    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+    database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
+    environment = settle(valkey, database, log)
     run(PUBLISH, environment)
     run(REVOKE, environment)
 

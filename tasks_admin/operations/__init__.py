@@ -14,7 +14,7 @@ from tasks_admin.operations.moves import (
 )
 from tasks_admin.operations.records import Outcome, record
 from tasks_admin.operations.rights import require, still_allowed
-from tasks_admin.operations.start import Rows, Selection, fingerprint, start
+from tasks_admin.operations.start import Rows, Selection, fingerprint, left_out, start
 
 __all__ = [
     "MOVES",
@@ -29,6 +29,7 @@ __all__ = [
     "claim",
     "fingerprint",
     "finish_ended",
+    "left_out",
     "pause",
     "postpone",
     "record",

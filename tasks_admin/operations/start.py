@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 
 from tasks_admin import failpoints
@@ -36,6 +36,13 @@ class Selection:
     def fingerprint(self) -> str:
         """Name this very set of rows. Reads the keys, one by one."""
         return fingerprint(subject for subject, _hold in self.rows.order_by().iterator(CHUNK))
+
+
+def left_out(judged: QuerySet[Any]) -> dict[str, int]:
+    """How many of these rows are left out, by the reason that stands in their `exclusion`."""
+    counts = dict(judged.order_by().values_list("exclusion").annotate(Count("pk")))
+    counts.pop("", None)
+    return counts
 
 
 def fingerprint(subjects: Iterable[str]) -> str:

@@ -1,0 +1,43 @@
+"""A host project in processes of its own: `plainhost`, its database, its broker, its workers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import redis
+
+from tests.stack import ROOT
+
+
+def settle(broker: str, database: str, log: Path, **more: str) -> dict[str, str]:
+    """Make tables, empty the broker; return the environment of the host's processes."""
+    redis.Redis.from_url(broker).flushall()
+    environment = os.environ | {
+        "DATABASE_URL": database,
+        "CELERY_BROKER_URL": broker,
+        "HOST_LOG": str(log),
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        **more,
+    }
+    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+    return environment
+
+
+def run(code: str, environment: dict[str, str]) -> str:
+    """Run Python to its end; return what it printed."""
+    command = [sys.executable, "-c", code]
+    return subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=300)
+
+
+def work(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a worker of two processes."""
+    command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "worker"]
+    command += ["--concurrency=2", "--loglevel=error"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+
+
+def lines(log: Path) -> list[list[str]]:
+    """What the tasks wrote when they ran, a list of words each."""
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
