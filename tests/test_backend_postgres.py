@@ -16,6 +16,8 @@ FILES = [
     "backend_arguments",
     "failures",
     "failures_crowd",
+    "causes",
+    "housekeeping_causes",
 ]
 
 

@@ -1,6 +1,10 @@
 """Causes: failures that are alike, counted when they are stored."""
 
+from datetime import timedelta
+from typing import Self
+
 from django.db import models
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -11,6 +15,15 @@ class CauseState(models.TextChoices):
     OPEN = "open", _("open")
     RESOLVED = "resolved", _("resolved")
     MUTED = "muted", _("muted")
+
+
+class CauseQuerySet(models.QuerySet["Cause"]):
+    """Causes."""
+
+    def failing(self) -> Self:
+        """The open ones that occurred in the last 24 hours, the latest first."""
+        lately = Now() - timedelta(hours=24)
+        return self.filter(state=CauseState.OPEN, last_at__gt=lately).order_by("-last_at", "-pk")
 
 
 class Cause(models.Model):
@@ -32,6 +45,8 @@ class Cause(models.Model):
     last_at = models.DateTimeField(_("last"))
     #: When it failed again after it had been resolved.
     reopened_at = models.DateTimeField(null=True)
+
+    objects = CauseQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("cause of failures")
