@@ -13,13 +13,13 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from tasks_admin import broker, database, failpoints, operations, pace, revocations
+from tasks_admin import broker, database, failpoints, failures, operations, pace, revocations
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable, QueueFull
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
-from tasks_admin.models.results import Verdict
+from tasks_admin.models.results import DIED, Verdict
 from tasks_admin.models.targets import TargetState, after
 from tasks_admin.verbs import RETRY_FAILED, REVOKE
 
@@ -89,8 +89,17 @@ def _bring_back(operation: Operation) -> None:
         newest = Target.objects.of_task(target.task_id).due()
         again = message is not None and broker.may_run_again(message.task)
         if newest.died(again=again) and again:
-            row = Result.objects.filter(task_id=target.task_id)
-            row.discard() if target.crashes < settings.MAX_CRASHES - 1 else row.died()
+            if target.crashes < settings.MAX_CRASHES - 1:
+                Result.objects.filter(task_id=target.task_id).discard()
+            else:
+                _fail(target.task_id)
+
+
+def _fail(task_id: str) -> None:
+    """Store that it failed, and count that like any failure."""
+    with transaction.atomic():
+        if Result.objects.filter(task_id=task_id).died():
+            failures.note(task_id=task_id, task="", result=DIED, traceback=None)
 
 
 def _lost(operation: Operation) -> list[Target]:

@@ -8,7 +8,7 @@ from django.db.models.functions import Concat, Now
 
 from tasks_admin import limits, presence, revocations
 from tasks_admin.conf import settings
-from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models import Cause, CauseHour, CauseState, Failure, Operation, Result, Target
 from tasks_admin.models.targets import OPEN
 from tasks_admin.verbs import REQUEST_RESET_EMAIL
 
@@ -22,6 +22,8 @@ def clean() -> dict[str, int]:
         "attempts": limits.forget_expired(),
         "dispatchers": presence.forget_silent(),
         "operations": forget_operations(),
+        "failures": forget_orphans(),
+        "causes": forget_causes(),
         "revocations": revocations.forget(settings.REVOCATION_EXPIRES_DAYS),
     }
 
@@ -48,7 +50,48 @@ def forget_results(before: timedelta) -> int:
     hold = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
     wanted = Target.objects.filter(hold=hold, state__in=OPEN)
     old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
-    return _in_bites(lambda: old.order_by("date_done"))
+    count = _in_bites(lambda: old.order_by("date_done"))
+    expired = Failure.objects.filter(failed_at__lt=Now() - before)
+    _in_bites(lambda: expired.order_by("failed_at"))
+    return count
+
+
+def forget_orphans() -> int:
+    """Delete failures whose result is gone, looking through the failures some at a time."""
+    count, after = 0, 0
+    there = Result.objects.filter(task_id=OuterRef("task_id"))
+    while True:
+        bite = Failure.objects.filter(pk__gt=after).order_by("pk")
+        keys = list(bite.values_list("pk", flat=True)[:BITE])
+        if not keys:
+            return count
+        after = keys[-1]
+        gone = list(bite.filter(~Exists(there), pk__lte=after).values_list("pk", flat=True))
+        count += Failure.objects.filter(pk__in=gone)._raw_delete(using=bite.db) if gone else 0
+
+
+def forget_causes() -> int:
+    """Delete causes that have no failures any more and did not occur for a month.
+
+    A mute is a decision of staff, and is kept for a year. Hours go after a month.
+    """
+    month, year = Now() - timedelta(days=30), Now() - timedelta(days=365)
+    hours = CauseHour.objects.filter(hour__lt=month)
+    _in_bites(lambda: hours.order_by("hour"))
+    silent = Q(last_at__lt=month) & ~Q(state=CauseState.MUTED) | Q(last_at__lt=year)
+    left = Failure.objects.filter(cause=OuterRef("pk"))
+    old = Cause.objects.filter(silent).filter(~Exists(left))
+    count = 0
+    # One that fails meanwhile has a new `last_at`: the guard looks again when it had to wait.
+    while keys := list(old.values_list("pk", flat=True)[:BITE]):
+        deleted = Cause.objects.filter(silent, pk__in=keys)._raw_delete(using=old.db)
+        CauseHour.objects.filter(cause__in=keys).exclude(
+            cause__in=Cause.objects.filter(pk__in=keys)
+        )._raw_delete(using=old.db)
+        count += deleted
+        if not deleted:
+            break
+    return count
 
 
 def _in_bites(rows: Callable[[], QuerySet]) -> int:  # type: ignore[type-arg]

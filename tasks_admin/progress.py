@@ -12,12 +12,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from tasks_admin.models import Operation, Target
+from tasks_admin.models import Cause, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 from tasks_admin.reasons import label
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.verbs import MUTE, REOPEN, RESOLVE, RETRY_FAILED
 
+#: Verbs whose targets are causes.
+ABOUT_CAUSES = {RESOLVE, MUTE, REOPEN}
 #: Targets on a page.
 PAGE = 50
 #: Seconds: longer than a dispatcher takes to find out again that the broker is away.
@@ -143,7 +145,7 @@ def page(operation: Operation, *, state: str = "", after: str = "", subject: str
 
 def _subjects(operation: Operation, text: str) -> list[str]:
     """What a search means: the subject itself, or a user by name or address."""
-    if operation.verb == RETRY_FAILED:
+    if operation.verb == RETRY_FAILED or operation.verb in ABOUT_CAUSES:
         return [text]
     model = get_user_model()
     users = model._default_manager.all()
@@ -157,7 +159,10 @@ def _subjects(operation: Operation, text: str) -> list[str]:
 def _describe(operation: Operation, targets: list[Target]) -> None:
     """Give each target the words that the page shows: `name` and `why`."""
     names: dict[str, str] = {}
-    if operation.verb != RETRY_FAILED:
+    if operation.verb in ABOUT_CAUSES:
+        causes = Cause.objects.in_bulk([int(target.subject) for target in targets])
+        names = {str(pk): str(cause) for pk, cause in causes.items()}
+    elif operation.verb != RETRY_FAILED:
         try:
             users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
         except (ValueError, ValidationError):  # the user model changed its kind of key

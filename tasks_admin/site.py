@@ -25,12 +25,15 @@ class ConsoleSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Show what goes on, above the list of pages."""
-        from tasks_admin.models import Operation
+        from tasks_admin.models import Cause, Operation
 
-        going = []
+        going, failing = [], []
         if request.user.has_perm("tasks_admin.view_operation"):
             going = list(Operation.objects.going().order_by("-pk")[:5])
-        return super().index(request, {"going": going} | (extra_context or {}))
+        if request.user.has_perm("tasks_admin.view_cause"):
+            failing = list(Cause.objects.failing()[:5])
+        more = {"going": going, "failing": failing}
+        return super().index(request, more | (extra_context or {}))
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Let every page link to the mails that the catcher kept, while there is a catcher."""

@@ -15,6 +15,9 @@ RETRY_FAILED = "retry_failed"
 SEND_SUMMARY = "send_summary"
 REVOKE = "revoke"
 REVEAL_ARGUMENTS = "reveal_arguments"
+RESOLVE = "resolve"
+MUTE = "mute"
+REOPEN = "reopen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,24 @@ VERBS: dict[str, Verb] = {
             label=_("Reveal what is masked"),
             title=_("Masked values revealed"),
             permission="reveal_arguments",
+        ),
+        Verb(
+            name=RESOLVE,
+            label=_("Resolve"),
+            title=_("Cause resolved"),
+            permission="resolve_cause",
+        ),
+        Verb(
+            name=MUTE,
+            label=_("Mute"),
+            title=_("Cause muted"),
+            permission="mute_cause",
+        ),
+        Verb(
+            name=REOPEN,
+            label=_("Reopen"),
+            title=_("Cause reopened"),
+            permission="reopen_cause",
         ),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),

@@ -58,12 +58,13 @@ def bob(make_user: Callable[..., User]) -> User:
     return grant(
         make_user("bob", is_staff=True),
         "auth.view_user",
-        *(f"tasks_admin.view_{noun}" for noun in ("operation", "result", "worker")),
+        *(f"tasks_admin.view_{noun}" for noun in ("cause", "operation", "result", "worker")),
         *(f"tasks_admin.{verb}" for verb in ("send_reset_email", "retry_failed")),
         *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort", "throttle")),
         "tasks_admin.approve_operation",
         "tasks_admin.reveal_arguments",
         "tasks_admin.revoke",
+        *(f"tasks_admin.{verb}_cause" for verb in ("resolve", "mute", "reopen")),
     )
 
 
@@ -73,7 +74,7 @@ def charlie(make_user: Callable[..., User]) -> User:
     return grant(
         make_user("charlie", is_staff=True),
         "auth.view_user",
-        *(f"tasks_admin.view_{noun}" for noun in ("operation", "result", "worker")),
+        *(f"tasks_admin.view_{noun}" for noun in ("cause", "operation", "result", "worker")),
     )
 
 

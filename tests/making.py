@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 
 from tasks_admin import operations, resets
 from tasks_admin.eligibility import hold_of
-from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models import Cause, Failure, Operation, Result, Target
 from tasks_admin.operations import Selection
 from tasks_admin.verbs import SEND_RESET_EMAIL
 
@@ -64,6 +64,17 @@ def make_result(status: str = "FAILURE", **fields: Any) -> Result:
         setattr(row, name, value)
     row.save()
     return row
+
+
+def make_cause(count: int = 1, **fields: Any) -> Cause:
+    """A cause with so many failures, whose results can be retried."""
+    now = timezone.now()
+    known = {"task": RESET, "exception": "shop.Refused", "place": "shop.tasks:charge"}
+    known |= {"message": "no", "first_at": now, "last_at": now, "digest": uuid.uuid4().hex}
+    cause = Cause.objects.create(**{"count": count} | known | fields)
+    for _ in range(count):
+        Failure.objects.create(cause=cause, task_id=make_result().task_id, failed_at=now)
+    return cause
 
 
 def hold(user: User) -> str:

@@ -9,6 +9,7 @@ from django.http import QueryDict
 USERS = "/admin/auth/user/"
 RESULTS = "/admin/tasks_admin/result/"
 OPERATIONS = "/admin/tasks_admin/operation/"
+CAUSES = "/admin/tasks_admin/cause/"
 WORKERS = "/admin/tasks_admin/worker/"
 
 

@@ -9,7 +9,16 @@ import pytest
 from tests.servers import Postgres
 from tests.stack import ROOT
 
-FILES = ["backend", "backend_targets", "backend_rows", "backend_arguments"]
+FILES = [
+    "backend",
+    "backend_targets",
+    "backend_rows",
+    "backend_arguments",
+    "failures",
+    "failures_crowd",
+    "causes",
+    "housekeeping_causes",
+]
 
 
 @pytest.mark.postgres

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_admin import housekeeping, operations, presence, resets, results, tasks
-from tasks_admin.models import Attempt, Dispatcher, Operation, Result, Revocation, Target
-from tests.making import make_operation, make_result
+from tasks_admin.models import Attempt, Dispatcher, Failure, Operation, Result, Revocation, Target
+from tests.making import make_cause, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
 MONTH = timedelta(days=30)
@@ -197,7 +197,9 @@ def test_the_hourly_task_does_all_of_it():
     Dispatcher.objects.update(seen_at="2020-01-01T00:00Z")
     Attempt.objects.create(key="k", expires_at="2020-01-01T00:00Z")
     Revocation.objects.create(task_id="a", revoked_at="2020-01-01T00:00Z")
-    kinds = ("attempts", "dispatchers", "operations", "revocations")
+    make_cause(0, last_at="2020-01-01T00:00Z")
+    Failure.objects.create(cause=make_cause(), task_id="gone", failed_at=timezone.now())
+    kinds = ("attempts", "causes", "dispatchers", "failures", "operations", "revocations")
 
     assert tasks.housekeep() == dict.fromkeys(kinds, 1)
     assert tasks.housekeep() == dict.fromkeys(kinds, 0)

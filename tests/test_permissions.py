@@ -13,8 +13,8 @@ from tasks_admin.errors import NotAllowed
 from tasks_admin.models import Operation, Target
 from tasks_admin.verbs import PERMISSIONS, VERBS
 from tests.conftest import grant
-from tests.making import make_operation, make_result, make_users
-from tests.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm
+from tests.making import make_cause, make_operation, make_result, make_users
+from tests.pages import CAUSES, OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm
 
 ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 #: Who may do what staff can do: the superuser and the operator.
@@ -22,6 +22,7 @@ MAY = {"alice", "bob"}
 MAY_LOOK = {"alice", "bob", "charlie"}
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
 ACTIONS = {"send_reset_email": USERS, "retry_failed": RESULTS, "revoke": RESULTS}
+CAUSE_VERBS = {"resolve", "mute", "reopen"}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
@@ -50,6 +51,10 @@ def perform(client: Client, verb: str) -> bool:
     if verb == "reveal_arguments":
         client.post(f"{RESULTS}{make_result().pk}/reveal/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
+    if verb in CAUSE_VERBS:
+        cause = make_cause(state="muted" if verb == "reopen" else "open")
+        client.post(f"{CAUSES}{cause.pk}/{verb}/", {"reason": "r"})
+        return Operation.objects.filter(verb=verb).exists()
     operation = make_operation(1)
     before = {"resume": "paused", "approve": "pending"}.get(verb, "running")
     Operation.objects.update(state=before)
@@ -67,7 +72,8 @@ def test_a_permission_is_enough_and_no_other_is(db, as_user, make_user, verb):
     for other in STAFF_VERBS:
         clerk = grant(
             make_user(is_staff=True), "auth.view_user", "tasks_admin.view_operation",
-            "tasks_admin.view_result", f"tasks_admin.{VERBS[other].permission}",
+            "tasks_admin.view_result", "tasks_admin.view_cause",
+            f"tasks_admin.{VERBS[other].permission}",
         )  # fmt: skip
         Operation.objects.all().delete()
         User.objects.filter(username__startswith="u0").delete()
@@ -98,6 +104,17 @@ def test_only_a_post_acts(as_user, alice, verb, method):
     assert Operation.objects.get().state == state
 
 
+@pytest.mark.parametrize("verb", [*sorted(CAUSE_VERBS), "retry"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
+def test_only_a_post_acts_on_a_cause(as_user, alice, verb, method):
+    cause = make_cause(state="muted" if verb == "reopen" else "open")
+
+    response = getattr(as_user(alice), method)(f"{CAUSES}{cause.pk}/{verb}/?reason=r&confirm=1")
+
+    assert response.status_code == 405
+    assert not Operation.objects.exists()
+
+
 @pytest.mark.parametrize("verb", ACTIONS)
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
 def test_no_other_method_starts_anything(as_user, alice, verb, method):
@@ -119,7 +136,7 @@ def test_a_form_of_another_site_does_nothing(db, alice, verb):
     assert not Target.objects.exclude(operation__actor__username__startswith="boss").exists()
 
 
-@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS])
+@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, CAUSES])
 def test_lists_are_for_who_may_look(client, actor, path):
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
@@ -133,13 +150,14 @@ def test_workers_are_for_who_may_look(client, actor, no_broker):
 
 
 def test_pages_of_one_row_are_for_who_may_look(client, actor):
-    operation, result = make_operation(1), make_result()
+    operation, result, cause = make_operation(1), make_result(), make_cause()
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
     for path in (
         f"{OPERATIONS}{operation.pk}/change/",
         f"{OPERATIONS}{operation.pk}/progress/",
         f"{RESULTS}{result.pk}/change/",
+        f"{CAUSES}{cause.pk}/change/",
     ):
         assert client.get(path).status_code == expected, path
 

@@ -1,3 +1,9 @@
 """The console's pages in Django's admin. They translate, and never decide."""
 
-from tasks_admin.admin import operations, results, users, workers  # noqa: F401 (they register)
+from tasks_admin.admin import (  # noqa: F401 (they register)
+    causes,
+    operations,
+    results,
+    users,
+    workers,
+)

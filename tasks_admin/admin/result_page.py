@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from tasks_admin import lineage, masks, results, tracebacks
+from tasks_admin import causes, lineage, masks, results, tracebacks
 from tasks_admin.admin.confirm import actor_of, may
 from tasks_admin.admin.result_filters import StatusFilter
 from tasks_admin.admin.trees import Node, tree
@@ -105,6 +105,7 @@ class ResultPage(ModelAdmin[Any]):
             "steps": [(step, badge(step.result) if step.result else "") for step in steps],
             "this": next(step for step in steps if step.task_id == result.task_id),
             "children": _children(result),
+            "cause": causes.of(result.task_id) if _may_see_causes(request) else None,
             "user_url": _user_url(request, result),
             "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
             "reveal": VERBS[REVEAL_ARGUMENTS],
@@ -158,6 +159,10 @@ def _children(result: Result) -> list[tuple[str, str]]:
     known = Result.objects.defer("result", "traceback", "task_args", "task_kwargs")
     found = known.in_bulk(ids, field_name="task_id") if ids else {}
     return [(task_id, badge(found[task_id]) if task_id in found else "") for task_id in ids]
+
+
+def _may_see_causes(request: HttpRequest) -> bool:
+    return request.user.has_perm("tasks_admin.view_cause")
 
 
 def _user_url(request: HttpRequest, result: Result) -> str:

@@ -17,7 +17,7 @@ from django_celery_results.models import TaskResult
 from kombu.exceptions import KombuError
 from kombu.utils.json import loads
 
-from tasks_admin import database, housekeeping
+from tasks_admin import database, failures, housekeeping
 from tasks_admin.backend import rows, starts
 from tasks_admin.backend.arguments import Arguments, kept
 from tasks_admin.backend.chords import Part
@@ -77,13 +77,19 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         row = self._row(task_id, result, status, traceback, request)
         complete = functools.partial(self._complete, row, request)
         fill = getattr(request, "args", None) is not None
-        if not TASK_ID.fullmatch(task_id):  # one statement is a transaction by itself
+        failed = status == states.FAILURE
+        if not (failed or TASK_ID.fullmatch(task_id)):  # one statement is a transaction by itself
             durable = settings.RESULTS_DURABLE
             rows.write(row, complete, fill=fill, using=using, durable=durable)
             return result
         with transaction.atomic(using=using):
-            rows.write(row, complete, fill=fill, using=using)
+            stored = rows.write(row, complete, fill=fill, using=using)
             self._settle(task_id, status, result)
+            if failed and stored:
+                task = getattr(request, "task", None) or ""
+                failures.note(
+                    task_id=task_id, task=task, result=result, traceback=traceback, using=using
+                )
         return result
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:

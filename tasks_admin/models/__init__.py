@@ -1,5 +1,6 @@
 """The tables."""
 
+from tasks_admin.models.causes import Cause, CauseHour, CauseState, Failure
 from tasks_admin.models.limits import Attempt
 from tasks_admin.models.operations import Operation
 from tasks_admin.models.resets import Reset
@@ -10,7 +11,11 @@ from tasks_admin.models.workers import Dispatcher, Worker
 
 __all__ = [
     "Attempt",
+    "Cause",
+    "CauseHour",
+    "CauseState",
     "Dispatcher",
+    "Failure",
     "Operation",
     "Reset",
     "Result",

@@ -92,7 +92,8 @@ class Operation(models.Model):
         indexes = [
             models.Index(
                 fields=["id"], condition=models.Q(finished_at=None), name="tasks_admin_op_going"
-            )
+            ),
+            models.Index(fields=["verb", "id"], name="tasks_admin_op_verb"),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,12 @@ class Verdict(models.TextChoices):
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 
 
+#: What is stored of a task whose process died over it once too often.
+DIED = {
+    "exc_type": "WorkerLostError",
+    "exc_message": ["Its process died each time."],
+    "exc_module": "billiard.exceptions",
+}
 #: Tasks that a page lists as queued by one.
 MOST_CHILDREN = 200
 
@@ -50,11 +56,10 @@ class ResultQuerySet(models.QuerySet["Result"]):
 
     def died(self) -> int:
         """Mark what ended with its process once too often: it failed, and can be retried."""
-        said = {"exc_type": "WorkerLostError", "exc_message": ["Its process died each time."]}
         open_rows = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
         return open_rows.update(
             status="FAILURE",
-            result=dumps(said | {"exc_module": "billiard.exceptions"}),
+            result=dumps(DIED),
             date_done=Now(),
         )
 

@@ -1,0 +1,71 @@
+"""What can be done from a cause's page: each act has an address, and is a POST."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+
+from tasks_admin import causes
+from tasks_admin.admin.confirm import actor_of, may
+from tasks_admin.errors import ConsoleError, NotAllowed
+from tasks_admin.forms import ReasonForm
+from tasks_admin.models import Cause, Operation
+from tasks_admin.verbs import MUTE, REOPEN, RESOLVE, VERBS, Verb
+
+ACTS: dict[str, Callable[..., Operation]] = {
+    RESOLVE: causes.resolve,
+    MUTE: causes.mute,
+    REOPEN: causes.reopen,
+}
+
+
+class CauseActs(ModelAdmin[Any]):
+    """Resolve, mute, reopen; retry the group."""
+
+    def act_urls(self) -> list[Any]:
+        """An address for each act."""
+        view = self.admin_site.admin_view
+        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry}
+        return [
+            path(f"<path:pk>/{name}/", view(act), name=f"tasks_admin_cause_{name}")
+            for name, act in acts.items()
+        ]
+
+    def cause_of(self, request: HttpRequest, pk: str) -> Cause:
+        """The cause, for who may look at it."""
+        raise NotImplementedError
+
+    def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Queue the group again."""
+        raise NotImplementedError
+
+    def offered(self, request: HttpRequest, cause: Cause) -> list[Verb]:
+        """The acts that are possible now, and allowed to who looks."""
+        return [VERBS[v] for v in ACTS if may(request, v) and causes.can(cause, v)]
+
+    def _act(self, verb: str) -> Callable[..., HttpResponse]:
+        @require_POST
+        def view(request: HttpRequest, pk: str) -> HttpResponse:
+            cause = self.cause_of(request, pk)
+            form = ReasonForm(request.POST)
+            if not form.is_valid():
+                messages.error(request, _("Say why: the reason is kept with the operation."))
+                return HttpResponseRedirect(cause.get_absolute_url())
+            try:
+                ACTS[verb](cause=cause, actor=actor_of(request), **form.cleaned_data)
+            except NotAllowed as error:
+                raise PermissionDenied(str(error)) from None
+            except ConsoleError as error:
+                messages.warning(request, str(error))
+            else:
+                text = _("This cause is %(state)s now.") % {"state": cause.get_state_display()}
+                messages.success(request, text)
+            return HttpResponseRedirect(cause.get_absolute_url())
+
+        return view

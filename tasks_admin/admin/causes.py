@@ -1,0 +1,180 @@
+"""Causes: the list of groups of failures, and the page of one."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+from django.views.decorators.http import require_POST
+
+from tasks_admin import causes, masks, results, tracebacks
+from tasks_admin.admin.cause_acts import CauseActs
+from tasks_admin.admin.cause_filters import CauseStateFilter, CauseTaskFilter
+from tasks_admin.admin.confirm import actor_of, confirmed, may
+from tasks_admin.admin.readonly import ReadOnlyAdmin
+from tasks_admin.admin.result_page import LONGEST, badge
+from tasks_admin.admin.results import moment, preview
+from tasks_admin.models import Cause, Result
+from tasks_admin.verbs import RETRY_FAILED
+
+#: Characters of a message that the list shows.
+BRIEF = 160
+
+
+class CauseList(ChangeList):
+    """A page of causes, with what is told of each: two queries for all of them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the page, and look up trends and shares."""
+        super().get_results(request)
+        rows = list(self.result_list)
+        trends, shares = causes.hourly(rows), causes.shares(rows)
+        for row in rows:
+            row.trend, row.share = trends[row.pk], shares.get(row.pk)
+        self.result_list = rows
+
+
+@admin.register(Cause)
+class CauseAdmin(CauseActs, ReadOnlyAdmin):
+    """What failures have in common, the latest first."""
+
+    list_display = (
+        "said", "task", "at", "standing", "failures", "first", "last", "trend", "share",
+    )  # fmt: skip
+    list_display_links = ("said",)
+    list_filter = (CauseStateFilter, CauseTaskFilter)
+    list_per_page = 25
+    ordering = ("-last_at", "-id")
+    sortable_by = ()
+    search_fields = ("exception", "message", "place", "task")
+    search_help_text = _("Words of the exception, its message, the place in the code or the task.")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """With trends and shares."""
+        return CauseList
+
+    @admin.display(description=_("cause"))
+    def said(self, cause: Cause) -> str:
+        """The exception and what it said."""
+        text = f"{cause.exception}: {cause.message}" if cause.message else cause.exception
+        return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+
+    @admin.display(description=pgettext_lazy("in the code", "place"))
+    def at(self, cause: Cause) -> str:
+        """Where it was raised."""
+        return cause.place
+
+    @admin.display(description=_("state"))
+    def standing(self, cause: Cause) -> str:
+        """The state as a badge that says it in words too."""
+        return render_to_string("admin/tasks_admin/cause/state.html", {"cause": cause})
+
+    @admin.display(description=_("failures"))
+    def failures(self, cause: Cause) -> int:
+        """How many there were."""
+        return cause.count
+
+    @admin.display(description=pgettext_lazy("a moment", "first"))
+    def first(self, cause: Cause) -> str:
+        """When it failed so for the first time."""
+        return moment(cause.first_at)
+
+    @admin.display(description=pgettext_lazy("a moment", "last"))
+    def last(self, cause: Cause) -> str:
+        """When it last did."""
+        return moment(cause.last_at)
+
+    @admin.display(description=_("last 24 hours"))
+    def trend(self, cause: Any) -> str:
+        """A small chart, with its numbers as words."""
+        return render_to_string("admin/tasks_admin/cause/trend.html", {"trend": cause.trend})
+
+    @admin.display(description=_("share of runs"))
+    def share(self, cause: Any) -> str:
+        """How much of what that task did lately ended so."""
+        return render_to_string("admin/tasks_admin/cause/share.html", {"share": cause.share})
+
+    def get_urls(self) -> list[Any]:
+        """Add an address for each act."""
+        return self.act_urls() + super().get_urls()
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a cause."""
+        cause = self.cause_of(request, unquote(object_id))
+        context = {
+            **self.admin_site.each_context(request),
+            **self._context(request, cause),
+            "title": str(cause),
+            "opts": self.opts,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/tasks_admin/cause/change_form.html", context)
+
+    @method_decorator(require_POST)
+    def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Queue again what failed for it, and was not retried yet."""
+        cause = self.cause_of(request, pk)
+        failed = causes.failures_of(cause)
+        return confirmed(
+            self,
+            request,
+            verb=RETRY_FAILED,
+            select=lambda: results.select(failed),
+            act=partial(causes.retry, cause=cause, actor=actor_of(request)),
+            warn=lambda selection: {"groups": preview(failed)},
+            back=cause.get_absolute_url(),
+        )
+
+    def cause_of(self, request: HttpRequest, pk: str) -> Cause:
+        """The cause, for who may look at it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        cause = self.get_object(request, pk)
+        if cause is None:
+            raise Http404
+        return cause  # type: ignore[no-any-return]
+
+    def _context(self, request: HttpRequest, cause: Cause) -> dict[str, Any]:
+        seen, older = causes.newest(cause, before=_key(request.GET.get("before", "")))
+        may_look = request.user.has_perm("tasks_admin.view_result")
+        return {
+            "cause": cause,
+            "hours": causes.hourly([cause])[cause.pk],
+            "days": causes.daily(cause),
+            "share": causes.shares([cause]).get(cause.pk),
+            "seen": [(one, badge(one.result) if one.result else "") for one in seen],
+            "older": older,
+            "paged": "before" in request.GET,
+            "may_look": may_look,
+            "traceback": _sample(seen) if may_look else [],
+            "acts": self.offered(request, cause),
+            "done": causes.done_to(cause),
+            "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
+            "may_retry": may(request, RETRY_FAILED),
+        }
+
+
+def _key(text: str) -> int | None:
+    """A page's key; what is none leads to the first page."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _sample(seen: list[causes.Seen]) -> list[tracebacks.Piece]:
+    """The traceback of the newest failure that is still stored, masked."""
+    pk = next((one.result.pk for one in seen if one.result), 0)
+    stored = Result.objects.filter(pk=pk).values_list("traceback", flat=True).first() or ""
+    return tracebacks.pieces(masks.mask_text(stored[:LONGEST]))

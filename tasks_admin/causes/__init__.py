@@ -1,0 +1,24 @@
+"""Causes: what staff can do about failures that are alike, and what can be told of them."""
+
+from tasks_admin.causes.acts import MOVES, can, failures_of, mute, reopen, resolve, retry
+from tasks_admin.causes.looks import Seen, done_to, newest, of
+from tasks_admin.causes.trends import Share, Trend, daily, hourly, shares
+
+__all__ = [
+    "MOVES",
+    "Seen",
+    "Share",
+    "Trend",
+    "can",
+    "daily",
+    "done_to",
+    "failures_of",
+    "hourly",
+    "mute",
+    "newest",
+    "of",
+    "reopen",
+    "resolve",
+    "retry",
+    "shares",
+]

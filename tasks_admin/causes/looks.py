@@ -1,0 +1,56 @@
+"""What a cause's page shows: its newest failures, and what was done about it."""
+
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef
+
+from tasks_admin.causes.acts import MOVES
+from tasks_admin.models import Cause, Failure, Operation, Result, Target
+
+#: Failures on a page, and acts that it lists.
+PAGE, ACTS = 20, 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A failure, with its result while that is stored, and the retry that repeated it."""
+
+    failure: Failure
+    result: Result | None
+    retry: Operation | None
+
+
+def of(task_id: str) -> Cause | None:
+    """The cause that a task failed for; None for what did not fail, or is no longer known."""
+    failure = Failure.objects.filter(task_id=task_id).select_related("cause").first()
+    return failure.cause if failure else None
+
+
+def newest(cause: Cause, *, before: int | None = None) -> tuple[list[Seen], int | None]:
+    """A page of its failures, newest first, and the key at which the next one begins."""
+    rows = cause.failures.order_by("-pk")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[: PAGE + 1])
+    ids = [failure.task_id for failure in found[:PAGE]]
+    slim = Result.objects.defer("result", "traceback", "task_args", "task_kwargs", "meta")
+    results = slim.in_bulk(ids, field_name="task_id")
+    retries = _retries(ids)
+    seen = [
+        Seen(failure=one, result=results.get(one.task_id), retry=retries.get(one.task_id))
+        for one in found[:PAGE]
+    ]
+    return seen, found[PAGE - 1].pk if len(found) > PAGE else None
+
+
+def done_to(cause: Cause) -> list[Operation]:
+    """What staff did about it, newest first."""
+    about = Target.objects.filter(operation=OuterRef("pk"), subject=str(cause.pk))
+    acts = Operation.objects.filter(Exists(about), verb__in=list(MOVES))
+    return list(acts.order_by("-pk")[:ACTS])
+
+
+def _retries(task_ids: list[str]) -> dict[str, Operation]:
+    holds = [f"result:{task_id}" for task_id in task_ids]
+    targets = Target.objects.filter(hold__in=holds).select_related("operation")
+    return {target.subject: target.operation for target in targets}

@@ -1,0 +1,115 @@
+"""Notes: a failure is counted when it is stored. Nothing is ever found by scanning."""
+
+import logging
+from typing import Any
+
+from django.db import connections, router, transaction
+from django.db.models.functions import Now
+
+from tasks_admin.failures.kinds import Kind
+from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tasks_admin.models.targets import SQL_NOW
+
+logger = logging.getLogger(__name__)
+#: Causes of one task and exception that are told apart; the others are counted as one.
+MOST = 100
+#: A cause that was deleted under our hands is made anew.
+TRIES = 3
+_CAUSE, _HOUR, _FAILURE = (model._meta.db_table for model in (Cause, CauseHour, Failure))
+_SQL_HOUR = {
+    "postgresql": "DATE_TRUNC('hour', STATEMENT_TIMESTAMP(), 'UTC')",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:00:00', 'NOW')",
+}
+_FAILED = (
+    f"INSERT INTO {_FAILURE} (task_id, cause_id, failed_at) "  # noqa: S608 (our own names)
+    f"SELECT %s, id, {{now}} FROM {_CAUSE} WHERE digest = %s ON CONFLICT (task_id) DO NOTHING"
+)
+_COUNTED_HOUR = (
+    f"INSERT INTO {_HOUR} (cause_id, hour, count) "  # noqa: S608
+    f"SELECT id, {{hour}}, 1 FROM {_CAUSE} WHERE digest = %s "
+    f"ON CONFLICT (cause_id, hour) DO UPDATE SET count = {_HOUR}.count + 1"
+)
+_COUNTED = (
+    f"UPDATE {_CAUSE} SET count = count + 1, last_at = {{now}}, "  # noqa: S608
+    "reopened_at = CASE WHEN state = 'resolved' THEN {now} ELSE reopened_at END, "
+    "state = CASE WHEN state = 'resolved' THEN 'open' ELSE state END WHERE digest = %s"
+)
+
+
+class Vanished(Exception):
+    """Housekeeping deleted the cause while we counted."""
+
+
+def note(
+    *, task_id: str, task: str, result: Any, traceback: str | None, using: str | None = None
+) -> None:
+    """Count a failure with its cause, once; call it last in the transaction that stores it.
+
+    The rows that many workers write are locked in one order (hour, cause) and only until the
+    commit that follows, so nobody waits in a circle. What goes wrong here is logged and loses no
+    result: it happens under a savepoint. Only a connection that is lost is raised.
+    """
+    alias = using or router.db_for_write(Cause)
+    for left in reversed(range(TRIES)):
+        try:
+            kind = Kind.of(task=task or _task(task_id, alias), result=result, traceback=traceback)
+            with transaction.atomic(using=alias):
+                _count(task_id, kind, alias)
+            return
+        except Exception as error:
+            if _lost(alias):
+                raise
+            if not (left and isinstance(error, Vanished)):
+                logger.exception("Task %s failed, and was not counted", task_id)
+                return
+
+
+def _count(task_id: str, kind: Kind, alias: str) -> None:
+    vendor = connections[alias].vendor
+    words = {"now": SQL_NOW[vendor], "hour": _SQL_HOUR[vendor]}
+    failed = _FAILED.format(**words)
+    with connections[alias].cursor() as cursor:
+        cursor.execute(failed, [task_id, kind.digest])
+        if not cursor.rowcount:
+            if Failure.objects.using(alias).filter(task_id=task_id).exists():
+                return  # stored twice
+            kind = _known(kind, alias)
+            cursor.execute(failed, [task_id, kind.digest])
+            if not cursor.rowcount:
+                raise Vanished
+        cursor.execute(_COUNTED_HOUR.format(**words), [kind.digest])
+        cursor.execute(_COUNTED.format(**words), [kind.digest])
+        if not cursor.rowcount:
+            raise Vanished
+
+
+def _known(kind: Kind, alias: str) -> Kind:
+    """See to it that there is a row for it, or for all that are no longer told apart."""
+    causes = Cause.objects.using(alias)
+    if causes.filter(task=kind.task, exception=kind.exception).count() >= MOST:
+        kind = kind.others()
+    row = Cause(
+        digest=kind.digest,
+        task=kind.task,
+        exception=kind.exception,
+        place=kind.place,
+        message=kind.message,
+        first_at=Now(),
+        last_at=Now(),
+    )
+    causes.bulk_create([row], ignore_conflicts=True)  # another worker may be as quick
+    return kind
+
+
+def _task(task_id: str, alias: str) -> str:
+    """The task's name, where who stores its end does not know it."""
+    names = Result.objects.using(alias).filter(task_id=task_id)
+    return names.values_list("task_name", flat=True).first() or ""
+
+
+def _lost(alias: str) -> bool:
+    """Whether the transaction around us can't be saved."""
+    connection = connections[alias]
+    if connection.needs_rollback or connection.connection is None:
+        return True
+    return not connection.is_usable()

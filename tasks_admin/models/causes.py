@@ -1,0 +1,105 @@
+"""Causes: failures that are alike, counted when they are stored."""
+
+from datetime import timedelta
+from typing import Self
+
+from django.db import models
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+
+class CauseState(models.TextChoices):
+    """What staff decided about a cause."""
+
+    OPEN = "open", _("open")
+    RESOLVED = "resolved", _("resolved")
+    MUTED = "muted", _("muted")
+
+
+class CauseQuerySet(models.QuerySet["Cause"]):
+    """Causes."""
+
+    def failing(self) -> Self:
+        """The open ones that occurred in the last 24 hours, the latest first."""
+        lately = Now() - timedelta(hours=24)
+        return self.filter(state=CauseState.OPEN, last_at__gt=lately).order_by("-last_at", "-pk")
+
+
+class Cause(models.Model):
+    """Failures of one task with one exception, at one place, that say the same."""
+
+    #: Names task, exception, place and message together.
+    digest = models.CharField(max_length=64, unique=True)
+    task = models.CharField(_("task"), max_length=255)
+    exception = models.CharField(_("exception"), max_length=255)
+    #: The innermost line of the project's own code, as `module:function`.
+    place = models.CharField(_("place"), max_length=255, blank=True)
+    #: What the exception said, without what differs from one failure to the next.
+    message = models.CharField(_("message"), max_length=500, blank=True)
+    state = models.CharField(
+        _("state"), max_length=10, choices=CauseState.choices, default=CauseState.OPEN
+    )
+    count = models.PositiveBigIntegerField(_("failures"), default=0)
+    first_at = models.DateTimeField(_("first"))
+    last_at = models.DateTimeField(_("last"))
+    #: When it failed again after it had been resolved.
+    reopened_at = models.DateTimeField(null=True)
+
+    objects = CauseQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("cause of failures")
+        verbose_name_plural = _("causes of failures")
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["state", "-last_at", "-id"], name="tasks_admin_cause_page"),
+            models.Index(fields=["task", "exception"], name="tasks_admin_cause_task"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.exception} ({self.task})"
+
+    def get_absolute_url(self) -> str:
+        """The cause's page."""
+        return reverse("admin:tasks_admin_cause_change", args=[self.pk])
+
+
+class CauseHour(models.Model):
+    """How often a cause occurred in one hour."""
+
+    cause = models.ForeignKey(
+        Cause, models.CASCADE, related_name="hours", db_index=False, db_constraint=False
+    )
+    hour = models.DateTimeField(db_index=True)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["cause", "hour"], name="tasks_admin_cause_hour")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cause_id} {self.hour:%Y-%m-%d %H}"
+
+
+class Failure(models.Model):
+    """A result that failed, and its cause. No foreign key: results are cleaned up by themselves."""
+
+    task_id = models.CharField(max_length=255)
+    # A constraint would be checked when the result is committed, and could lose it.
+    cause = models.ForeignKey(
+        Cause, models.CASCADE, related_name="failures", db_index=False, db_constraint=False
+    )
+    failed_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [  # `unique=True` would add an index for LIKE
+            models.UniqueConstraint(fields=["task_id"], name="tasks_admin_failure_task")
+        ]
+        indexes = [models.Index(fields=["cause", "id"], name="tasks_admin_failure_cause")]
+
+    def __str__(self) -> str:
+        return self.task_id

@@ -1,0 +1,252 @@
+"""The pages of causes: the list, the page of one, and what can be done there."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tasks_admin import causes
+from tasks_admin.models import Cause, Operation, Result
+from tests.failing import chained, fail
+from tests.making import make_cause, make_result
+from tests.pages import CAUSES, OPERATIONS, RESULTS, confirm, text
+
+HOSTILE = "<script>alert(1)</script>"
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def client(as_user, alice):
+    return as_user(alice)
+
+
+def page_of(client, cause, **query):
+    return client.get(f"{CAUSES}{cause.pk}/change/", query)
+
+
+def post(client, cause, act, **data):
+    return client.post(f"{CAUSES}{cause.pk}/{act}/", {"reason": "because"} | data, follow=True)
+
+
+class TestList:
+    """Which groups there are."""
+
+    def test_what_it_shows(self, client):
+        fail("shop.charge", chained, 3)
+
+        words = text(client.get(CAUSES))
+
+        for word in ("tests.failing.Refused: Order &lt;number&gt; was refused", "shop.charge",
+                     "tests.failing:chained", "open", "100 %"):  # fmt: skip
+            assert word in words, words
+
+    @pytest.mark.parametrize(
+        ("query", "shown"),
+        [("", {"open", "resolved"}), ("?state=open", {"open"}), ("?state=muted", {"muted"}),
+         ("?state=resolved", {"resolved"}), ("?state=all", {"open", "resolved", "muted"}),
+         ("?state=bogus", set()), ("?task=t-muted&state=all", {"muted"}), ("?task=none", set()),
+         ("?q=about+open", {"open"}), ("?q=nowhere", set()), ("?q=%00&state=%00", set())],
+    )  # fmt: skip
+    def test_filters(self, client, query, shown):
+        for state in ("open", "resolved", "muted"):
+            make_cause(0, state=state, message=f"about {state}", task=f"t-{state}")
+
+        page = client.get(CAUSES + query, follow=True)
+
+        assert page.status_code == 200
+        assert {row.state for row in page.context_data["cl"].result_list} == shown
+
+    @pytest.mark.parametrize("query", ["?p=x", "?p=99999", "?o=1", "?all="])
+    def test_what_makes_no_sense(self, client, query):
+        make_cause()
+
+        assert client.get(CAUSES + query, follow=True).status_code == 200
+
+    def test_one_that_failed_again_says_so(self, client, alice):
+        fail("t", chained, 1)
+        causes.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
+        assert "failed again" not in text(client.get(CAUSES))
+        fail("t", chained, 2)
+
+        assert "failed again" in text(client.get(CAUSES))
+        assert "It was resolved, and failed again" in text(page_of(client, Cause.objects.get()))
+
+    def test_nothing_is_run_or_styled_inline(self, client):
+        make_cause(message=HOSTILE, task=HOSTILE, place=HOSTILE, exception=HOSTILE)
+
+        for page in (
+            client.get(CAUSES),
+            page_of(client, Cause.objects.get()),
+            client.get("/admin/"),
+        ):
+            html = page.content.decode()
+            assert HOSTILE not in html
+            assert "style=" not in html
+            assert "alert(1)" in html
+
+
+class TestPage:
+    """One group."""
+
+    def test_what_it_shows(self, client):
+        task_id = fail("shop.charge", chained, 3)
+
+        page = page_of(client, Cause.objects.get())
+
+        words = text(page)
+        for word in (
+            "shop.charge",
+            "tests.failing:chained",
+            "raise Refused",
+            "1 of 1 runs",
+            task_id,
+        ):
+            assert word in words, words
+        assert f"{RESULTS}of/?id={task_id}" in page.content.decode()
+
+    def test_few_queries(self, client):
+        cause = make_cause(60)
+        page_of(client, cause)
+
+        with CaptureQueriesContext(connection) as queries:
+            page_of(client, cause)
+
+        assert len(queries) <= 12, [query["sql"] for query in queries]
+
+    def test_older_failures(self, client):
+        cause = make_cause(25)
+
+        older = page_of(client, cause).context_data["older"]
+        page = page_of(client, cause, before=older)
+
+        assert len(page.context_data["seen"]) == 5
+        assert "First page" in text(page)
+
+    @pytest.mark.parametrize("key", ["x", "-1", "9" * 30, "", "\x00", "²"])
+    def test_a_page_that_is_none(self, client, key):
+        assert page_of(client, make_cause(), before=key).status_code == 200
+
+    @pytest.mark.parametrize("pk", ["999", "x", "9" * 40])
+    def test_one_that_is_none(self, client, pk):
+        assert client.get(f"{CAUSES}{pk}/change/").status_code == 404
+        assert client.post(f"{CAUSES}{pk}/resolve/", {"reason": "r"}).status_code == 404
+
+    def test_a_traceback_is_masked(self, client):
+        cause = make_cause()
+        Result.objects.update(traceback="E: cannot reach postgres://ops:hunter2@db/ops")
+
+        assert "hunter2" not in page_of(client, cause).content.decode()
+
+    def test_results_are_for_who_may_look_at_them(self, as_user, make_user):
+        from tests.conftest import grant
+
+        cause = make_cause()
+        Result.objects.update(traceback="only for some")
+        clerk = grant(make_user(is_staff=True), "tasks_admin.view_cause")
+
+        page = page_of(as_user(clerk), cause)
+
+        assert page.status_code == 200
+        assert "only for some" not in text(page)
+        assert RESULTS not in page.content.decode()
+
+    def test_failures_whose_results_are_gone(self, client):
+        cause = make_cause(2)
+        Result.objects.all().delete()
+
+        assert "no longer stored" in text(page_of(client, cause))
+
+    def test_a_result_links_to_its_cause(self, client, as_user, make_user):
+        from tests.conftest import grant
+
+        cause = make_cause()
+        path = f"{RESULTS}{Result.objects.get().pk}/change/"
+
+        assert cause.get_absolute_url() in client.get(path).content.decode()
+        other = client.get(f"{RESULTS}{make_result().pk}/change/").content.decode()
+        assert "Failed for" not in other
+        clerk = grant(make_user(is_staff=True), "tasks_admin.view_result")
+        assert cause.get_absolute_url() not in as_user(clerk).get(path).content.decode()
+
+    def test_the_overview_names_what_fails_now(self, client):
+        make_cause(exception="shop.Now")
+        make_cause(exception="shop.Mended", state="resolved")
+        make_cause(exception="shop.Before", last_at="2020-01-01T00:00Z")
+
+        words = text(client.get("/admin/"))
+
+        assert "shop.Now" in words
+        assert "shop.Mended" not in words
+        assert "shop.Before" not in words
+
+
+class TestActs:
+    """Resolve, mute, reopen; retry the group."""
+
+    @pytest.mark.parametrize(
+        ("act", "before", "after"),
+        [("resolve", "open", "resolved"), ("mute", "open", "muted"), ("reopen", "muted", "open")],
+    )
+    def test_it_is_done_and_can_be_looked_up(self, client, act, before, after):
+        cause = make_cause(state=before)
+
+        page = post(client, cause, act)
+
+        assert Cause.objects.get().state == after
+        words = text(page)
+        assert f"This cause is {after} now." in words
+        assert ": because" in words
+        operation = Operation.objects.get(verb=act)
+        assert str(cause) in text(client.get(f"{OPERATIONS}{operation.pk}/change/"))
+
+    def test_only_what_is_possible_is_offered(self, client):
+        offered = {
+            state: [act.name for act in page.context_data["acts"]]
+            for state in ("open", "resolved", "muted")
+            for page in [page_of(client, make_cause(state=state))]
+        }
+
+        assert offered == {
+            "open": ["resolve", "mute"], "resolved": ["mute", "reopen"],
+            "muted": ["resolve", "reopen"],
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("reason", ["", "   ", "x" * 2001])
+    def test_a_reason_is_needed(self, client, reason):
+        page = post(client, make_cause(), "resolve", reason=reason)
+
+        assert "Say why" in text(page)
+        assert Cause.objects.get().state == "open"
+
+    def test_twice(self, client):
+        cause = make_cause()
+        post(client, cause, "resolve")
+
+        assert "This cause is resolved: nothing was changed." in text(
+            post(client, cause, "resolve")
+        )
+
+    def test_who_may_only_look_is_offered_nothing_and_refused(self, as_user, charlie):
+        client, cause = as_user(charlie), make_cause()
+
+        page = page_of(client, cause)
+        assert page.context_data["acts"] == []
+        assert "Retry the group" not in text(page)
+        for act in ("resolve", "mute", "retry"):
+            assert post(client, cause, act).status_code == 403
+        assert not Operation.objects.exists()
+
+    def test_the_group_is_retried_in_two_steps(self, client):
+        cause = make_cause(3)
+        make_cause(2)
+        path = f"{CAUSES}{cause.pk}/retry/"
+
+        page = client.post(path)
+        assert "3 failed tasks will be queued again" in text(page)
+        assert not Operation.objects.exists()
+        confirm(client, page, path, rate="60", canary="on")
+
+        operation = Operation.objects.get()
+        assert (operation.verb, operation.total, operation.rate) == ("retry_failed", 3, 60)
+        assert operation.canary
+        assert str(operation) in text(page_of(client, cause))
+        assert "Nothing is left to do" in text(client.post(path))

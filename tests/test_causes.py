@@ -1,0 +1,254 @@
+"""What staff can do about a cause, and what is told of one."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tasks_admin import causes, results
+from tasks_admin.errors import NotAllowed, NothingToDo, WrongState
+from tasks_admin.models import Cause, CauseHour, Failure, Operation, Result, Target
+from tests.failing import fail, raises
+from tests.making import RESET, at_once, make_cause, make_result
+from tests.pages import CAUSES
+
+ACTS = {"resolve": causes.resolve, "mute": causes.mute, "reopen": causes.reopen}
+pytestmark = pytest.mark.django_db
+
+
+class TestActs:
+    """Each changes the state, and is recorded; the loser of a race is told."""
+
+    @pytest.mark.parametrize(
+        ("verb", "before", "after"),
+        [("resolve", "open", "resolved"), ("resolve", "muted", "resolved"),
+         ("mute", "open", "muted"), ("mute", "resolved", "muted"),
+         ("reopen", "resolved", "open"), ("reopen", "muted", "open")],
+    )  # fmt: skip
+    def test_what_changes(self, alice, verb, before, after):
+        cause, other = make_cause(state=before), make_cause(state=before)
+
+        operation = ACTS[verb](cause=cause, actor=alice, reason="because")
+
+        assert Cause.objects.get(pk=cause.pk).state == cause.state == after
+        assert Cause.objects.get(pk=other.pk).state == before
+        assert (operation.verb, operation.reason) == (verb, "because")
+        assert operation.over
+        assert [target.subject for target in operation.targets.all()] == [str(cause.pk)]
+        assert causes.done_to(cause) == [operation]
+        assert causes.done_to(other) == []
+
+    @pytest.mark.parametrize(
+        ("verb", "state"), [("resolve", "resolved"), ("mute", "muted"), ("reopen", "open")]
+    )
+    def test_what_is_so_already(self, alice, verb, state):
+        cause = make_cause(state=state)
+
+        with pytest.raises(WrongState, match=f"This cause is {state}"):
+            ACTS[verb](cause=cause, actor=alice, reason="r")
+        assert not Operation.objects.exists()
+        assert not causes.can(cause, verb)
+
+    @pytest.mark.parametrize("verb", ACTS)
+    def test_without_the_permission(self, charlie, verb):
+        cause = make_cause(state="muted" if verb == "reopen" else "open")
+
+        with pytest.raises(NotAllowed):
+            ACTS[verb](cause=cause, actor=charlie, reason="r")
+        assert not Operation.objects.exists()
+
+    def test_resolved_and_failed_again_and_resolved_again(self, alice):
+        fail("t", raises(), 1)
+        causes.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
+        fail("t", raises(), 2)
+        cause = Cause.objects.get()
+        assert cause.reopened_at
+
+        causes.resolve(cause=cause, actor=alice, reason="r")
+
+        assert Cause.objects.get().reopened_at is None
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_at_once(self, alice):
+        cause = make_cause()
+
+        def act(_number):
+            return causes.resolve(cause=Cause.objects.get(pk=cause.pk), actor=alice, reason="r")
+
+        outcomes = at_once(4, act)
+        assert sum(isinstance(one, Operation) for one in outcomes) == 1, outcomes
+        assert sum(isinstance(one, WrongState) for one in outcomes) == 3, outcomes
+
+
+class TestRetry:
+    """The group goes the road of every retry: once each."""
+
+    def test_all_that_failed_for_it(self, alice):
+        cause = make_cause(3)
+        make_cause(2)
+
+        operation = causes.retry(cause=cause, actor=alice, reason="r", rate=60, canary=True)
+
+        assert (operation.verb, operation.rate, operation.canary) == ("retry_failed", 60, True)
+        wanted = set(cause.failures.values_list("task_id", flat=True))
+        assert set(operation.targets.values_list("subject", flat=True)) == wanted
+
+    def test_what_was_retried_is_left_out(self, alice):
+        cause = make_cause(3)
+        one = Result.objects.filter(task_id=cause.failures.first().task_id)
+        results.retry_failed(results=one, actor=alice, reason="r")
+
+        assert causes.retry(cause=cause, actor=alice, reason="r").total == 2
+        with pytest.raises(NothingToDo):
+            causes.retry(cause=cause, actor=alice, reason="r")
+
+    def test_without_the_permission(self, charlie):
+        with pytest.raises(NotAllowed):
+            causes.retry(cause=make_cause(), actor=charlie, reason="r")
+
+
+class TestLooks:
+    """The newest failures, with what became of them."""
+
+    def test_a_page(self, alice):
+        cause = make_cause(25)
+        causes.retry(cause=cause, actor=alice, reason="r")
+        Result.objects.filter(task_id=cause.failures.last().task_id).delete()
+
+        seen, older = causes.newest(cause)
+        rest, end = causes.newest(cause, before=older)
+
+        assert (len(seen), len(rest), end) == (20, 5, None)
+        keys = [one.failure.pk for one in seen + rest]
+        assert keys == sorted(cause.failures.values_list("pk", flat=True), reverse=True)
+        assert seen[0].result is None
+        assert seen[1].result.status == "FAILURE"
+        assert seen[1].retry == Operation.objects.get()
+
+    def test_the_cause_of_a_task(self):
+        cause = make_cause()
+
+        assert causes.of(cause.failures.get().task_id) == cause
+        assert causes.of("unknown") is None
+
+
+class TestTrends:
+    """Bars of hours and days."""
+
+    def test_hours(self):
+        cause, other = make_cause(), make_cause()
+        now = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        for hours, count in ((0, 8), (23, 1), (24, 100), (3, 2)):
+            hour = now - timedelta(hours=hours)
+            CauseHour.objects.create(cause=cause, hour=hour, count=count)
+
+        trends = causes.hourly([cause, other])
+
+        counts = [bar.count for bar in trends[cause.pk].bars]
+        assert (len(counts), counts[-1], counts[0], counts[-4]) == (24, 8, 1, 2)
+        assert trends[cause.pk].total == 11
+        assert [trends[cause.pk].bars[n].height for n in (-1, 0, 1)] == ["24", "3", "0"]
+        assert trends[other.pk].total == 0
+
+    def test_a_failure_is_in_the_newest_bar(self):
+        fail("t", raises(), 1)
+
+        cause = Cause.objects.get()
+        assert causes.hourly([cause])[cause.pk].bars[-1].count == 1
+        assert causes.daily(cause).bars[-1].count == 1
+
+    def test_days_are_those_of_the_reader(self):
+        cause = make_cause()
+        CauseHour.objects.create(
+            cause=cause, hour=timezone.now().replace(minute=0, second=0, microsecond=0), count=1
+        )
+        CauseHour.objects.create(cause=cause, hour=datetime(2020, 1, 1, tzinfo=UTC), count=1)
+
+        for zone in ("UTC", "Pacific/Auckland", "America/Los_Angeles"):
+            with timezone.override(zone):
+                trend = causes.daily(cause)
+            assert (len(trend.bars), trend.total, trend.bars[-1].count) == (14, 1, 1)
+
+
+class TestShares:
+    """Of the newest 1,000 results of a task, as far as they ended."""
+
+    def test_a_share(self):
+        one, other = make_cause(3), make_cause(1)
+        elsewhere = make_cause(0, task="elsewhere")
+        for status in ("SUCCESS",) * 5 + ("REVOKED", "PENDING", "STARTED", "RETRY"):
+            make_result(status)
+
+        shares = causes.shares([one, other, elsewhere])
+
+        assert shares[one.pk] == causes.Share(failed=3, runs=10)
+        assert shares[one.pk].percent == 30
+        assert shares[other.pk].failed == 1
+        assert elsewhere.pk not in shares
+        assert causes.shares([]) == {}
+
+    def test_no_more_than_the_newest(self, monkeypatch):
+        monkeypatch.setattr(causes.trends, "RUNS", 4)
+        cause = make_cause(3)
+        for _ in range(3):
+            make_result("SUCCESS")
+
+        assert causes.shares([cause])[cause.pk] == causes.Share(failed=1, runs=4)
+
+
+def grow(count):
+    """Failures as they are stored, many at once."""
+    now = timezone.now()
+    begun = Failure.objects.count()
+    known = list(Cause.objects.all())
+    ids = [f"grown-{number}" for number in range(begun, begun + count)]
+    Result.objects.bulk_create(
+        Result(task_id=task_id, task_name=RESET, status="FAILURE") for task_id in ids
+    )
+    Failure.objects.bulk_create(
+        Failure(task_id=task_id, cause=known[number % len(known)], failed_at=now)
+        for number, task_id in enumerate(ids)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def test_the_list_costs_the_same_however_many_failed(as_user, alice):
+    client = as_user(alice)
+    for number in range(30):
+        make_cause(0, message=str(number), task=RESET if number % 2 else f"t{number}")
+    grow(500)
+    client.get(CAUSES)
+    with CaptureQueriesContext(connection) as before:
+        client.get(CAUSES)
+    grow(30_000)
+
+    with CaptureQueriesContext(connection) as after:
+        assert client.get(CAUSES).status_code == 200
+
+    assert len(after) == len(before) <= 9, [query["sql"] for query in after]
+    asked = [query["sql"] for query in after if query["sql"].lstrip("(").startswith("SELECT")]
+    plans = [plan(sql) for sql in asked]
+    for table in ("tasks_admin_failure", "django_celery_results_taskresult"):
+        assert not any(f"Seq Scan on {table}" in text for text in plans), plans
+    assert not any("SCAN U0" in text or "SCAN django_celery" in text for text in plans), plans
+    assert any("tasks_admin_failure_task" in text or "SEARCH U0" in text for text in plans), plans
+
+
+def plan(sql):
+    """How the database would answer."""
+    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{explain} {sql.replace('%', '%%')}")
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+def test_a_hold_of_an_act_keeps_nobody_out(alice):
+    cause = make_cause()
+    for act in (causes.resolve, causes.reopen, causes.resolve, causes.reopen):
+        act(cause=cause, actor=alice, reason="r")
+
+    assert Target.objects.filter(hold__isnull=False).count() == 0
+    assert len(causes.done_to(cause)) == 4

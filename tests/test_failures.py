@@ -1,0 +1,199 @@
+"""Failures are counted by cause when they are stored: each once, and never at a result's cost."""
+
+import logging
+import random
+
+import pytest
+from celery import states
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from opsconsole.celery import app
+from tasks_admin import dispatch, failures
+from tasks_admin.failures import notes
+from tasks_admin.models import Cause, CauseHour, Failure, Result, Target
+from tests.failing import CAUSES, chained, fail, raises
+from tests.making import make_result, make_target
+
+pytestmark = pytest.mark.django_db
+
+
+def test_ten_thousand_failures_of_twelve_causes_make_twelve_groups():
+    rng = random.Random(12)
+    count = 10_000 if connection.vendor == "sqlite" else 2_000  # a round trip each is slow
+    planned = [rng.randrange(12) for _ in range(count)]
+
+    with transaction.atomic():  # one commit: that is not what is tried
+        for number, which in enumerate(planned):
+            fail(*CAUSES[which], number * 7919)
+
+    assert Cause.objects.count() == 12, list(Cause.objects.values_list("message", flat=True))
+    found = sorted(Cause.objects.values_list("count", flat=True))
+    assert found == sorted(planned.count(which) for which in range(12))
+    assert Failure.objects.count() == Result.objects.count() == count
+    assert CauseHour.objects.aggregate(n=Sum("count"))["n"] == count
+
+
+def test_what_a_group_knows():
+    before = timezone.now() - timezone.timedelta(seconds=1)
+    fail("shop.charge", chained, 5)
+
+    cause = Cause.objects.get()
+    assert (cause.task, cause.exception) == ("shop.charge", "tests.failing.Refused")
+    assert cause.place == "tests.failing:chained"
+    assert cause.message == "Order <number> was refused"
+    assert (cause.state, cause.count, cause.reopened_at) == ("open", 1, None)
+    assert before < cause.first_at <= cause.last_at
+    hour = cause.hours.get()
+    assert hour.count == 1
+    assert (hour.hour.minute, hour.hour.second, hour.hour.microsecond) == (0, 0, 0)
+    assert timezone.timedelta(0) <= cause.last_at - hour.hour < timezone.timedelta(hours=1)
+    assert cause.failures.get().task_id == Result.objects.get().task_id
+
+
+class TestOnce:
+    """A failure that is stored twice counts once."""
+
+    def test_stored_twice(self):
+        fail("t", raises(), 1, task_id="a")
+        fail("t", raises(), 1, task_id="a")
+        fail("t", raises("something else"), 1, task_id="a")
+
+        assert [cause.count for cause in Cause.objects.all()] == [1]
+
+    @pytest.mark.parametrize("status", [states.SUCCESS, states.REVOKED, states.RETRY])
+    def test_other_ends_are_none(self, status):
+        app.backend.store_result("a", None, status)
+
+        assert not Failure.objects.exists()
+
+    def test_a_late_failure_after_a_success_is_none(self):
+        app.backend.store_result("a", 1, states.SUCCESS)
+        fail("t", raises(), 1, task_id="a")
+
+        assert not Failure.objects.exists()
+
+    def test_without_a_request_the_row_names_the_task(self):
+        make_result("STARTED", task_id="a", task="shop.charge")
+
+        app.backend.store_result("a", ValueError("x"), states.FAILURE)
+
+        assert Cause.objects.get().task == "shop.charge"
+
+    def test_a_target_fails_with_its_result(self):
+        target = make_target("running")
+
+        fail("t", raises(), 1, task_id=target.task_id)
+
+        assert Target.objects.get().state == "failed"
+        assert Cause.objects.get().count == 1
+
+    def test_what_died_each_time(self, broker):
+        target = make_target("running", due=-1, crashes=2)
+        make_result("STARTED", task_id=target.task_id)
+
+        dispatch.sweep()
+
+        assert Result.objects.get(task_id=target.task_id).status == "FAILURE"
+        cause = Cause.objects.get()
+        assert cause.exception == "billiard.exceptions.WorkerLostError"
+        assert cause.failures.get().task_id == target.task_id
+
+
+class TestStates:
+    """A resolved group that fails again is open again, and knows it; a muted one stays muted."""
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [("resolved", "open"), ("muted", "muted"), ("open", "open")]
+    )
+    def test_failing_again(self, before, after):
+        fail("t", raises(), 1)
+        Cause.objects.update(state=before)
+
+        fail("t", raises(), 2)
+
+        cause = Cause.objects.get()
+        assert (cause.state, cause.count) == (after, 2)
+        assert bool(cause.reopened_at) is (before == "resolved")
+
+
+class TestBounds:
+    """Messages that are never alike can't fill the table."""
+
+    def test_too_many_messages_are_one_group(self, monkeypatch):
+        monkeypatch.setattr(notes, "MOST", 3)
+        for word in ("ant", "bee", "cow", "dog", "elk", "fox"):
+            fail("t", raises(word), 1)
+        fail("t", raises("ant"), 1)
+        fail("other", raises("gnu"), 1)
+
+        counts = {(c.task, c.message): c.count for c in Cause.objects.all()}
+        assert counts == {
+            ("t", "ant"): 2, ("t", "bee"): 1, ("t", "cow"): 1, ("t", "…"): 3, ("other", "gnu"): 1,
+        }  # fmt: skip
+
+    def test_few_statements(self):
+        fail("t", raises(), 1)
+        make_result("STARTED", task_id="a")
+
+        with CaptureQueriesContext(connection) as queries:
+            fail("t", raises(), 2, task_id="a")
+
+        asked = [query["sql"].split()[0] for query in queries]
+        assert asked == [
+            "SAVEPOINT", "UPDATE", "SAVEPOINT", "INSERT", "INSERT", "UPDATE", "RELEASE", "RELEASE",
+        ], [query["sql"] for query in queries]  # fmt: skip
+
+
+class TestTrouble:
+    """A note that can't be made is logged, and the result is there."""
+
+    @pytest.mark.parametrize("broken", ["_FAILED", "_COUNTED_HOUR", "_COUNTED"])
+    def test_a_statement_that_fails(self, monkeypatch, caplog, broken):
+        monkeypatch.setattr(notes, broken, "INSERT INTO nowhere VALUES (1)")
+
+        with caplog.at_level(logging.ERROR, logger="tasks_admin.failures.notes"):
+            fail("t", raises(), 1, task_id="a")
+
+        assert Result.objects.get(task_id="a").status == "FAILURE"
+        assert not Failure.objects.exists()
+        assert "Task a failed, and was not counted" in caplog.text
+
+    def test_a_text_that_nobody_can_read(self, monkeypatch, caplog):
+        monkeypatch.setattr(failures.Kind, "of", lambda **_: 1 / 0)
+
+        fail("t", raises(), 1, task_id="a")
+
+        assert Result.objects.get(task_id="a").status == "FAILURE"
+        assert "ZeroDivisionError" in caplog.text
+
+    @pytest.mark.parametrize("text", ["\x00 nul", "\ud800", "x" * 100_000, "<script>", "%s %d", ""])
+    def test_odd_messages(self, text, caplog):
+        fail("t", raises(text), 1)
+
+        assert Cause.objects.get().count == 1
+        assert not caplog.records
+
+    def test_a_cause_that_is_deleted_meanwhile_is_made_anew(self, monkeypatch):
+        fail("t", raises(), 1)
+        counted = notes._COUNTED
+        answers = iter([counted.replace("WHERE digest", "WHERE 1 = 0 AND digest"), counted])
+
+        class Once:
+            def format(self, **words):
+                return next(answers).format(**words)
+
+        monkeypatch.setattr(notes, "_COUNTED", Once())
+        fail("t", raises(), 2)
+
+        assert Cause.objects.get().count == 2
+        assert CauseHour.objects.get().count == 2
+
+    def test_a_connection_that_is_lost_is_told_to_who_stores(self, monkeypatch):
+        monkeypatch.setattr(notes, "_lost", lambda alias: True)
+        monkeypatch.setattr(notes, "_FAILED", "no sql")
+
+        with pytest.raises(DatabaseError), transaction.atomic():
+            failures.note(task_id="a", task="t", result=None, traceback=None)

@@ -1,0 +1,78 @@
+"""Many workers store failures of the same causes at once: none waits in a circle, none is lost."""
+
+import random
+import threading
+
+import pytest
+from celery import shared_task
+from celery.contrib.testing.worker import start_worker
+from django.db import connections, transaction
+from django.db.models import Sum
+
+from opsconsole.celery import app
+from tasks_admin import mail
+from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tests.failing import CAUSES, fail, raises
+from tests.making import at_once
+from tests.stack import until
+
+HUNG_UP = threading.Event()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("transactions", ["one failure each", "several failures each"])
+def test_many_workers_wait_in_no_circle(transactions):
+    """Threads that store failures of the same causes in different orders, from nothing."""
+    each, workers = 24, 8
+
+    def work(number):
+        order = list(range(each))
+        random.Random(number).shuffle(order)
+        if transactions == "one failure each":
+            for step in order:
+                fail("t", raises("abc"[step % 3]), 1)
+            return
+        with transaction.atomic():
+            for step in sorted(order, key=lambda step: step % 3):
+                fail("t", raises("abc"[step % 3]), 1)
+
+    outcomes = at_once(workers, work)
+
+    assert outcomes == [None] * workers
+    assert Failure.objects.count() == Result.objects.count() == each * workers
+    assert list(Cause.objects.values_list("count", flat=True)) == [each * workers // 3] * 3
+    assert CauseHour.objects.aggregate(n=Sum("count"))["n"] == each * workers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_failure_from_many_workers_counts_once():
+    at_once(8, lambda _n: fail("t", raises(), 1, task_id="a"))
+
+    assert Cause.objects.get().count == CauseHour.objects.get().count == 1
+
+
+@shared_task(name="tests.fails_for")
+def fails_for(which, number):
+    CAUSES[which][1](number)
+
+
+@shared_task(name="tests.hang_up_failing", ignore_result=True)
+def hang_up():
+    """Connections belong to the worker's thread: close them there."""
+    mail.close()
+    connections.close_all()
+    HUNG_UP.set()
+
+
+def test_a_real_worker(broker, transactional_db):
+    """Its tracebacks have Celery's own frames in them. One task: two of the twelve are one."""
+    with start_worker(app, perform_ping_check=False, queues=["celery"], loglevel="critical"):
+        for number in range(36):
+            fails_for.delay(number % 12, number)
+        until(lambda: Failure.objects.count() == 36, "all failed")
+        HUNG_UP.clear()
+        hang_up.delay()
+        assert HUNG_UP.wait(20)
+
+    assert sorted(Cause.objects.values_list("count", flat=True)) == [3] * 10 + [6]
+    assert {cause.place.partition(":")[0] for cause in Cause.objects.all()} == {"tests.failing"}

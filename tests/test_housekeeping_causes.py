@@ -1,0 +1,64 @@
+"""Failures go with their results, hours after a month, causes when nothing is left of them."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tasks_admin import housekeeping
+from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tests.making import make_cause
+
+pytestmark = pytest.mark.django_db
+
+
+def ago(days):
+    return timezone.now() - timedelta(days=days)
+
+
+def test_failures_go_with_their_results():
+    old, young = make_cause(2), make_cause(2)
+    Failure.objects.filter(cause=old).update(failed_at=ago(31))
+    Result.objects.filter(task_id__in=old.failures.values("task_id")).update(date_done=ago(31))
+
+    assert housekeeping.forget_results(timedelta(days=30)) == 2
+
+    assert (old.failures.count(), young.failures.count()) == (0, 2)
+
+
+@pytest.mark.parametrize("bite", [1, 2, 3, 100])
+def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
+    monkeypatch.setattr(housekeeping, "BITE", bite)
+    cause = make_cause(7)
+    gone = list(cause.failures.values_list("task_id", flat=True))[::2]
+    Result.objects.filter(task_id__in=gone).delete()
+
+    assert housekeeping.forget_orphans() == 4
+    assert cause.failures.count() == 3
+    assert housekeeping.forget_orphans() == 0
+
+
+def test_hours_go_after_a_month():
+    cause = make_cause()
+    for days in (0, 29, 31, 400):
+        CauseHour.objects.create(cause=cause, hour=ago(days), count=1)
+
+    housekeeping.clean()
+
+    assert cause.hours.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "days", "failures", "stays"),
+    [("open", 29, 0, True), ("open", 31, 0, False), ("resolved", 31, 0, False),
+     ("open", 31, 1, True), ("muted", 31, 0, True), ("muted", 366, 0, False),
+     ("resolved", 1, 0, True), ("open", 400, 1, True)],
+)  # fmt: skip
+def test_causes_go_when_nothing_is_left_of_them(state, days, failures, stays):
+    cause = make_cause(failures, state=state, last_at=ago(days))
+    CauseHour.objects.create(cause=cause, hour=ago(1), count=1)
+
+    housekeeping.clean()
+
+    assert Cause.objects.filter(pk=cause.pk).exists() is stays
+    assert CauseHour.objects.exists() is stays
