@@ -16,7 +16,6 @@ from tasks_admin.models import Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 from tasks_admin.reasons import label
-from tasks_admin.verbs import RETRY_FAILED
 
 #: Targets on a page.
 PAGE = 50
@@ -143,7 +142,7 @@ def page(operation: Operation, *, state: str = "", after: str = "", subject: str
 
 def _subjects(operation: Operation, text: str) -> list[str]:
     """What a search means: the subject itself, or a user by name or address."""
-    if operation.verb == RETRY_FAILED:
+    if not _about_users(operation):
         return [text]
     model = get_user_model()
     users = model._default_manager.all()
@@ -155,18 +154,28 @@ def _subjects(operation: Operation, text: str) -> list[str]:
 
 
 def _describe(operation: Operation, targets: list[Target]) -> None:
-    """Give each target the words that the page shows: `name` and `why`."""
-    names: dict[str, str] = {}
-    if operation.verb != RETRY_FAILED:
-        try:
-            users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
-        except (ValueError, ValidationError):  # the user model changed its kind of key
-            users = {}
-        names = {str(pk): user.get_username() for pk, user in users.items()}
+    """Give each target what the page shows: `name`, `why`, and whether it is `there`."""
+    names = _usernames(targets) if _about_users(operation) else {t.subject: "" for t in targets}
     for target in targets:
         target.operation = operation
-        target.name = names.get(target.subject, target.subject)  # type: ignore[attr-defined]
+        target.there = target.subject in names  # type: ignore[attr-defined]
+        name = names.get(target.subject, _("account %(key)s (deleted)") % {"key": target.subject})
+        target.name = name or target.subject  # type: ignore[attr-defined]
         why = [label(target.reason) if target.reason else "", target.detail]
         if target.maybe_twice:
             why.append(_("may have been sent twice: a try before ended without a word"))
         target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]
+
+
+def _about_users(operation: Operation) -> bool:
+    """Whether its targets are users; in doubt they may be."""
+    return operation.meaning is None or operation.meaning.about == "user"
+
+
+def _usernames(targets: list[Target]) -> dict[str, str]:
+    """The names of the users that are still there, by key."""
+    try:
+        users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
+    except (ValueError, ValidationError):  # the user model changed its kind of key
+        return {}
+    return {str(pk): user.get_username() for pk, user in users.items()}
