@@ -159,6 +159,11 @@ def registered() -> list[str]:
     return sorted(name for name in _tasks() if not name.startswith("celery."))
 
 
+def body(task: str) -> Any:
+    """The function that a task of the project runs, `self` left out; None when there is none."""
+    return getattr(_tasks()[task], "run", None) if task in registered() else None
+
+
 def queues() -> list[str]:
     """The names of the queues that the project declares, sorted.
 

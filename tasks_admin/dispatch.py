@@ -21,7 +21,7 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import DIED, Verdict
 from tasks_admin.models.targets import TargetState, after
-from tasks_admin.verbs import RETRY_FAILED, REVOKE
+from tasks_admin.verbs import RETRIES, REVOKE
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _publish_due(operation: Operation) -> int:
             else:
                 messages.append(message)
         if messages:
-            if operation.verb == RETRY_FAILED:
+            if operation.verb in RETRIES:
                 revocations.fence([target.subject for target in taken])
             failpoints.reach("after_take")
             _publish(messages)
@@ -214,7 +214,7 @@ def _skip(target: Target) -> None:
     known = Result.objects.filter(task_id=target.subject).first()
     reason = "expired"
     if known is not None:
-        exact = known.arguments[0] == Verdict.EXACT
+        exact = target.operation.edited or known.arguments[0] == Verdict.EXACT
         reason = broker.unrepeatable(known.task_name) if exact else "lossy"
     Target.objects.of_task(target.task_id).settle(TargetState.SKIPPED, reason=reason)
 
@@ -240,11 +240,13 @@ def _messages(
 
 
 def _again(target: Target, result: Result | None) -> Message | None:
-    """The message that repeats a result: its task, its very arguments, its queue."""
+    """The message that repeats a result: its task, its very arguments or the edited, its queue."""
     if result is None or result.task_name not in broker.repeatable():
         return None
     verdict, args, kwargs = result.arguments
-    if verdict != Verdict.EXACT:
+    if target.operation.edited is not None:
+        args, kwargs = target.operation.edited
+    elif verdict != Verdict.EXACT:
         return None
     return broker.routed(
         task_id=target.task_id,

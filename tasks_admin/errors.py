@@ -21,6 +21,15 @@ class WrongState(ConsoleError):
     """The operation is not in a state in which this can be done."""
 
 
+class WrongArguments(ConsoleError):
+    """A task does not take these arguments. `problems`: what is wrong, by the argument's name."""
+
+    def __init__(self, problems: "dict[str, str]") -> None:
+        said = " ".join(f"{name}: {words}" for name, words in problems.items())
+        super().__init__(said)
+        self.problems = problems
+
+
 class BrokerUnreachable(ConsoleError):
     """The broker did not take the messages, or did not say so."""
 

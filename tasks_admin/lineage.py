@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tasks_admin.models import Result, Target
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.verbs import RETRIES
 
 #: Steps that are followed in either direction, and attempts of a target that are shown.
 MOST = 10
@@ -29,7 +29,7 @@ def of(result: Result) -> list[Step]:
     for _step in range(MOST):
         target = _target(origin)
         before.append((origin, target))
-        if target is None or target.operation.verb != RETRY_FAILED:
+        if target is None or target.operation.verb not in RETRIES:
             break
         origin = target.subject
     for task_id, target in reversed(before):

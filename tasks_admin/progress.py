@@ -16,10 +16,7 @@ from tasks_admin.models import Cause, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 from tasks_admin.reasons import label
-from tasks_admin.verbs import MUTE, REOPEN, RESOLVE, RETRY_FAILED
 
-#: Verbs whose targets are causes.
-ABOUT_CAUSES = {RESOLVE, MUTE, REOPEN}
 #: Targets on a page.
 PAGE = 50
 #: Seconds: longer than a dispatcher takes to find out again that the broker is away.
@@ -145,7 +142,7 @@ def page(operation: Operation, *, state: str = "", after: str = "", subject: str
 
 def _subjects(operation: Operation, text: str) -> list[str]:
     """What a search means: the subject itself, or a user by name or address."""
-    if operation.verb == RETRY_FAILED or operation.verb in ABOUT_CAUSES:
+    if not _about_users(operation):
         return [text]
     model = get_user_model()
     users = model._default_manager.all()
@@ -157,21 +154,43 @@ def _subjects(operation: Operation, text: str) -> list[str]:
 
 
 def _describe(operation: Operation, targets: list[Target]) -> None:
-    """Give each target the words that the page shows: `name` and `why`."""
-    names: dict[str, str] = {}
-    if operation.verb in ABOUT_CAUSES:
-        causes = Cause.objects.in_bulk([int(target.subject) for target in targets])
-        names = {str(pk): str(cause) for pk, cause in causes.items()}
-    elif operation.verb != RETRY_FAILED:
-        try:
-            users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
-        except (ValueError, ValidationError):  # the user model changed its kind of key
-            users = {}
-        names = {str(pk): user.get_username() for pk, user in users.items()}
+    """Give each target what the page shows: `name`, `why`, and whether it is `there`."""
+    names = _names(operation, targets)
     for target in targets:
         target.operation = operation
-        target.name = names.get(target.subject, target.subject)  # type: ignore[attr-defined]
+        target.there = target.subject in names  # type: ignore[attr-defined]
+        target.name = names.get(target.subject) or _unnamed(operation, target)  # type: ignore[attr-defined]
         why = [label(target.reason) if target.reason else "", target.detail]
         if target.maybe_twice:
             why.append(_("may have been sent twice: a try before ended without a word"))
         target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]
+
+
+def _about_users(operation: Operation) -> bool:
+    """Whether its targets are users; in doubt they may be."""
+    return operation.meaning is None or operation.meaning.about == "user"
+
+
+def _names(operation: Operation, targets: list[Target]) -> dict[str, str]:
+    """The names of what the targets are about, as far as it is still there, by subject."""
+    if _about_users(operation):
+        return _usernames(targets)
+    if operation.meaning and operation.meaning.about == "cause":
+        causes = Cause.objects.in_bulk([int(target.subject) for target in targets])
+        return {str(pk): str(cause) for pk, cause in causes.items()}
+    return {target.subject: target.subject for target in targets}
+
+
+def _unnamed(operation: Operation, target: Target) -> str:
+    if not _about_users(operation):
+        return target.subject
+    return _("account %(key)s (deleted)") % {"key": target.subject}
+
+
+def _usernames(targets: list[Target]) -> dict[str, str]:
+    """The names of the users that are still there, by key."""
+    try:
+        users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
+    except (ValueError, ValidationError):  # the user model changed its kind of key
+        return {}
+    return {str(pk): user.get_username() for pk, user in users.items()}

@@ -25,7 +25,7 @@ from tasks_admin.operations import Selection
 from tasks_admin.verbs import (
     NOTIFY_PASSWORD_CHANGED,
     REQUEST_RESET_EMAIL,
-    RETRY_FAILED,
+    RETRIES,
     SEND_RESET_EMAIL,
 )
 
@@ -153,7 +153,7 @@ def _target_of(task_id: str, user_pk: Any, lease: float) -> Target | None:
 def _look_at(user_pk: Any, target: Target) -> tuple[Any, str]:
     """Return the user as of now, and the reason why no mail may go out, or ''."""
     operation = target.operation
-    staff = operation.verb in {SEND_RESET_EMAIL, RETRY_FAILED}
+    staff = operation.verb in {SEND_RESET_EMAIL, *RETRIES}
     actor = operation.actor if staff else None
     if staff and not operations.still_allowed(operation):
         return None, "actor"

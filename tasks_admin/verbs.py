@@ -13,6 +13,7 @@ REQUEST_RESET_EMAIL = "request_reset_email"
 NOTIFY_PASSWORD_CHANGED = "notify_password_changed"  # noqa: S105 (a verb)
 RETRY_FAILED = "retry_failed"
 SEND_SUMMARY = "send_summary"
+EDIT_AND_RETRY = "edit_and_retry"
 REVOKE = "revoke"
 REVEAL_ARGUMENTS = "reveal_arguments"
 RESOLVE = "resolve"
@@ -33,6 +34,8 @@ class Verb:
     permission: str = ""
     #: The task that does it for one target; empty where the target itself names one.
     task: str = ""
+    #: What its targets are: "user", "result", or "" for what has no page.
+    about: str = ""
 
     @property
     def full_permission(self) -> str:
@@ -49,49 +52,70 @@ VERBS: dict[str, Verb] = {
             title=_("Send reset emails"),
             permission="send_reset_email",
             task="tasks_admin.send_reset_email",
+            about="user",
         ),
         Verb(
             name=REQUEST_RESET_EMAIL,
             label=_("Request a reset email"),
             title=_("Reset email on request"),
             task="tasks_admin.send_reset_email",
+            about="user",
         ),
         Verb(
             name=NOTIFY_PASSWORD_CHANGED,
             label=_("Tell the user"),
             title=_("Password chosen by the user"),
             task="tasks_admin.notify_password_changed",
+            about="user",
         ),
         Verb(
             name=RETRY_FAILED,
             label=_("Retry failed tasks"),
             title=_("Retry failed tasks"),
             permission="retry_failed",
+            about="result",
         ),
-        Verb(name=REVOKE, label=_("Revoke"), title=_("Revoke tasks"), permission="revoke"),
+        Verb(
+            name=EDIT_AND_RETRY,
+            label=_("Edit and retry"),
+            title=_("Retry with other arguments"),
+            permission="edit_and_retry",
+            about="result",
+        ),
+        Verb(
+            name=REVOKE,
+            label=_("Revoke"),
+            title=_("Revoke tasks"),
+            permission="revoke",
+            about="result",
+        ),
         Verb(
             name=REVEAL_ARGUMENTS,
             label=_("Reveal what is masked"),
             title=_("Masked values revealed"),
             permission="reveal_arguments",
+            about="result",
         ),
         Verb(
             name=RESOLVE,
             label=_("Resolve"),
             title=_("Cause resolved"),
             permission="resolve_cause",
+            about="cause",
         ),
         Verb(
             name=MUTE,
             label=_("Mute"),
             title=_("Cause muted"),
             permission="mute_cause",
+            about="cause",
         ),
         Verb(
             name=REOPEN,
             label=_("Reopen"),
             title=_("Cause reopened"),
             permission="reopen_cause",
+            about="cause",
         ),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),
@@ -111,6 +135,9 @@ VERBS: dict[str, Verb] = {
         ),
     )
 }
+
+#: The verbs that queue results again.
+RETRIES = (RETRY_FAILED, EDIT_AND_RETRY)
 
 #: The permissions that the verbs need, for the model that declares them.
 PERMISSIONS: list[tuple[str, "str | _StrPromise"]] = [

@@ -232,7 +232,8 @@ class TestActs:
 
         page = client.get(operation.get_absolute_url()).content.decode()
 
-        assert set(re.findall(r'formaction="[^"]*/(\w+)/"', page)) == offered
+        acts = set(re.findall(r'formaction="[^"]*/(\w+)/"', page))
+        assert acts - {"edit"} == offered
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
     def test_without_the_permission_it_is_neither_offered_nor_done(

@@ -15,11 +15,11 @@ FLOORS = [
         "admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks",
         "middleware",
     },
-    {"causes", "lineage", "progress", "resets", "results", "revokes", "summaries"},
+    {"causes", "edits", "lineage", "progress", "resets", "results", "revokes", "summaries"},
     {"backend", "dispatch", "losses"},
     {
         "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",
-        "presence", "housekeeping", "failures", "revocations",
+        "presence", "housekeeping", "failures", "revocations", "signatures",
     },
     {"models", "control", "broker", "mail", "database"},
     {"verbs", "conf", "errors", "reasons", "durations", "failpoints", "masks", "tracebacks"},

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from celery import shared_task
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.test import Client
@@ -14,7 +15,7 @@ from tasks_admin.models import Operation, Target
 from tasks_admin.verbs import PERMISSIONS, VERBS
 from tests.conftest import grant
 from tests.making import make_cause, make_operation, make_result, make_users
-from tests.pages import CAUSES, OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm
+from tests.pages import CAUSES, OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm, hidden
 
 ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 #: Who may do what staff can do: the superuser and the operator.
@@ -24,6 +25,11 @@ STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
 ACTIONS = {"send_reset_email": USERS, "retry_failed": RESULTS, "revoke": RESULTS}
 CAUSE_VERBS = {"resolve", "mute", "reopen"}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+
+@shared_task(name="tests.permitted")
+def permitted(number: int):
+    """A task that whoever may edit may run: it is for nothing in particular."""
 
 
 @pytest.fixture(params=ACTORS)
@@ -47,6 +53,13 @@ def perform(client: Client, verb: str) -> bool:
         page = choose(client, path, verb, rows)
         if b'name="confirm"' in page.content:
             page = confirm(client, page, path)
+        return Operation.objects.filter(verb=verb).exists()
+    if verb == "edit_and_retry":
+        row = make_result(task="tests.permitted", args=[1])
+        page = choose(client, RESULTS, verb, [row])
+        page = client.post(RESULTS, hidden(page) | {"arg-number": "2", "check": "1"})
+        if b'name="confirm"' in page.content:
+            confirm(client, page, RESULTS)
         return Operation.objects.filter(verb=verb).exists()
     if verb == "reveal_arguments":
         client.post(f"{RESULTS}{make_result().pk}/reveal/", {"reason": "r"})

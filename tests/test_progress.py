@@ -156,13 +156,13 @@ class TestPage:
     def test_nobody_is_found_by_nonsense(self, nonsense):
         assert progress.page(make_operation(2), subject=nonsense).targets == []
 
-    def test_a_user_who_is_gone_is_shown_by_key(self):
+    def test_a_user_who_is_gone_is_told_by_key(self):
         operation = make_operation(1)
         User.objects.filter(username="u00000").delete()
 
         (target,) = progress.page(operation).targets
 
-        assert target.name == target.subject
+        assert target.name == f"account {target.subject} (deleted)"
 
     def test_a_result_is_found_by_its_id(self):
         target = make_target(subject="some-task", hold="result:some-task")

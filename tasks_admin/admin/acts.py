@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from tasks_admin import operations, results
 from tasks_admin.admin.confirm import actor_of, confirmed, may
+from tasks_admin.admin.edits import edited
 from tasks_admin.admin.exchange.cells import guard
 from tasks_admin.admin.results import preview
 from tasks_admin.errors import ConsoleError, NotAllowed
@@ -49,7 +50,7 @@ class OperationActs(ModelAdmin[Any]):
     def act_urls(self) -> list[Any]:
         """An address for each act."""
         view = self.admin_site.admin_view
-        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry}
+        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry, "edit": self.edit}
         return [
             path("<path:pk>/targets.csv", view(self.csv), name="tasks_admin_operation_csv"),
             *(
@@ -117,6 +118,13 @@ class OperationActs(ModelAdmin[Any]):
             warn=lambda selection: {"groups": preview(failed)},
             back=operation.get_absolute_url(),
         )
+
+    @method_decorator(require_POST)
+    def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Queue what failed again with other arguments, the same for all, linked to this one."""
+        operation = self.operation_of(request, pk)
+        failed, back = results.failures_of(operation), operation.get_absolute_url()
+        return edited(self, request, failed, back=back, parent=operation)
 
     @method_decorator(require_safe)
     def csv(self, request: HttpRequest, pk: str) -> HttpResponseBase:

@@ -26,12 +26,12 @@ ACTS: dict[str, Callable[..., Operation]] = {
 
 
 class CauseActs(ModelAdmin[Any]):
-    """Resolve, mute, reopen; retry the group."""
+    """Resolve, mute, reopen; retry the group, as it was or edited."""
 
     def act_urls(self) -> list[Any]:
         """An address for each act."""
         view = self.admin_site.admin_view
-        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry}
+        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry, "edit": self.edit}
         return [
             path(f"<path:pk>/{name}/", view(act), name=f"tasks_admin_cause_{name}")
             for name, act in acts.items()
@@ -39,6 +39,10 @@ class CauseActs(ModelAdmin[Any]):
 
     def cause_of(self, request: HttpRequest, pk: str) -> Cause:
         """The cause, for who may look at it."""
+        raise NotImplementedError
+
+    def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Queue the group again with other arguments."""
         raise NotImplementedError
 
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:

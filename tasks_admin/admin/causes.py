@@ -19,11 +19,12 @@ from tasks_admin import causes, masks, results, tracebacks
 from tasks_admin.admin.cause_acts import CauseActs
 from tasks_admin.admin.cause_filters import CauseStateFilter, CauseTaskFilter
 from tasks_admin.admin.confirm import actor_of, confirmed, may
+from tasks_admin.admin.edits import edited
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.admin.result_page import LONGEST, badge
 from tasks_admin.admin.results import moment, preview
 from tasks_admin.models import Cause, Result
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
 
 #: Characters of a message that the list shows.
 BRIEF = 160
@@ -139,6 +140,12 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
             back=cause.get_absolute_url(),
         )
 
+    @method_decorator(require_POST)
+    def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
+        """Queue all of that again with other arguments, the same for all."""
+        cause = self.cause_of(request, pk)
+        return edited(self, request, causes.failures_of(cause), back=cause.get_absolute_url())
+
     def cause_of(self, request: HttpRequest, pk: str) -> Cause:
         """The cause, for who may look at it."""
         if not self.has_view_permission(request):
@@ -165,6 +172,7 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
             "done": causes.done_to(cause),
             "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
             "may_retry": may(request, RETRY_FAILED),
+            "may_edit": may(request, EDIT_AND_RETRY),
         }
 
 

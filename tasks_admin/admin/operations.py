@@ -1,15 +1,18 @@
 """Operations: the list, and the page of one: progress, targets, pause, resume, abort."""
 
+import contextlib
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import NoReverseMatch, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
@@ -20,8 +23,27 @@ from tasks_admin.admin.confirm import may
 from tasks_admin.admin.exchange import OperationExchange
 from tasks_admin.admin.filters import StateFilter, VerbFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.models import Operation
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.models import Cause, Operation, Result, Target
+from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
+
+
+def link_targets(request: HttpRequest, operation: Operation, targets: list[Target]) -> None:
+    """Give each target the address of what it is about, for who may look."""
+    about = operation.meaning.about if operation.meaning else ""
+    models: dict[str, type[Model]] = {"user": get_user_model(), "result": Result, "cause": Cause}
+    if not (model := models.get(about)):
+        return
+    opts = model._meta
+    if not request.user.has_perm(f"{opts.app_label}.view_{opts.model_name}"):
+        return
+    for target in targets:
+        if about == "result":
+            query = urlencode({"id": target.subject})
+            target.url = f"{reverse('admin:tasks_admin_result_of')}?{query}"  # type: ignore[attr-defined]
+        elif target.there:  # type: ignore[attr-defined]
+            page = f"admin:{opts.app_label}_{opts.model_name}_change"
+            with contextlib.suppress(NoReverseMatch):  # the project shows its users elsewhere
+                target.url = reverse(page, args=[target.subject])  # type: ignore[attr-defined]
 
 
 @admin.register(Operation)
@@ -115,18 +137,21 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
         return redirect(get_object_or_404(Operation, key=key))
 
     def _context(self, request: HttpRequest, operation: Operation) -> dict[str, Any]:
+        targets = progress.page(
+            operation,
+            state=request.GET.get("state", ""),
+            after=request.GET.get("after", ""),
+            subject=request.GET.get("q", "").replace("\x00", "").strip(),
+        )
+        link_targets(request, operation, targets.targets)
         return {
             "operation": operation,
             "after": request.GET.get("after", ""),
             "progress": progress.of(operation),
-            "targets": progress.page(
-                operation,
-                state=request.GET.get("state", ""),
-                after=request.GET.get("after", ""),
-                subject=request.GET.get("q", "").replace("\x00", "").strip(),
-            ),
+            "targets": targets,
             "acts": self.offered(request, operation),
             "may_retry": may(request, RETRY_FAILED) and operation.may_be_retried,
+            "may_edit": may(request, EDIT_AND_RETRY) and operation.may_be_retried,
             "may_export": self.may_export(request),
             "undispatched": not operation.over and presence.missing(),
         }

@@ -22,7 +22,7 @@ from tasks_admin.errors import NotAllowed
 from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Result
 from tasks_admin.reasons import label
-from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS, SEND_SUMMARY, VERBS
+from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED, REVEAL_ARGUMENTS, SEND_SUMMARY, VERBS
 
 #: Characters of any text that the page shows.
 LONGEST = 64_000
@@ -110,9 +110,16 @@ class ResultPage(ModelAdmin[Any]):
             "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
             "reveal": VERBS[REVEAL_ARGUMENTS],
             "may_retry": failed and not exclusion,
+            "may_edit": _may_edit(request, result, exclusion),
             "why_not": label(exclusion) if failed and exclusion else "",
         }
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _may_edit(request: HttpRequest, result: Result, exclusion: str) -> bool:
+    """Whether it can be retried with other arguments; how the old were stored does not matter."""
+    fit = result.status in results.RETRYABLE and exclusion in {"", "lossy"}
+    return fit and may(request, EDIT_AND_RETRY)
 
 
 def _arguments(result: Result, *, revealed: bool) -> dict[str, Any]:

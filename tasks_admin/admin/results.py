@@ -22,6 +22,7 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from tasks_admin import durations, masks, results
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.admin.edits import Editing
 from tasks_admin.admin.exchange import ResultExchange
 from tasks_admin.admin.keyset import KeyedChangeList
 from tasks_admin.admin.readonly import ReadOnlyAdmin
@@ -64,10 +65,10 @@ def moment(when: datetime | None) -> str:
     return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
 
 
-class ResultAdmin(ForgivingActions, Revoking, ResultPage, ResultExchange, ReadOnlyAdmin):
+class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchange, ReadOnlyAdmin):
     """Results, newest first."""
 
-    actions = ("retry_failed", "revoke")
+    actions = ("retry_failed", "edit_and_retry", "revoke")
     change_list_template = "admin/tasks_admin/result/change_list.html"
     list_display = ("task_id_brief", "state", "task", "brief", "worker", "queued", "ran")
     #: What one may choose from.

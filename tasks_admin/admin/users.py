@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import ngettext
 
 from tasks_admin import resets
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
@@ -42,12 +43,15 @@ class ResetActions(ForgivingActions, UserExchange):
 
 
 def _superusers(selection: Selection) -> list[str]:
-    """Names of superusers who would be mailed."""
+    """Names of superusers who would be mailed; the last entry says how many more there are."""
     model = get_user_model()
     if not hasattr(model, "is_superuser"):
         return []
     chosen = selection.rows.filter(is_superuser=True).order_by("pk")
-    return list(chosen.values_list(model.USERNAME_FIELD, flat=True)[:MOST_NAMES])
+    names = list(chosen.values_list(model.USERNAME_FIELD, flat=True)[:MOST_NAMES])
+    more = chosen.count() - len(names) if len(names) == MOST_NAMES else 0
+    said = ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
+    return [*names, said] if more > 0 else names
 
 
 def register() -> None:

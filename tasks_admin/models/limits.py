@@ -14,6 +14,7 @@ class Attempt(models.Model):
     class Meta:
         verbose_name = _("counted attempt")
         verbose_name_plural = _("counted attempts")
+        default_permissions = ()
 
     def __str__(self) -> str:
         return self.key

@@ -2,12 +2,16 @@
 
 import uuid
 from collections import Counter
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.db import models
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from tasks_admin import masks
+from tasks_admin.models.results import decoded
 from tasks_admin.reasons import label
 from tasks_admin.verbs import PERMISSIONS, VERBS, Verb
 
@@ -67,6 +71,9 @@ class Operation(models.Model):
     paced_at = models.DateTimeField(null=True)
     #: One target goes first; the others follow when it is done.
     canary = models.BooleanField(_("canary"), default=False)
+    #: In place of those of the results that are retried: the texts `args` and `kwargs`, as Celery
+    #: sends them (a JSON column forgets what is a float, and in which order it was), and `changes`.
+    arguments = models.JSONField(null=True)
     #: Why it waits, when the console paused it by itself: a code of `reasons`.
     note = models.CharField(max_length=40, blank=True)
     parent = models.ForeignKey(
@@ -117,6 +124,18 @@ class Operation(models.Model):
     def over(self) -> bool:
         """Whether nothing will happen any more."""
         return self.finished_at is not None
+
+    @cached_property
+    def edited(self) -> tuple[list[Any], dict[str, Any]] | None:
+        """The arguments with which it retries; None: with those of each result."""
+        if not self.arguments:
+            return None
+        return decoded(self.arguments["args"]), decoded(self.arguments["kwargs"])
+
+    @property
+    def changes(self) -> list[dict[str, str | None]]:
+        """What was edited, masked: `name`, `old`, `new` as JSON; "" not given, None not known."""
+        return [masks.mask(change) for change in (self.arguments or {}).get("changes", [])]
 
     @property
     def may_be_retried(self) -> bool:

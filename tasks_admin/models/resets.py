@@ -40,6 +40,7 @@ class Reset(models.Model):
     class Meta:
         verbose_name = _("password reset")
         verbose_name_plural = _("password resets")
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"{self.user_id}/{self.generation}"

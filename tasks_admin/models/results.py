@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
@@ -32,6 +33,46 @@ DIED = {
 }
 #: Tasks that a page lists as queued by one.
 MOST_CHILDREN = 200
+
+
+#: What kombu's encoder raises over what is no JSON.
+NO_JSON = (TypeError, ValueError, RecursionError)
+
+
+def encoded(value: Any) -> str:
+    """A value as Celery sends it: JSON in which dates, decimals, UUIDs and bytes keep their type.
+
+    Raises one of `NO_JSON` when it can't be sent.
+    """
+    return str(dumps(value))
+
+
+def decoded(text: str, *, strict: bool = False) -> Any:
+    """What such a text stands for; `strict` is for what people typed: no NaN, no name twice.
+
+    Raises one of `UNREADABLE`.
+    """
+    if not strict:
+        return loads(text)
+    value = loads(text, _loads=partial(json.loads, parse_constant=_refused))
+    json.loads(text, object_pairs_hook=_once)
+    return value
+
+
+def legible(value: Any, *, indent: int | None = None) -> str:
+    """JSON for people: letters of all scripts as they are, unless they are halves of letters."""
+    text = str(dumps(value, ensure_ascii=False, indent=indent))
+    halved = any("\ud800" <= letter <= "\udfff" for letter in text)
+    return str(dumps(value, indent=indent)) if halved else text
+
+
+def _refused(word: str) -> Any:
+    raise ValueError(word)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name twice")
 
 
 def with_prefix(results: models.QuerySet[Any], prefix: str) -> models.QuerySet[Any]:

@@ -64,6 +64,7 @@ def start(
     parent: Operation | None = None,
     rate: int | None = None,
     canary: bool = False,
+    arguments: dict[str, Any] | None = None,
     may_be_empty: bool = False,
 ) -> Operation:
     """Record the operation and freeze its targets; the database alone is touched.
@@ -88,6 +89,7 @@ def start(
                 parent=parent,
                 rate=rate,
                 canary=canary,
+                arguments=arguments,
             )
             operation.total = Target.objects.freeze(operation, selection.rows)
             failpoints.reach("after_freeze")

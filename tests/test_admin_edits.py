@@ -1,0 +1,229 @@
+"""The form of a task's arguments: filled, checked, asked again, and sent."""
+
+import re
+
+import pytest
+from celery import shared_task
+
+from tasks_admin import dispatch
+from tasks_admin.masks import MASK
+from tasks_admin.models import Operation, Result, Target
+from tests.making import make_cause, make_operation, make_result, queued
+from tests.pages import CAUSES, OPERATIONS, RESULTS, choose, confirm, hidden, text
+
+TASK = "tests.parcel"
+HOSTILE = "<script>alert(1)</script>"
+pytestmark = pytest.mark.django_db
+
+
+@shared_task(name=TASK)
+def parcel(order: int, address: str = "", *, token: str = "", express: bool = False):
+    """A task of the project."""
+
+
+@pytest.fixture
+def client(as_user, alice):
+    return as_user(alice)
+
+
+def begin(client, *rows):
+    return choose(client, RESULTS, "edit_and_retry", rows)
+
+
+def check(client, page, path=RESULTS, **values):
+    """Send the form of arguments."""
+    filled = dict(re.findall(r'<input type="text" name="(arg-\w+)" value="([^"]*)"', _html(page)))
+    texts = re.findall(r'<textarea name="(arg-\w+)"[^>]*>\n?([^<]*)</textarea>', _html(page))
+    for name, options in re.findall(
+        r'<select name="([\w-]+)"[^>]*>(.*?)</select>', _html(page), re.S
+    ):
+        filled[name] = re.search(r'value="([^"]*)" selected', options)[1]
+    return client.post(path, hidden(page) | filled | dict(texts) | {"check": "Go on"} | values)
+
+
+def _html(page):
+    return page.content.decode()
+
+
+def test_the_form_is_filled_with_the_old_arguments(client):
+    page = begin(client, make_result(task=TASK, args=[41], kwargs={"address": "Main\nstreet"}))
+
+    assert page.status_code == 200
+    html = _html(page)
+    assert 'name="arg-order" value="41"' in html
+    assert "Main\nstreet</textarea>" in html
+    assert "a whole number" in html
+    assert not Operation.objects.exists()
+
+
+def test_all_of_it(client, broker):
+    row = make_result(task=TASK, args=[41], kwargs={"address": "here"})
+
+    page = check(client, begin(client, row), **{"arg-order": "42"})
+    assert "What changes" in text(page)
+    assert "What stays" in text(page)
+    assert not Operation.objects.exists()
+    done = confirm(client, page, RESULTS)
+    dispatch.sweep()
+
+    operation = Operation.objects.get()
+    assert done.url == operation.get_absolute_url()
+    (message,) = queued(broker)
+    assert (message.args, message.kwargs) == ([42], {"address": "here"})
+    words = text(client.get(operation.get_absolute_url()))
+    assert "What was edited" in words
+    assert " order 41 42 " in words
+    again = text(client.get(f"{RESULTS}of/", {"id": message.id}, follow=True))
+    assert "Edited before it was retried" in again
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"arg-order": "many"}, "order: must be a whole number"),
+        ({"arg-order": ""}, "order: is missing: the task needs it."),
+        ({"arg-express": "perhaps"}, "perhaps is not one of the available choices"),
+        ({"how-address": "nonsense"}, "nonsense is not one of the available choices"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_it_and_nothing_is_queued(client, values, said):
+    page = check(client, begin(client, make_result(task=TASK, args=[41])), **values)
+
+    assert said in text(page)
+    assert "Nothing was queued" in text(page)
+    assert not Operation.objects.exists()
+
+
+def test_a_forged_confirmation_is_checked_again(client):
+    page = check(client, begin(client, make_result(task=TASK, args=[41])))
+
+    answer = confirm(client, page, RESULTS, **{"arg-order": "many"})
+
+    assert "order: must be a whole number" in text(answer)
+    assert not Operation.objects.exists()
+
+
+def test_edit_further(client):
+    page = check(client, begin(client, make_result(task=TASK, args=[41])), **{"arg-order": "42"})
+
+    again = client.post(RESULTS, hidden(page) | {"edit": "Edit further"})
+
+    assert 'name="arg-order" value="42"' in _html(again)
+
+
+def test_a_secret_is_kept_and_never_shown(client, broker):
+    row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
+
+    page = begin(client, row)
+    assert "hush-hush" not in _html(page)
+    assert MASK in _html(page)
+    page = check(client, page, **{"arg-order": "2"})
+    assert "hush-hush" not in _html(page)
+    confirm(client, page, RESULTS)
+    dispatch.sweep()
+
+    (message,) = queued(broker)
+    assert message.kwargs == {"token": "hush-hush"}
+    assert "hush-hush" not in _html(client.get(Operation.objects.get().get_absolute_url()))
+
+
+def test_a_secret_is_shown_when_that_is_recorded(client, alice):
+    row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
+
+    page = begin(client, row)
+    page = client.post(RESULTS, hidden(page) | {"reveal": "1", "reason": "Ticket 7"})
+
+    assert "hush-hush" in _html(page)
+    assert Operation.objects.get().verb == "reveal_arguments"
+
+
+def test_a_new_secret_is_kept_masked(client, broker):
+    row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
+
+    page = check(client, begin(client, row), **{"arg-token": "brand-new", "how-token": "typed"})
+    operation_page = confirm(client, page, RESULTS, follow=True)
+    dispatch.sweep()
+
+    assert queued(broker)[0].kwargs == {"token": "brand-new"}
+    words = _html(client.get(Operation.objects.get().get_absolute_url()))
+    assert "brand-new" not in words + str(operation_page)
+    assert "token" in words
+
+
+def test_left_out_and_empty(client, broker):
+    row = make_result(task=TASK, args=[1], kwargs={"address": "here", "express": True})
+
+    page = check(
+        client,
+        begin(client, row),
+        **{"how-address": "empty", "arg-address": "", "how-express": "default", "arg-express": ""},
+    )
+    confirm(client, page, RESULTS)
+    dispatch.sweep()
+
+    assert queued(broker)[0].kwargs == {"address": ""}
+
+
+def test_a_group_of_failures(client, broker):
+    cause = make_cause(3, task=TASK)
+    ids = list(cause.failures.values_list("task_id", flat=True))
+    Result.objects.filter(task_id__in=ids).update(task_name=TASK)
+    path = f"{CAUSES}{cause.pk}/edit/"
+
+    page = check(client, client.post(path), path, **{"arg-order": "5"})
+    assert "3 failed tasks" in text(page)
+    confirm(client, page, path)
+    dispatch.sweep()
+
+    assert [message.args for message in queued(broker)] == [[5]] * 3
+
+
+def test_what_failed_of_an_operation(client, alice):
+    operation = make_operation(1, actor=alice)
+    target = operation.targets.get()
+    target.operation = operation
+    make_result(task_id=target.task_id_of(1), task=TASK)
+    Target.objects.filter(pk=target.pk).update(attempt=1)
+    Target.objects.filter(pk=target.pk).settle("failed", reason="refused")
+    path = f"{OPERATIONS}{operation.pk}/edit/"
+
+    page = check(client, client.post(path), path, **{"arg-order": "5"})
+    confirm(client, page, path)
+
+    assert Operation.objects.get(verb="edit_and_retry").parent == operation
+
+
+def test_several_tasks_are_refused_in_words(client):
+    page = begin(client, make_result(task=TASK), make_result())
+    page = client.get(page.url)
+
+    assert "results of several tasks" in text(page)
+
+
+def test_who_may_not(as_user, charlie, client):
+    row = make_result(task=TASK)
+
+    page = as_user(charlie)
+    assert b"edit_and_retry" not in page.get(f"{RESULTS}{row.pk}/change/").content
+    assert page.post(f"{CAUSES}{make_cause().pk}/edit/").status_code == 403
+    choose(page, RESULTS, "edit_and_retry", [row])
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("noun", [CAUSES, OPERATIONS])
+def test_only_a_post(client, alice, noun):
+    row = make_cause() if noun == CAUSES else make_operation(1, actor=alice)
+
+    assert client.get(f"{noun}{row.pk}/edit/").status_code == 405
+
+
+def test_markup_is_text(client):
+    row = make_result(task=TASK, args=[1, HOSTILE], kwargs={HOSTILE: HOSTILE})
+
+    page = begin(client, row)
+
+    assert HOSTILE not in _html(page)
+    assert "The task takes no longer" in text(page)
+    page = check(client, page)
+    assert HOSTILE not in _html(page)
+    assert "style=" not in _html(page)
