@@ -13,14 +13,17 @@ from typing import Any
 
 from celery import current_app
 from celery.app.control import Control
+from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
-from celery.worker.control import inspect_command
+from celery.worker.control import control_command, inspect_command
 from celery.worker.request import Request
 
 from tasks_admin.broker import connected
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
 
+#: What a process is ended with: it may clean up, and may take its time.
+TERM = "SIGTERM"
 #: Seconds for which a snapshot is shown to everybody who asks.
 FRESH = 2.0
 #: The longest list of tasks that one worker tells.
@@ -120,6 +123,67 @@ def revoke(task_ids: list[str]) -> None:
     """Tell all workers to drop these tasks when they come; nobody answers. See `revocations`."""
     arguments = {"task_id": task_ids, "terminate": False, "signal": "SIGTERM"}
     _ask("revoke", arguments=arguments, reply=False)
+
+
+@control_command()
+def console_terminate(state: Any, task_ids: list[str]) -> dict[str, Any]:
+    """End those of these tasks that run here at this moment, each with SIGTERM to its process.
+
+    The look and the signal are one step, in the process that hands out the tasks. Celery's own
+    `revoke` would keep the id in mind also where nothing runs.
+    """
+    wanted = set(task_ids)
+    running = [one for one in list(worker_state.active_requests) if one.id in wanted]
+    pool = state.consumer.pool
+    if not isinstance(pool, TaskPool):
+        return {"refused": [request.id for request in running]}
+    for request in running:
+        worker_state.revoked.add(request.id)  # should it wait to be tried again by then
+        request.terminate(pool, signal=TERM)
+    return {"signalled": {request.id: request.worker_pid for request in running}}
+
+
+@inspect_command()
+def console_processes(state: Any) -> list[int]:
+    """Tell the process ids of the pool."""
+    return list((state.consumer.pool.info or {}).get("processes") or [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Termination:
+    """What the workers said when they were asked to end tasks."""
+
+    #: Who answered. Whoever did not may still do it when it wakes up.
+    answered: frozenset[str]
+    #: The process that each task ran in, by its id: (worker, pid). It was told to end.
+    signalled: dict[str, tuple[str, int]]
+    #: Tasks that run where no single task can be ended.
+    refused: frozenset[str]
+
+
+def terminate(task_ids: list[str]) -> Termination:
+    """Ask all workers to end those of these tasks that they run."""
+    replies = _ask("console_terminate", arguments={"task_ids": task_ids})
+    told = {str(name): said for reply in replies for name, said in reply.items()}
+    told = {name: said for name, said in told.items() if isinstance(said, Mapping)}
+    return Termination(
+        answered=frozenset(told),
+        signalled={
+            str(task_id): (name, int(pid))
+            for name, said in told.items()
+            for task_id, pid in (said.get("signalled") or {}).items()
+        },
+        refused=frozenset(
+            str(task_id) for said in told.values() for task_id in said.get("refused") or ()
+        ),
+    )
+
+
+def processes() -> set[tuple[str, int]]:
+    """The processes of all pools that answer: (worker, pid)."""
+    replies = _ask("console_processes")
+    told = [(name, said) for reply in replies for name, said in reply.items()]
+    return {(str(name), int(pid)) for name, said in told if isinstance(said, list) for pid in said}
 
 
 def running() -> set[str]:

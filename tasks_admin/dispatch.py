@@ -13,7 +13,16 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from tasks_admin import broker, database, failpoints, failures, operations, pace, revocations
+from tasks_admin import (
+    broker,
+    database,
+    failpoints,
+    failures,
+    operations,
+    pace,
+    revocations,
+    terminations,
+)
 from tasks_admin.broker import Message
 from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable, QueueFull
@@ -21,9 +30,11 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import DIED, Verdict
 from tasks_admin.models.targets import TargetState, after
-from tasks_admin.verbs import RETRIES, REVOKE
+from tasks_admin.verbs import RETRIES, REVOKE, TERMINATE
 
 logger = logging.getLogger(__name__)
+#: What is done here, and not by publishing a task for each target.
+CARRIED_OUT = {REVOKE: revocations.carry_out, TERMINATE: terminations.carry_out}
 
 #: Rows taken in one transaction.
 CHUNK = 500
@@ -72,8 +83,8 @@ def _serve(operation: Operation) -> int:
     if not operations.still_allowed(operation):
         pace.hold(operation, "actor")
         return 0
-    if operation.verb == REVOKE:
-        revocations.carry_out(operation)
+    if operation.verb in CARRIED_OUT:
+        CARRIED_OUT[operation.verb](operation)
         return 0
     return _publish_due(operation)
 

@@ -25,6 +25,7 @@ REASONS: dict[str, str | Promise] = {
     "unclaimed": _("its task does not claim what it does, and could do it twice"),
     "expired": _("the result was cleaned up before it could be retried"),
     "others": _("other tasks and causes"),
+    "not_running": _("does not run at this moment"),
     # what happened
     "aborted": _("the operation was aborted"),
     "actor": _("the sender lost the permission"),
@@ -35,6 +36,10 @@ REASONS: dict[str, str | Promise] = {
     "vanished": _("its process ended without a word"),
     "raised": _("the task raised an exception"),
     "revoked": _("revoked"),
+    "no_kill": _("its worker's pool can't end a single task"),
+    "signalled": _("its process was told to end; whether it did is not known yet"),
+    "ignores": _("its process was told to end, and still runs"),
+    "silent": _("its worker did not answer; the task may still be ended"),
     "canary": _("the first one did not succeed"),
     "database": _("the database did not answer"),
     "broker": _("the broker did not answer"),

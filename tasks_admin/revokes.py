@@ -1,4 +1,4 @@
-"""Revokes: what staff can do about tasks that wait."""
+"""Revokes: what staff can do about tasks that wait, and about those that run."""
 
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,8 @@ from tasks_admin import operations
 from tasks_admin.models import Operation
 from tasks_admin.operations import Selection
 from tasks_admin.revocations import UNBEGUN
-from tasks_admin.verbs import REVOKE
+from tasks_admin.terminations import UNENDED
+from tasks_admin.verbs import REVOKE, TERMINATE
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -24,7 +25,17 @@ def select(results: QuerySet[Any]) -> Selection:
         default=Value("ended"),
         output_field=CharField(),
     )
-    judged = results.annotate(exclusion=exclusion)
+    return _selected(results.annotate(exclusion=exclusion))
+
+
+def select_running(results: QuerySet[Any]) -> Selection:
+    """Say which of these tasks may be running: what is over is left out."""
+    unended = When(status__in=UNENDED, then=Value(""))
+    exclusion = Case(unended, default=Value("ended"), output_field=CharField())
+    return _selected(results.annotate(exclusion=exclusion))
+
+
+def _selected(judged: QuerySet[Any]) -> Selection:
     rows = judged.filter(exclusion="").annotate(
         subject=F("task_id"), hold=Cast(Value(None), CharField())
     )
@@ -46,6 +57,30 @@ def revoke(
     return operations.start(
         verb=REVOKE,
         selection=select(results),
+        actor=actor,
+        reason=reason,
+        key=key,
+        shown=shown,
+        rate=rate,
+        canary=canary,
+    )
+
+
+def terminate(
+    *,
+    results: QuerySet[Any],
+    actor: "User",
+    reason: str,
+    key: uuid.UUID | None = None,
+    shown: str | None = None,
+    rate: int | None = None,
+    canary: bool = False,
+) -> Operation:
+    """End those of these tasks that run when their turn comes; leave alone what does not."""
+    operations.require(actor, TERMINATE)
+    return operations.start(
+        verb=TERMINATE,
+        selection=select_running(results),
         actor=actor,
         reason=reason,
         key=key,

@@ -15,6 +15,7 @@ RETRY_FAILED = "retry_failed"
 SEND_SUMMARY = "send_summary"
 EDIT_AND_RETRY = "edit_and_retry"
 REVOKE = "revoke"
+TERMINATE = "terminate"
 REVEAL_ARGUMENTS = "reveal_arguments"
 RESOLVE = "resolve"
 MUTE = "mute"
@@ -87,6 +88,13 @@ VERBS: dict[str, Verb] = {
             label=_("Revoke"),
             title=_("Revoke tasks"),
             permission="revoke",
+            about="result",
+        ),
+        Verb(
+            name=TERMINATE,
+            label=_("Terminate"),
+            title=_("Terminate tasks"),
+            permission="terminate",
             about="result",
         ),
         Verb(

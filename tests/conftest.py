@@ -64,6 +64,7 @@ def bob(make_user: Callable[..., User]) -> User:
         "tasks_admin.approve_operation",
         "tasks_admin.reveal_arguments",
         "tasks_admin.revoke",
+        "tasks_admin.terminate",
         *(f"tasks_admin.{verb}_cause" for verb in ("resolve", "mute", "reopen")),
         "tasks_admin.edit_and_retry",
     )

@@ -31,10 +31,10 @@ def run(code: str, environment: dict[str, str]) -> str:
     return subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=300)
 
 
-def work(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a worker of two processes."""
+def work(environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
+    """Start a worker of two processes, or as the options say."""
     command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "worker"]
-    command += ["--concurrency=2", "--loglevel=error"]
+    command += ["--concurrency=2", "--loglevel=error", *options]
     return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
 

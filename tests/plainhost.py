@@ -3,6 +3,7 @@
 `HOST_CELERY` holds settings that differ, as JSON; `HOST_LOG` is a file with a line for each run.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -68,6 +69,23 @@ def again(self, number):
         time.sleep(0.2)
         raise self.retry(countdown=0)
     return number
+
+
+def _sleep():
+    time.sleep(0.05)
+
+
+@shared_task(name="host.long", bind=True)
+def long(self, seconds, stubborn=False):
+    """Leave a line, and run for a while; what is stubborn is not ended by a signal."""
+    note.run.__func__(self, seconds)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not stubborn:
+            _sleep()
+            continue
+        with contextlib.suppress(BaseException):
+            _sleep()
 
 
 @shared_task(name="host.reject", acks_late=True)

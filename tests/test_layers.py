@@ -20,6 +20,7 @@ FLOORS = [
     {
         "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",
         "presence", "housekeeping", "failures", "revocations", "signatures",
+        "terminations",
     },
     {"models", "control", "broker", "mail", "database"},
     {"verbs", "conf", "errors", "reasons", "durations", "failpoints", "masks", "tracebacks"},

@@ -22,7 +22,12 @@ ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 MAY = {"alice", "bob"}
 MAY_LOOK = {"alice", "bob", "charlie"}
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
-ACTIONS = {"send_reset_email": USERS, "retry_failed": RESULTS, "revoke": RESULTS}
+ACTIONS = {
+    "send_reset_email": USERS,
+    "retry_failed": RESULTS,
+    "revoke": RESULTS,
+    "terminate": RESULTS,
+}
 CAUSE_VERBS = {"resolve", "mute", "reopen"}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
@@ -48,7 +53,7 @@ def perform(client: Client, verb: str) -> bool:
     """Do it as a browser would, both steps; say whether it was done."""
     if verb in ACTIONS:
         path = ACTIONS[verb]
-        result = "PENDING" if verb == "revoke" else "FAILURE"
+        result = "PENDING" if verb in {"revoke", "terminate"} else "FAILURE"
         rows = make_users(2) if verb == "send_reset_email" else [make_result(result)]
         page = choose(client, path, verb, rows)
         if b'name="confirm"' in page.content:

@@ -22,7 +22,17 @@ from tasks_admin.errors import NotAllowed
 from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Result
 from tasks_admin.reasons import label
-from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED, REVEAL_ARGUMENTS, SEND_SUMMARY, VERBS
+from tasks_admin.revocations import UNBEGUN
+from tasks_admin.terminations import UNENDED
+from tasks_admin.verbs import (
+    EDIT_AND_RETRY,
+    RETRY_FAILED,
+    REVEAL_ARGUMENTS,
+    REVOKE,
+    SEND_SUMMARY,
+    TERMINATE,
+    VERBS,
+)
 
 #: Characters of any text that the page shows.
 LONGEST = 64_000
@@ -109,17 +119,22 @@ class ResultPage(ModelAdmin[Any]):
             "user_url": _user_url(request, result),
             "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
             "reveal": VERBS[REVEAL_ARGUMENTS],
-            "may_retry": failed and not exclusion,
-            "may_edit": _may_edit(request, result, exclusion),
+            "acts": [VERBS[verb] for verb in _possible(result, exclusion) if may(request, verb)],
             "why_not": label(exclusion) if failed and exclusion else "",
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-def _may_edit(request: HttpRequest, result: Result, exclusion: str) -> bool:
-    """Whether it can be retried with other arguments; how the old were stored does not matter."""
-    fit = result.status in results.RETRYABLE and exclusion in {"", "lossy"}
-    return fit and may(request, EDIT_AND_RETRY)
+def _possible(result: Result, exclusion: str) -> list[str]:
+    """What can be done with it; how its arguments were stored does not matter for an edit."""
+    verbs = []
+    if result.status in results.RETRYABLE:
+        verbs += {"": [RETRY_FAILED, EDIT_AND_RETRY], "lossy": [EDIT_AND_RETRY]}.get(exclusion, [])
+    if result.status in UNBEGUN:
+        verbs.append(REVOKE)
+    if result.status in UNENDED:
+        verbs.append(TERMINATE)
+    return verbs
 
 
 def _arguments(result: Result, *, revealed: bool) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def moment(when: datetime | None) -> str:
 class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchange, ReadOnlyAdmin):
     """Results, newest first."""
 
-    actions = ("retry_failed", "edit_and_retry", "revoke")
+    actions = ("retry_failed", "edit_and_retry", "revoke", "terminate")
     change_list_template = "admin/tasks_admin/result/change_list.html"
     list_display = ("task_id_brief", "state", "task", "brief", "worker", "queued", "ran")
     #: What one may choose from.

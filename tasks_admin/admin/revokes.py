@@ -1,4 +1,4 @@
-"""The action that revokes what waits."""
+"""The actions that revoke what waits, and terminate what runs."""
 
 from functools import partial
 from typing import Any
@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 
 from tasks_admin import revokes
 from tasks_admin.admin.confirm import actor_of, confirmed, may
-from tasks_admin.verbs import REVOKE, VERBS
+from tasks_admin.verbs import REVOKE, TERMINATE, VERBS
 
 
 class Revoking(ModelAdmin[Any]):
-    """Adds the action to a list of results."""
+    """Adds the actions to a list of results."""
 
     @admin.action(description=VERBS[REVOKE].label, permissions=[REVOKE])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
@@ -30,3 +30,18 @@ class Revoking(ModelAdmin[Any]):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
         return may(request, REVOKE)
+
+    @admin.action(description=VERBS[TERMINATE].label, permissions=[TERMINATE])
+    def terminate(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """End the processes that run the selected tasks."""
+        return confirmed(
+            self,
+            request,
+            verb=TERMINATE,
+            select=lambda: revokes.select_running(queryset),
+            act=partial(revokes.terminate, results=queryset, actor=actor_of(request)),
+        )
+
+    def has_terminate_permission(self, request: HttpRequest) -> bool:
+        """Whether the action is offered."""
+        return may(request, TERMINATE)

@@ -132,7 +132,14 @@ class TargetQuerySet(models.QuerySet["Target"]):
         hopeless = running.filter(crashes__gte=settings.MAX_CRASHES - 1)
         return hopeless.settle(TargetState.FAILED, **counted) + running.put_back(0, **counted)
 
-    def settle(self, state: TargetState, *, reason: str = "", detail: str = "", **more: Any) -> int:
+    def settle(
+        self,
+        state: TargetState,
+        *,
+        reason: str = "",
+        detail: "str | models.F" = "",
+        **more: Any,
+    ) -> int:
         """Write the outcome of what has none. All but a retry gives up its hold."""
         # A result is retried once: its hold stays, unless the retry never took effect.
         took_effect = state not in (TargetState.SKIPPED, TargetState.CANCELLED)

@@ -1,0 +1,113 @@
+"""Terminating: what runs is ended by a signal to its process, which is watched until it is gone.
+
+Celery calls a task revoked once the signal is sent, whatever its process does about it. Here it is
+done when that process is gone. What runs nowhere is left alone. A worker that does not answer may
+still do it when it wakes up: then it is not known.
+"""
+
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from tasks_admin import control
+from tasks_admin.control import Termination
+from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.models import Operation, Result, Revocation, Target
+from tasks_admin.models.targets import TargetQuerySet, TargetState, after
+
+#: Tasks ended at a time.
+CHUNK = 100
+#: Seconds until workers that could not be asked are asked again, and processes are looked at again.
+AGAIN, LOOK = 2.0, 0.5
+#: Seconds for which only one dispatcher deals with a task; it asks and writes down within that.
+TURN = 60.0
+#: Seconds for which a process may clean up before it is said to ignore the signal.
+PATIENCE = timedelta(seconds=10)
+#: The states of what may be running. Without `task_track_started` all of that is `PENDING`.
+UNENDED = ("PENDING", "RECEIVED", "STARTED", "RETRY")
+
+
+def carry_out(operation: Operation) -> int:
+    """End the tasks that an operation is about, some at a time; return how many are over.
+
+    Raises `BrokerUnreachable` when the workers could not be asked. They are asked again.
+    """
+    keys, repeated = _take(operation)
+    rows = Target.objects.filter(pk__in=keys)
+    signalled = rows.exclude(detail="")
+    try:
+        count = _look(signalled) if signalled.exists() else 0
+        if asked := dict(rows.filter(detail="").open().values_list("subject", "pk")):
+            told = control.terminate(list(asked))
+            _note(asked, told)
+            count += _settle(rows.filter(detail=""), told, repeated)
+    except BrokerUnreachable:
+        rows.open().update(due_at=after(AGAIN))
+        raise
+    return count
+
+
+def _take(operation: Operation) -> tuple[list[int], set[str]]:
+    """Take some for a while, so that no other dispatcher does; say which were taken before."""
+    with transaction.atomic():
+        skip = connection.features.has_select_for_update_skip_locked
+        rows = operation.targets.next().select_for_update(skip_locked=skip)
+        found = list(rows.values_list("pk", "subject", "reason")[:CHUNK])
+        keys = [pk for pk, _subject, _reason in found]
+        Target.objects.filter(pk__in=keys).wait(TURN, reason="signalled")
+    return keys, {subject for _pk, subject, reason in found if reason == "signalled"}
+
+
+def _note(asked: dict[str, int], told: Termination) -> None:
+    """Keep which process to watch for each, and keep the task from being run again."""
+    with transaction.atomic():
+        for task_id, (worker, pid) in told.signalled.items():
+            Target.objects.filter(pk=asked[task_id]).update(
+                detail=f"{worker} {pid}"[:500], started_at=Now(), due_at=after(LOOK)
+            )
+        Revocation.objects.bulk_create(
+            (Revocation(task_id=task_id, revoked_at=Now()) for task_id in told.signalled),
+            ignore_conflicts=True,
+        )
+
+
+def _look(signalled: TargetQuerySet) -> int:
+    """See whose process is gone. Who does not answer has not said that it is."""
+    there = control.processes()
+    alive = {f"{worker} {pid}" for worker, pid in there}
+    heard = {worker for worker, _pid in there}
+    found = signalled.open().values_list("pk", "detail")
+    gone = [
+        pk for pk, detail in found if detail not in alive and detail.rpartition(" ")[0] in heard
+    ]
+    rows = signalled.open()
+    done = rows.filter(pk__in=gone).settle(TargetState.DONE, detail=F("detail"))
+    rows.filter(started_at__lt=Now() - PATIENCE).settle(
+        TargetState.UNKNOWN, reason="ignores", detail=F("detail")
+    )
+    rows.update(due_at=after(LOOK))
+    return done
+
+
+def _settle(rows: TargetQuerySet, told: Termination, repeated: set[str]) -> int:
+    """Write down what became of those that were not signalled; return how many are over."""
+    rows.filter(subject__in=told.refused).settle(TargetState.FAILED, reason="no_kill")
+    rows.filter(subject__in=_unheard(rows, told)).settle(TargetState.UNKNOWN, reason="silent")
+    left = list(rows.open().values_list("subject", flat=True))
+    # Whoever asked before us was not heard of again; the worker has written down what it did.
+    revoked = Result.objects.filter(task_id__in=repeated.intersection(left), status="REVOKED")
+    ended = list(revoked.values_list("task_id", flat=True))
+    done = rows.filter(subject__in=ended).settle(TargetState.DONE)
+    rows.open().settle(TargetState.SKIPPED, reason="not_running")
+    return done
+
+
+def _unheard(rows: TargetQuerySet, told: Termination) -> list[str]:
+    """Of those without an outcome: what may run on a worker that did not answer."""
+    left = list(rows.open().values_list("subject", flat=True))
+    unended = Result.objects.filter(task_id__in=left, status__in=UNENDED)
+    if told.answered:
+        unended = unended.exclude(worker=None).exclude(worker__in=told.answered)
+    return list(unended.values_list("task_id", flat=True))
