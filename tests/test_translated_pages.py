@@ -146,7 +146,7 @@ class TestPages:
         page = client.get(f"{RESULTS}{result.pk}/change/")
 
         assert "任务结果" in words(page)
-        assert ("重试此任务" in words(page)) == (not fields)
+        assert ("重试失败的任务" in words(page)) == (not fields)
         assert ("无法重试：" in words(page)) == bool(fields)
         assert english(page) == []
 
