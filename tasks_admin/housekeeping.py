@@ -1,5 +1,6 @@
 """Delete what nobody needs any more, in small bites: nobody waits long for a lock."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -12,8 +13,10 @@ from tasks_admin.models import Cause, CauseHour, CauseState, Failure, Operation,
 from tasks_admin.models.targets import OPEN
 from tasks_admin.verbs import REQUEST_RESET_EMAIL
 
-#: Rows deleted in one transaction.
-BITE = 1000
+#: Rows deleted in one transaction: at most, and at least.
+BITE, SMALLEST = 1000, 20
+#: Seconds that such a transaction should take, and the longest pause after one.
+BITE_TIME, LONGEST_PAUSE = 0.02, 0.2
 
 
 def clean() -> dict[str, int]:
@@ -95,8 +98,16 @@ def forget_causes() -> int:
 
 
 def _in_bites(rows: Callable[[], QuerySet]) -> int:  # type: ignore[type-arg]
-    """Delete all of these rows, some at a time; return how many."""
-    count = 0
-    while ids := list(rows().values_list("pk", flat=True)[:BITE]):
+    """Delete all of these rows, some at a time; return how many.
+
+    Each bite is as large as can be deleted in `BITE_TIME`, and is followed by a pause of the same
+    length: who waits for a lock on SQLite looks for it now and then, and must find it open.
+    """
+    count, size = 0, BITE
+    while ids := list(rows().values_list("pk", flat=True)[:size]):
+        begun = time.monotonic()
         count += rows().model._base_manager.filter(pk__in=ids)._raw_delete(using=rows().db)
+        took = time.monotonic() - begun
+        size = min(BITE, max(SMALLEST, int(size * BITE_TIME / max(took, 0.001))))
+        time.sleep(min(took, LONGEST_PAUSE))
     return count

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from tasks_admin import masks
 from tasks_admin.models import Cause, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
@@ -160,7 +161,7 @@ def _describe(operation: Operation, targets: list[Target]) -> None:
         target.operation = operation
         target.there = target.subject in names  # type: ignore[attr-defined]
         target.name = names.get(target.subject) or _unnamed(operation, target)  # type: ignore[attr-defined]
-        why = [label(target.reason) if target.reason else "", target.detail]
+        why = [label(target.reason) if target.reason else "", masks.mask_text(target.detail)]
         if target.maybe_twice:
             why.append(_("may have been sent twice: a try before ended without a word"))
         target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]

@@ -64,9 +64,10 @@ def test_what_fails_fails_what_waits_for_it(told):
 
 
 def test_celerys_retry_is_timed_by_its_last_run(told):
-    status, seconds, _notes = told["rows"]["again"]
+    status, seconds, notes = told["rows"]["again"]
     assert (told["again"], status) == (4, "SUCCESS")
     assert seconds < 0.2
+    assert notes["retried-0"][1] == ""  # it named none
 
 
 def test_the_start_is_known_though_nobody_stored_it(told):

@@ -1,8 +1,19 @@
 """A result knows what it repeats, what repeated it, and the other attempts: oldest first."""
 
+import pytest
+from celery.app.task import Context
+
+from opsconsole.celery import app
 from tasks_admin import dispatch, lineage, results
 from tasks_admin.models import Result, Target
+from tasks_admin.models.results import Doubt
 from tests.making import make_result, make_target
+from tests.pages import text
+
+
+@pytest.fixture
+def backend(db):
+    return app.backend
 
 
 def retry(actor):
@@ -62,3 +73,83 @@ def test_long_lines_are_cut_around_the_one_that_is_looked_at(db):
 
     assert len(line(row)) == lineage.MOST
     assert line(make_result(task_id=target.task_id_of(7)))[0].endswith("-7")
+
+
+class TestByCelery:
+    """Celery's own retries are noted in the row, which keeps one state only."""
+
+    def test_each_is_noted_with_its_exception(self, backend):
+        request = Context(id="a", args=[1], kwargs={}, task="t")
+        for number in range(3):
+            request.retries = number
+            error = OSError("down") if number else ValueError("no")
+            backend.mark_as_retry("a", error, request=request)
+        backend.mark_as_done("a", 7, request=request)
+
+        row = Result.objects.get(task_id="a")
+        assert [one.exception for one in row.retries] == ["ValueError", "OSError", "OSError"]
+        assert all(one.moment for one in row.retries)
+        assert row.status == "SUCCESS"
+        assert row.notes["children"] == []
+
+    def test_no_more_than_twenty(self, backend):
+        request = Context(id="a", args=[1], kwargs={}, task="t")
+        for number in range(25):
+            request.retries = number
+            backend.mark_as_retry("a", OSError("down"), request=request)
+
+        assert len(Result.objects.get(task_id="a").retries) == 20
+
+    @pytest.mark.parametrize(
+        "meta", ["", "x", "[]", '{"retried-0": 7}', '{"retried-0": [1, 2, 3]}']
+    )
+    def test_nonsense_is_none(self, db, meta):
+        assert make_result(meta=meta).retries == []
+        assert make_result(meta='{"retried-0": ["soon", "E"]}').retries[0].moment is None
+
+    def test_the_page_tells(self, backend, as_user, alice):
+        request = Context(id="a", args=[1], kwargs={}, task="t", retries=0)
+        backend.mark_as_retry("a", OSError("down"), request=request)
+
+        page = as_user(alice).get("/admin/tasks_admin/result/of/", {"id": "a"}, follow=True)
+
+        assert "tried again by Celery itself RETRY" in text(page)
+        assert "OSError" in text(page)
+
+
+class TestFamily:
+    """Where a task comes from, and what came of it."""
+
+    def test_ancestors_are_noted(self, backend):
+        request = Context(id="c", args=[], kwargs={}, task="t", parent_id="b", root_id="a")
+        backend.mark_as_done("c", 1, request=request)
+
+        row = Result.objects.get(task_id="c")
+        assert (row.parent, row.root) == ("b", "a")
+
+    def test_a_root_is_its_own(self, backend):
+        backend.mark_as_done("a", 1, request=Context(id="a", args=[], kwargs={}, root_id="a"))
+
+        row = Result.objects.get(task_id="a")
+        assert (row.parent, row.root) == ("", "")
+
+    def test_the_page_links_both_ways(self, as_user, alice):
+        meta = '{"queue": "q", "parent": "b", "root": "a", "children": [[["d", null], null]]}'
+        row = make_result("SUCCESS", meta=meta)
+        make_result("SUCCESS", task_id="b")
+
+        page = as_user(alice).get(f"/admin/tasks_admin/result/{row.pk}/change/")
+
+        words = text(page)
+        assert "Tasks that it comes from a no result is stored" in words
+        assert "Tasks that it queued d no result is stored" in words
+        assert "?id=b" in page.content.decode()
+
+    @pytest.mark.parametrize("doubt", ["redacted", "too_large", "not_json"])
+    def test_why_arguments_are_not_exact(self, as_user, alice, doubt):
+        meta = f'{{"queue": "q", "arguments": "{doubt}", "children": []}}'
+        row = make_result(task_args='"(1,)"', meta=meta)
+
+        page = as_user(alice).get(f"/admin/tasks_admin/result/{row.pk}/change/")
+
+        assert str(Doubt(doubt).label) in text(page)

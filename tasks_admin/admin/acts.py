@@ -22,6 +22,7 @@ from tasks_admin.admin.exchange.cells import guard
 from tasks_admin.admin.results import preview
 from tasks_admin.errors import ConsoleError, NotAllowed
 from tasks_admin.forms import ReasonForm, ThrottleForm
+from tasks_admin.masks import mask_text
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
 from tasks_admin.verbs import RETRY_FAILED
@@ -146,4 +147,8 @@ def _lines(targets: Any) -> Iterator[str]:
     writer: Any = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
     for row in targets.values_list(*COLUMNS).iterator(2000):
-        yield writer.writerow([guard(value) for value in row])
+        yield writer.writerow([guard(_masked(value)) for value in row])
+
+
+def _masked(value: Any) -> Any:
+    return mask_text(value) if isinstance(value, str) else value

@@ -21,6 +21,7 @@ from tasks_admin.admin.trees import Node, tree
 from tasks_admin.errors import NotAllowed
 from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Result
+from tasks_admin.models.results import Doubt
 from tasks_admin.reasons import label
 from tasks_admin.revocations import UNBEGUN
 from tasks_admin.terminations import UNENDED
@@ -34,8 +35,8 @@ from tasks_admin.verbs import (
     VERBS,
 )
 
-#: Characters of any text that the page shows.
-LONGEST = 64_000
+#: Characters of any text that the page shows, and in which it looks for what is masked.
+LONGEST, SEARCHED = 64_000, 1_000_000
 #: Characters beyond them that are read all the same: half a secret does not look like one.
 MARGIN = 10_000
 #: Characters of a user's key.
@@ -114,7 +115,8 @@ class ResultPage(ModelAdmin[Any]):
             **_texts(result, revealed=revealed),
             "steps": [(step, badge(step.result) if step.result else "") for step in steps],
             "this": next(step for step in steps if step.task_id == result.task_id),
-            "children": _children(result),
+            "family": _family(result),
+            "doubt": _doubt(result),
             "cause": causes.of(result.task_id) if _may_see_causes(request) else None,
             "user_url": _user_url(request, result),
             "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
@@ -155,17 +157,18 @@ def _arguments(result: Result, *, revealed: bool) -> dict[str, Any]:
 def _texts(result: Result, *, revealed: bool) -> dict[str, Any]:
     traceback = _shown(result.traceback or "", revealed=revealed)
     returned = _shown(result.result or "", revealed=revealed)
-    masked = not revealed and masks.MASK in traceback + returned
     return {
         "returned": returned,
         "traceback": tracebacks.pieces(traceback),
-        "masked": masked or (not revealed and _hides(result)),
+        "masked": not revealed and _hides(result),
     }
 
 
 def _hides(result: Result) -> bool:
-    stored = f"{result.task_args or ''}{result.task_kwargs or ''}"[:LONGEST]
-    return masks.mask_text(stored) != stored
+    """Whether something in it is masked, also beyond what the page shows."""
+    texts = (result.task_args, result.task_kwargs, result.result, result.traceback)
+    seen = (text[:SEARCHED] for text in texts if text)
+    return any(masks.mask_text(text) != text for text in seen)
 
 
 def _shown(text: str, *, revealed: bool) -> str:
@@ -175,12 +178,26 @@ def _shown(text: str, *, revealed: bool) -> str:
     return shown if len(text) <= LONGEST else f"{shown}\n… ({len(text)})"
 
 
-def _children(result: Result) -> list[tuple[str, str]]:
-    """The tasks that it queued, with their states, read at once."""
-    ids = result.children
+def _family(result: Result) -> dict[str, list[tuple[str, str]]]:
+    """The tasks that it descends from, and those that it queued, with their states; one query."""
+    ids = {"above": _above(result), "children": result.children}
     known = Result.objects.defer("result", "traceback", "task_args", "task_kwargs")
-    found = known.in_bulk(ids, field_name="task_id") if ids else {}
-    return [(task_id, badge(found[task_id]) if task_id in found else "") for task_id in ids]
+    every = [task_id for some in ids.values() for task_id in some]
+    found = known.in_bulk(every, field_name="task_id") if every else {}
+    return {
+        kind: [(task_id, badge(found[task_id]) if task_id in found else "") for task_id in some]
+        for kind, some in ids.items()
+    }
+
+
+def _above(result: Result) -> list[str]:
+    """The root of its tree, and the task that queued it, each once."""
+    return [task_id for task_id in dict.fromkeys([result.root, result.parent]) if task_id]
+
+
+def _doubt(result: Result) -> str:
+    """Why its arguments are not exact, in words, where we know."""
+    return str(Doubt(result.doubt).label) if result.doubt in Doubt.values else ""
 
 
 def _may_see_causes(request: HttpRequest) -> bool:

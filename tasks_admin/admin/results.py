@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 from django_celery_results.models import GroupResult, TaskResult
 
 from tasks_admin import durations, masks, results
+from tasks_admin.admin import columns
 from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
 from tasks_admin.admin.edits import Editing
 from tasks_admin.admin.exchange import ResultExchange
@@ -48,8 +49,6 @@ from tasks_admin.verbs import RETRY_FAILED, VERBS
 BRIEF = 80
 #: Characters of them that are read for that: a secret that begins there must not be cut.
 READ = 2_000
-#: What the session calls the chosen columns.
-COLUMNS = "tasks_admin_result_columns"
 
 
 def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
@@ -111,7 +110,7 @@ class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchang
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns that this person chose."""
-        chosen = request.session.get(COLUMNS, []) if hasattr(request, "session") else []
+        chosen = columns.chosen(request)
         return [name for name in self.columns if name in chosen] or list(self.list_display)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -119,8 +118,8 @@ class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchang
         shown = self.get_list_display(request)
         words = [getattr(self, name).short_description for name in self.columns]
         names = zip(self.columns, words, strict=True)
-        columns = [(name, text, name in shown) for name, text in names]
-        return super().changelist_view(request, {"columns": columns, **(extra_context or {})})
+        offered = [(name, text, name in shown) for name, text in names]
+        return super().changelist_view(request, {"columns": offered, **(extra_context or {})})
 
     def get_urls(self) -> list[Any]:
         """Add the address that keeps one's columns."""
@@ -129,11 +128,11 @@ class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchang
 
     @method_decorator(require_POST)
     def keep_columns(self, request: HttpRequest) -> HttpResponse:
-        """Remember for this session which columns to show; none means the usual ones."""
+        """Remember for this person which columns to show; none means the usual ones."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         chosen = request.POST.getlist("column")
-        request.session[COLUMNS] = [name for name in self.columns if name in chosen]
+        columns.keep(request, (name for name in self.columns if name in chosen))
         back = request.POST.get("next", "")
         safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
         return redirect(back if safe else "admin:tasks_admin_result_changelist")

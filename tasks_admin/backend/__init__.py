@@ -11,6 +11,7 @@ from typing import Any
 from celery import maybe_signature, states
 from celery.utils.time import maybe_timedelta
 from django.db import connections, router, transaction
+from django.utils import timezone
 from django_celery_results.backends.database import DatabaseBackend as StockBackend
 from django_celery_results.backends.database import trigger_callback
 from django_celery_results.models import TaskResult
@@ -21,10 +22,11 @@ from tasks_admin import database, failures, housekeeping
 from tasks_admin.backend import rows, starts
 from tasks_admin.backend.arguments import Arguments, kept
 from tasks_admin.backend.chords import Part
-from tasks_admin.backend.published import ending, noted, storable, store_published
+from tasks_admin.backend.published import ancestors, ending, noted, storable, store_published
 from tasks_admin.backend.texts import LONGEST, brief, clipped
 from tasks_admin.conf import settings
 from tasks_admin.models import Result, Target
+from tasks_admin.models.results import MOST_RETRIES, RETRIED
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
 
 __all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
@@ -135,12 +137,13 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             "worker": clipped(getattr(request, "hostname", None), 100),
             "periodic_task_name": clipped(getattr(request, "periodic_task_name", None), 255),
         }
-        more = self._more(request)
+        more = self._more(request, status, result)
+        above = self._ancestors(task_id, request)
         return rows.Row(
             task_id=task_id,
             new=new,
             ran=0.0 if status == states.STARTED else starts.ran(request),
-            meta=noted(self._queue(request), **more) if any(more.values()) else "",
+            meta=noted(self._queue(request), above=above, **more) if any(more.values()) else "",
             tail=ending(**more) if any(more.values()) else "",
             final=(states.SUCCESS,) if status in states.READY_STATES else FINAL,
         )
@@ -152,8 +155,14 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         if arguments:
             known |= {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
         doubt = arguments.doubt if arguments else ""
-        meta = noted(self._queue(request), doubt, **self._more(request))
+        above = self._ancestors(row.task_id, request)
+        meta = noted(self._queue(request), doubt, above=above)
+        meta = meta.replace(rows.CHILDLESS, row.tail) if row.tail else meta
         return dataclasses.replace(row, known=known, meta=meta)
+
+    def _ancestors(self, task_id: str, request: Any) -> dict[str, str]:
+        parent, root = (getattr(request, name, None) for name in ("parent_id", "root_id"))
+        return ancestors(task_id, parent, root)
 
     def _arguments(self, request: Any) -> Arguments | None:
         args, kwargs = getattr(request, "args", None), getattr(request, "kwargs", None)
@@ -162,10 +171,19 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         reprs = (getattr(request, name, None) for name in ("argsrepr", "kwargsrepr"))
         return kept(self.app, args, kwargs, *reprs)
 
-    def _more(self, request: Any) -> dict[str, Any]:
-        """What belongs into `meta` beside the queue: the project's own notes, and the children."""
+    def _more(self, request: Any, status: str, result: Any) -> dict[str, Any]:
+        """What belongs into `meta` beside the queue: the project's own notes, and the children.
+
+        A retry by Celery is noted too, when and for which exception: the row keeps one state only.
+        """
         own = self._get_meta_from_request(request)
         own = own if isinstance(own, dict) else {}
+        number = getattr(request, "retries", None) or 0
+        if status == states.RETRY and number < MOST_RETRIES:
+            moment = timezone.now().isoformat(timespec="seconds")
+            own = own | {
+                f"{RETRIED}{number}": [moment, failures.exception_of(result) if result else ""]
+            }
         return {"own": own, "children": self.current_task_children(request)}
 
     def _queue(self, request: Any) -> str:

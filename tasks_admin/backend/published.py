@@ -26,9 +26,20 @@ def storable(task_id: str) -> bool:
     return bool(task_id) and len(task_id) <= ID_LENGTH and "\x00" not in task_id
 
 
-def noted(queue: str, doubt: str = "", *, children: Any = (), own: Any = None) -> str:
-    """What `meta` says: the queue, why the arguments are not exact, and Celery's children last."""
-    notes = {"queue": queue} | ({"arguments": doubt} if doubt else {})
+def ancestors(task_id: str, parent: Any, root: Any) -> dict[str, str]:
+    """The tasks that a task descends from, as `meta` notes them: `parent` and `root`, if any."""
+    known = {"parent": parent, "root": root if root != task_id else None}
+    return {name: other for name, other in known.items() if other and storable(str(other))}
+
+
+def noted(
+    queue: str, doubt: str = "", *, above: Any = None, children: Any = (), own: Any = None
+) -> str:
+    """What `meta` says: the queue, why the arguments are not exact, the ancestors, then the rest.
+
+    The queue is first and Celery's children are last: indexes and updates rely on that.
+    """
+    notes = {"queue": queue} | ({"arguments": doubt} if doubt else {}) | (above or {})
     return dumps(notes)[:-1] + ", " + ending(children=children, own=own)
 
 
@@ -72,7 +83,8 @@ def _row(task_id: str, task: str, arguments: Arguments, queue: str, headers: Any
     }
     known: dict[str, str | None] = {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
     known["task_name"] = clipped(task, 255) or ""
-    meta = noted(queue, arguments.doubt)
+    above = ancestors(task_id, headers.get("parent_id"), headers.get("root_id"))
+    meta = noted(queue, arguments.doubt, above=above)
     return rows.Row(task_id=task_id, new=new, known=known, meta=meta, final=())
 
 

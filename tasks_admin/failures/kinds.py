@@ -25,7 +25,7 @@ class Kind:
         """Make out the kind of a failure from what is stored of it: texts."""
         return cls(
             task=task[:255],
-            exception=_exception(result)[:255],
+            exception=exception_of(result)[:255],
             place=place(traceback or ""),
             message=normalised(said(result)),
         )
@@ -41,7 +41,7 @@ class Kind:
         return dataclasses.replace(self, place="", message=OTHERS)
 
 
-def _exception(result: Any) -> str:
+def exception_of(result: Any) -> str:
     """The class, with its module where that says something."""
     if isinstance(result, dict):
         kind, where = result.get("exc_type"), result.get("exc_module")

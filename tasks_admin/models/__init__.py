@@ -1,6 +1,7 @@
 """The tables."""
 
 from tasks_admin.models.causes import Cause, CauseHour, CauseState, Failure
+from tasks_admin.models.columns import ChosenColumns
 from tasks_admin.models.limits import Attempt
 from tasks_admin.models.operations import Operation
 from tasks_admin.models.resets import Reset
@@ -14,6 +15,7 @@ __all__ = [
     "Cause",
     "CauseHour",
     "CauseState",
+    "ChosenColumns",
     "Dispatcher",
     "Failure",
     "Operation",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, models
 from django.db.models.functions import Now
@@ -31,6 +31,8 @@ DIED = {
     "exc_message": ["Its process died each time."],
     "exc_module": "billiard.exceptions",
 }
+#: Celery's own retries of a task that are noted in `meta`, each under this name and its number.
+MOST_RETRIES, RETRIED = 20, "retried-"
 #: Tasks that a page lists as queued by one.
 MOST_CHILDREN = 200
 
@@ -81,6 +83,29 @@ def with_prefix(results: models.QuerySet[Any], prefix: str) -> models.QuerySet[A
         return results.filter(task_id__startswith=prefix)
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     return results.filter(task_id__gte=prefix, task_id__lt=end)
+
+
+class Doubt(models.TextChoices):
+    """Why arguments were not stored exactly."""
+
+    REDACTED = "redacted", _("the publisher redacted them (argsrepr)")
+    TOO_LARGE = "too_large", _("they are too large")
+    NOT_JSON = "not_json", _("they are no JSON")
+
+
+class Retry(NamedTuple):
+    """Celery tried a task again: when (ISO 8601), and for which exception."""
+
+    at: str
+    exception: str
+
+    @property
+    def moment(self) -> datetime | None:
+        """When; None for what is no date."""
+        try:
+            return datetime.fromisoformat(str(self.at))
+        except ValueError:
+            return None
 
 
 class ResultQuerySet(models.QuerySet["Result"]):
@@ -161,6 +186,24 @@ class Result(TaskResult):
         except (ValueError, RecursionError):
             return {}
         return notes if isinstance(notes, dict) else {}
+
+    @property
+    def parent(self) -> str:
+        """The id of the task that queued it; empty when none did, or that was not recorded."""
+        return str(self.notes.get("parent") or "")
+
+    @property
+    def root(self) -> str:
+        """The id of the task at the top of its tree; empty when it is that itself."""
+        return str(self.notes.get("root") or "")
+
+    @property
+    def retries(self) -> list[Retry]:
+        """When Celery tried it again, oldest first, as far as that was noted."""
+        notes = self.notes
+        names = [f"{RETRIED}{number}" for number in range(MOST_RETRIES)]
+        found = (notes[name] for name in names if name in notes)
+        return [Retry(*one) for one in found if isinstance(one, list) and len(one) == 2]
 
     @property
     def doubt(self) -> str:

@@ -83,7 +83,7 @@ def measure() -> list[tuple[str, float, float]]:
     from tasks_admin.models import Result
 
     call_command("migrate", verbosity=0)
-    _fill()
+    fill()
     user, _made = get_user_model().objects.get_or_create(
         username="bench", defaults={"is_superuser": True, "is_staff": True, "is_active": True}
     )
@@ -113,7 +113,7 @@ def _time(admin: Any, user: Any, query: dict[str, str]) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def _fill() -> None:
+def fill() -> None:
     from django.db import connection
 
     vendor = connection.vendor
