@@ -12,13 +12,21 @@ class TasksAdminConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what Django and Celery call."""
-        from celery.signals import before_task_publish, task_prerun
+        from celery.signals import (
+            before_task_publish,
+            task_prerun,
+            worker_ready,
+            worker_shutdown,
+        )
 
         from tasks_admin import checks, control  # noqa: F401 (workers learn our command)
         from tasks_admin.backend import starts, store_published
+        from tasks_admin.workers import signs
 
         checks.connect()
         before_task_publish.connect(
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
         )
+        worker_ready.connect(signs.begin, weak=False, dispatch_uid="tasks_admin.worker_ready")
+        worker_shutdown.connect(signs.end, weak=False, dispatch_uid="tasks_admin.worker_shutdown")
         task_prerun.connect(starts.remember, weak=False, dispatch_uid="tasks_admin.starts")

@@ -75,6 +75,10 @@ class Settings:
     #: Of several filters of the results one is read off an index; the others are looked for among
     #: so many of its rows at a time, newest first.
     SEARCH_BOUND: int = 20_000
+    #: Workers write a row of their own every ten seconds.
+    WORKER_PRESENCE: bool = True
+    #: A worker that was not seen for so many days is no longer listed.
+    WORKER_EXPIRES_DAYS: int = 7
     #: Seconds that a page waits for the workers to answer.
     CONTROL_TIMEOUT: float = 1.0
 

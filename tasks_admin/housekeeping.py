@@ -24,6 +24,7 @@ def clean() -> dict[str, int]:
     return {
         "attempts": limits.forget_expired(),
         "dispatchers": presence.forget_silent(),
+        "workers": presence.forget_gone(),
         "operations": forget_operations(),
         "failures": forget_orphans(),
         "causes": forget_causes(),

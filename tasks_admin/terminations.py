@@ -109,5 +109,7 @@ def _unheard(rows: TargetQuerySet, told: Termination) -> list[str]:
     left = list(rows.open().values_list("subject", flat=True))
     unended = Result.objects.filter(task_id__in=left, status__in=UNENDED)
     if told.answered:
-        unended = unended.exclude(worker=None).exclude(worker__in=told.answered)
+        unended = unended.exclude(worker__in=told.answered)
+        if not told.silent:  # all have answered who may run one that says no worker's name
+            unended = unended.exclude(worker=None)
     return list(unended.values_list("task_id", flat=True))

@@ -1,13 +1,19 @@
 """Workers: who answers, what they do, and what is not known when nobody does."""
 
+import html
+import re
 import time
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from celery.contrib.testing.worker import start_worker
+from django.utils import timezone
 
 from opsconsole.celery import app
 from tasks_admin import control
-from tasks_admin.control import Snapshot, WorkerView
+from tasks_admin.control import Snapshot, WorkerView, snapshots
+from tasks_admin.models import Worker
 from tests.pages import WORKERS, text
 
 HOSTILE = "<script>alert(1)</script>"
@@ -16,9 +22,9 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(autouse=True)
 def forgetful():
     """A snapshot is kept for two seconds."""
-    control._last = None
+    control.forget()
     yield
-    control._last = None
+    control.forget()
 
 
 @pytest.fixture
@@ -28,7 +34,7 @@ def client(as_user, alice):
 
 def seen(*views):
     """As if these workers had just answered."""
-    control._last = Snapshot(workers=list(views), taken_at=time.monotonic())
+    snapshots._last = Snapshot(workers=list(views), taken_at=time.monotonic())
 
 
 def view(**fields):
@@ -42,7 +48,7 @@ def test_who_answers(transactional_db, broker, as_user, make_user):
         words = text(client.get(WORKERS))
 
     assert "1 worker answered" in words
-    assert "w1@here solo × 1" in words
+    assert "w1@here online solo × 1" in words
     assert "mail" in words
 
 
@@ -97,16 +103,60 @@ def test_the_broker_does_not_answer(client, request, ill):
     page = client.get(WORKERS)
 
     assert page.status_code == 200
-    assert "The broker does not answer. Nothing is known of the workers" in text(page)
+    assert "The broker does not answer. What is shown is what the workers last wrote down" in text(
+        page
+    )
     assert b"redis" not in page.content
     assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("path", ["w1@here/change/", "x/", "_/change/"])
-def test_there_is_one_page_for_all(client, path):
+@pytest.mark.parametrize("path", ["w2@here/change/", "x/", "_/change/"])
+def test_nobody_of_that_name(client, path):
     seen(view())
 
-    assert "1 worker answered" in text(client.get(WORKERS + path, follow=True))
+    assert client.get(WORKERS + path, follow=True).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["w1@here", "w/ü?&#<b>@h", "x" * 200, "a_2Fb"])
+def test_a_page_of_its_own(client, no_broker, name):
+    running = [{"id": "a", "name": "tests.add", "started": 1.0, "pid": 7}]
+    seen(view(name=name, running=running, running_count=1))
+    (link,) = re.findall(r'<th scope="row"><a href="([^"]*)"', client.get(WORKERS).content.decode())
+
+    page = client.get(html.unescape(link))
+
+    assert page.status_code == 200
+    assert page.context_data["seen"].name == name
+    assert "Running (1)" in text(page)
+
+
+def test_a_silent_one_stays_with_what_it_ran(client, broker):
+    facts = {"pool": "prefork", "queues": ["mail"], "running": [{"id": "a", "name": "tests.add"}]}
+    moment = timezone.now() - timedelta(minutes=5)
+    Worker.objects.create(name="w9", start=uuid4(), started_at=moment, seen_at=moment, facts=facts)
+
+    words = text(client.get(WORKERS))
+    assert "w9 silent since" in words
+    assert "tests.add" in words
+    assert "It does not answer" in text(client.get(f"{WORKERS}w9/change/"))
+
+
+def test_one_that_stopped_and_two_of_one_name(client, broker):
+    now = timezone.now()
+    known = {"started_at": now, "seen_at": now}
+    Worker.objects.create(name="gone", start=uuid4(), stopped_at=now, **known)
+    Worker.objects.create(name="twin", start=uuid4(), doubled_at=now, **known)
+
+    words = text(client.get(WORKERS))
+
+    assert "gone stopped" in words
+    assert "Two workers have this name" in words
+
+
+def test_one_of_another_app(client):
+    seen(WorkerView(name="other@there", foreign=True))
+
+    assert "does not know the console" in text(client.get(WORKERS))
 
 
 @pytest.mark.parametrize("path", ["add/", "w1@here/delete/"])

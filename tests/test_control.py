@@ -26,9 +26,9 @@ def hold_on():
 @pytest.fixture(autouse=True)
 def forgetful():
     """A snapshot is kept for two seconds."""
-    control._last = None
+    control.forget()
     yield
-    control._last = None
+    control.forget()
 
 
 @pytest.fixture
@@ -45,8 +45,11 @@ def worker(broker, transactional_db):
 
 def seen() -> Any:
     """Who answers now, whatever was told a moment ago."""
-    control._last = None
+    control.forget()
     return control.snapshot().workers
+
+
+pytestmark = pytest.mark.django_db
 
 
 class TestSnapshot:
@@ -75,7 +78,7 @@ class TestSnapshot:
 
     def test_it_tells_no_arguments(self, worker):
         hold_on.apply_async(headers={"x": "secret"}, countdown=60)
-        replies = until(lambda: control._ask("console_snapshot"), "a reply")
+        replies = until(lambda: control.ask("console_snapshot"), "a reply")
 
         assert "secret" not in repr(replies)
         assert "redis://" not in repr(replies)
@@ -98,13 +101,13 @@ class TestSnapshot:
         before = set(worker.keys())
 
         for _ in range(3):
-            control._last = None
+            control.forget()
             control.snapshot()
 
         assert set(worker.keys()) <= before
 
     def test_asking_takes_no_connection_from_the_pool(self, worker):
-        at_once(12, lambda n: control._ask("ping"))
+        at_once(12, lambda n: control.ask("ping"))
 
         assert app.pool._dirty == set()
 
@@ -112,9 +115,12 @@ class TestSnapshot:
         assert control.snapshot().workers == []
 
     def test_a_reply_of_another_kind_is_passed_over(self):
-        assert control._view("w", {"ok": "pong"}) is None
-        assert control._view("w", "error") is None
-        assert control._view("w", None) is None
+        assert control.view("w", {"ok": "pong"}) is None
+        assert control.view("w", {"queues": "celery", "pool": 7}) is None
+        assert control.view("w", {"running": [7]}) is None
+        assert control.view("w", {"error": "KeyError('console_snapshot')"}).foreign
+        assert control.view("w", "error") is None
+        assert control.view("w", None) is None
 
 
 class TestAnybody:

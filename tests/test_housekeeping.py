@@ -1,5 +1,6 @@
 """Housekeeping: what nobody needs any more goes, in bites; what somebody waits for stays."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_admin import housekeeping, operations, presence, resets, results, tasks
-from tasks_admin.models import Attempt, Dispatcher, Failure, Operation, Result, Revocation, Target
+from tasks_admin.models import (
+    Attempt,
+    Dispatcher,
+    Failure,
+    Operation,
+    Result,
+    Revocation,
+    Target,
+    Worker,
+)
 from tests.making import make_cause, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
@@ -199,7 +209,17 @@ def test_the_hourly_task_does_all_of_it():
     Revocation.objects.create(task_id="a", revoked_at="2020-01-01T00:00Z")
     make_cause(0, last_at="2020-01-01T00:00Z")
     Failure.objects.create(cause=make_cause(), task_id="gone", failed_at=timezone.now())
-    kinds = ("attempts", "causes", "dispatchers", "failures", "operations", "revocations")
+    long_ago = dict.fromkeys(("started_at", "seen_at"), "2020-01-01T00:00Z")
+    Worker.objects.create(name="w", start=uuid.uuid4(), **long_ago)
+    kinds = (
+        "attempts",
+        "causes",
+        "dispatchers",
+        "failures",
+        "operations",
+        "revocations",
+        "workers",
+    )
 
     assert tasks.housekeep() == dict.fromkeys(kinds, 1)
     assert tasks.housekeep() == dict.fromkeys(kinds, 0)

@@ -15,7 +15,8 @@ FLOORS = [
         "admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks",
         "middleware",
     },
-    {"causes", "edits", "lineage", "progress", "resets", "results", "revokes", "summaries"},
+    {"causes", "edits", "lineage", "progress", "resets", "results", "revokes", "summaries",
+     "workers"},
     {"backend", "dispatch", "losses"},
     {
         "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",

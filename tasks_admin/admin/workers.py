@@ -1,23 +1,26 @@
 """Workers: who is there, and what they are doing."""
 
-import time
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 
-from tasks_admin import control
+from tasks_admin import control, workers
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.errors import BrokerUnreachable
 from tasks_admin.models import Worker
 
+#: Tasks that a row of the list names.
+BRIEF = 3
+
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """One page: every worker that answers."""
+    """A page of all workers, and one of each: what they say now, and what was last known."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -26,23 +29,47 @@ class WorkerAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": capfirst(self.opts.verbose_name_plural),
-            "opts": self.opts,
+            **self._common(request, str(capfirst(self.opts.verbose_name_plural))),
+            "overview": workers.overview(),
+            "brief": f":{BRIEF}",
             **(extra_context or {}),
         }
-        try:
-            snapshot = control.snapshot()
-        except BrokerUnreachable as error:
-            context["error"] = str(error)
-        else:
-            context["workers"] = snapshot.workers
-            context["age"] = time.monotonic() - snapshot.taken_at
         return TemplateResponse(request, "admin/tasks_admin/worker/change_list.html", context)
 
-    def get_object(self, *args: Any, **kwargs: Any) -> None:
-        """Workers are on the broker: there is no table to look into."""
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one worker; what changes seldom is asked for once, not at each refresh."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        seen, overview = workers.one(unquote(object_id))
+        if seen is None:
+            raise Http404
+        refresh = request.headers.get("HX-Request") == "true"
+        context = {
+            **self._common(request, seen.name),
+            "seen": seen,
+            "overview": overview,
+            "details": {} if refresh or not seen.answered else _details(seen.name),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/tasks_admin/worker/change_form.html", context)
 
-    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """There is no page of one worker yet: show all."""
-        return self.changelist_view(request)
+    def get_object(self, *args: Any, **kwargs: Any) -> None:
+        """There is no history or form of a worker."""
+
+    def _common(self, request: HttpRequest, title: str) -> dict[str, Any]:
+        context = self.admin_site.each_context(request)
+        may_look = request.user.has_perm("tasks_admin.view_result")
+        return {**context, "title": title, "opts": self.opts, "may_look": may_look}
+
+
+def _details(name: str) -> dict[str, Any]:
+    try:
+        return control.details(name)
+    except BrokerUnreachable:
+        return {}

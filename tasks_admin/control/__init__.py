@@ -1,0 +1,45 @@
+"""The one door to Celery's control API: who is there, what they are doing, and what they are told.
+
+All workers are asked at once, on a connection of our own: Celery's own `inspect` takes two
+connections from the process's pool, and ten such calls at a time leave it hanging for good.
+"""
+
+from tasks_admin.control import commands  # noqa: F401 (workers learn our commands)
+from tasks_admin.control.asking import ask
+from tasks_admin.control.commands import told, told_to_revoke
+from tasks_admin.control.snapshots import (
+    Snapshot,
+    WorkerView,
+    details,
+    forget,
+    snapshot,
+    view,
+)
+from tasks_admin.control.tasks import (
+    Termination,
+    anybody,
+    known,
+    processes,
+    revoke,
+    running,
+    terminate,
+)
+
+__all__ = [
+    "Snapshot",
+    "Termination",
+    "WorkerView",
+    "anybody",
+    "ask",
+    "details",
+    "forget",
+    "known",
+    "processes",
+    "revoke",
+    "running",
+    "snapshot",
+    "terminate",
+    "told",
+    "told_to_revoke",
+    "view",
+]

@@ -1,0 +1,145 @@
+"""Snapshots: all workers at one moment, asked once for everybody who looks."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from tasks_admin import masks
+from tasks_admin.control.asking import ask, believed
+from tasks_admin.errors import BrokerUnreachable
+
+#: Seconds for which a snapshot is shown to everybody who asks.
+FRESH = 2.0
+#: Characters of a worker's name that are shown.
+LONGEST = 255
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerView:
+    """What one worker said of itself. Times in seconds, memory in bytes; None is not known."""
+
+    name: str
+    pool: str = ""
+    processes: int = 0
+    pids: list[int] = field(default_factory=list)
+    pid: int = 0
+    uptime: float = 0
+    total: int = 0
+    totals: dict[str, int] = field(default_factory=dict)
+    queues: list[str] = field(default_factory=list)
+    running: list[dict[str, Any]] = field(default_factory=list)
+    running_count: int = 0
+    reserved: list[dict[str, Any]] = field(default_factory=list)
+    reserved_count: int = 0
+    scheduled: list[dict[str, Any]] = field(default_factory=list)
+    scheduled_count: int = 0
+    revoked: int = 0
+    prefetch: int | None = None
+    memory: int | None = None
+    load: list[float] = field(default_factory=list)
+    events: bool = False
+    autoscale: list[int] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    #: It answered, and does not know our commands: another app, or one without the console.
+    foreign: bool = False
+
+    @property
+    def up_for(self) -> timedelta:
+        """How long it has been up."""
+        return timedelta(seconds=round(self.uptime))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All workers that answered, and when (`time.monotonic`)."""
+
+    workers: list[WorkerView]
+    taken_at: float
+    #: Why nobody could be asked; empty when all were.
+    trouble: str = ""
+
+
+_last: Snapshot | None = None
+#: What the parts of a reply must be.
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("pool",), (str,)),
+    **dict.fromkeys(("totals", "versions"), (dict,)),
+    **dict.fromkeys(("processes", "pid", "total", "revoked"), (int,)),
+    **dict.fromkeys(("running_count", "reserved_count", "scheduled_count"), (int,)),
+    **dict.fromkeys(("pids", "queues", "running", "reserved", "scheduled", "load"), (list,)),
+    **dict.fromkeys(("prefetch", "memory"), (int, type(None))),
+    "autoscale": (list, type(None)),
+    "events": (bool,),
+    "uptime": (int, float),
+}
+
+
+def forget() -> None:
+    """Let the next one who looks ask anew: something was changed."""
+    global _last
+    _last = None
+
+
+def snapshot() -> Snapshot:
+    """Ask all workers at once; one question at a time per process, kept for two seconds.
+
+    Raises `BrokerUnreachable`, to all who asked meanwhile. A worker that does not answer within
+    `CONTROL_TIMEOUT` is not in the list, which does not mean that it is gone.
+    """
+    global _last
+    with _lock:
+        last = _last
+        if last is None or time.monotonic() - last.taken_at > FRESH:
+            _last = last = _take()
+    if last.trouble:
+        raise BrokerUnreachable(last.trouble)
+    return last
+
+
+def answers() -> list[WorkerView]:
+    """What the workers say at this moment; asked anew."""
+    views = [view(name, told) for name, told in ask("console_snapshot", expected=believed())]
+    return [one for one in views if one]
+
+
+def details(name: str) -> dict[str, Any]:
+    """What a worker tells of its tasks and settings, masked; empty when it does not answer."""
+    told = dict(ask("console_details", destination=[name], expected=[name])).get(name)
+    return masks.mask(told) if isinstance(told, Mapping) and "tasks" in told else {}
+
+
+def _take() -> Snapshot:
+    try:
+        workers = sorted(answers(), key=lambda one: one.name)
+    except BrokerUnreachable as error:
+        return Snapshot(workers=[], taken_at=time.monotonic(), trouble=str(error))
+    return Snapshot(workers=workers, taken_at=time.monotonic())
+
+
+def view(name: str, told: Any) -> WorkerView | None:
+    """Read a reply, as far as it makes sense; who does not know our command answers an error."""
+    if not isinstance(told, Mapping) or not name:
+        return None
+    if "error" in told:
+        return WorkerView(name=name[:LONGEST], foreign=True)
+    known = {key: value for key, value in told.items() if key in KINDS}
+    wrong = [key for key, value in known.items() if not _fits(key, value)]
+    if not known or wrong:
+        return None
+    for counted in ("running", "reserved", "scheduled"):  # a worker of an older version
+        known.setdefault(f"{counted}_count", len(known.get(counted, [])))
+    return WorkerView(name=name[:LONGEST], **known)
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a part of a reply is of the kind that the page shows."""
+    if key in {"running", "reserved", "scheduled"} and isinstance(value, list):
+        return all(isinstance(one, Mapping) and "id" in one for one in value)
+    if key == "queues" and isinstance(value, list):
+        return all(isinstance(one, str) for one in value)
+    return isinstance(value, KINDS[key])

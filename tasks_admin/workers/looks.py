@@ -1,0 +1,106 @@
+"""What can be told of the workers: what they answer, and of those who don't, what is known."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import TextChoices
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tasks_admin import control
+from tasks_admin.control import Snapshot, WorkerView
+from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.models import Worker
+from tasks_admin.models.workers import SILENT, page_of
+
+#: Workers on the page: the newest that were seen.
+MOST = 500
+
+
+class State(TextChoices):
+    """How a worker is."""
+
+    ONLINE = "online", _("online")
+    DEAF = "deaf", _("consumes nothing")
+    SILENT = "silent", _("silent")
+    STOPPED = "stopped", _("stopped")
+    FOREIGN = "foreign", _("without the console")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One worker. `view` is what it says now, or what it last wrote down."""
+
+    name: str
+    state: State
+    view: WorkerView
+    row: Worker | None
+    answered: bool
+
+    @property
+    def url(self) -> str:
+        """Its page."""
+        return page_of(self.name)
+
+    @property
+    def doubled(self) -> bool:
+        """Whether two workers of this name are at work."""
+        at = self.row.doubled_at if self.row else None
+        return at is not None and timezone.now() - at < timedelta(seconds=2 * SILENT)
+
+    @property
+    def sign_age(self) -> timedelta | None:
+        """How long ago it gave a sign of life."""
+        return timezone.now() - self.row.seen_at if self.row else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """All workers, how old their answers are in seconds, and why none could be had."""
+
+    workers: list[Seen]
+    age: float = 0.0
+    trouble: str = ""
+
+    @property
+    def answered(self) -> int:
+        """How many answered."""
+        return sum(seen.answered for seen in self.workers)
+
+
+def overview() -> Overview:
+    """All workers that answer, or that were seen within the last days."""
+    rows = {row.name: row for row in Worker.objects.order_by("-seen_at")[:MOST]}
+    try:
+        snapshot = control.snapshot()
+    except BrokerUnreachable as error:
+        silent = [_seen(name, None, row) for name, row in sorted(rows.items())]
+        return Overview(workers=silent, trouble=str(error))
+    return Overview(workers=_all(snapshot, rows), age=time.monotonic() - snapshot.taken_at)
+
+
+def one(name: str) -> tuple[Seen | None, Overview]:
+    """The worker of this name, if anything is known of it, and what else there is."""
+    known = overview()
+    return next((seen for seen in known.workers if seen.name == name), None), known
+
+
+def _all(snapshot: Snapshot, rows: dict[str, Worker]) -> list[Seen]:
+    views = {view.name: view for view in snapshot.workers}
+    return [_seen(name, views.get(name), rows.get(name)) for name in sorted({*views, *rows})]
+
+
+def _seen(name: str, view: WorkerView | None, row: Worker | None) -> Seen:
+    if view is not None:
+        state = State.FOREIGN if view.foreign else State.ONLINE if view.queues else State.DEAF
+        return Seen(name=name, state=state, view=view, row=row, answered=True)
+    state = State.STOPPED if row is not None and row.stopped_at else State.SILENT
+    return Seen(name=name, state=state, view=_last(name, row), row=row, answered=False)
+
+
+def _last(name: str, row: Worker | None) -> WorkerView:
+    """What it last wrote down, as far as that makes sense."""
+    facts: Any = row.facts if row else {}
+    return control.view(name, facts) or WorkerView(name=name)

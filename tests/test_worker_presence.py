@@ -1,0 +1,197 @@
+"""Workers write their own rows: who is at work, who fell silent, who stopped, who is two."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tasks_admin import control, losses, presence, workers
+from tasks_admin.models import Worker
+from tasks_admin.models.workers import SILENT
+from tasks_admin.presence import workers as signs
+from tests.hosting import run, settle, work
+from tests.making import make_result
+from tests.stack import until
+
+pytestmark = pytest.mark.django_db
+FACTS = {"pool": "prefork", "queues": ["mail"]}
+
+
+def make_worker(name="w", *, ago=0.0, **fields):
+    moment = timezone.now() - timedelta(seconds=ago)
+    known = {"start": uuid.uuid4(), "started_at": moment, "seen_at": moment, "facts": FACTS}
+    return Worker.objects.create(name=name, **known | fields)
+
+
+class TestSign:
+    """A row a name; a start that is not its own is another worker."""
+
+    def sign(self, start, **more):
+        signs.sign("w", start, facts=FACTS, rate=None, **more)
+        return Worker.objects.get()
+
+    def test_one_worker(self):
+        start = uuid.uuid4()
+
+        assert self.sign(start, first=True).doubled_at is None
+        assert self.sign(start).doubled_at is None
+
+    def test_one_that_was_killed_and_started_again(self):
+        self.sign(uuid.uuid4(), first=True)
+
+        row = self.sign(new := uuid.uuid4(), first=True)
+
+        assert (row.start, row.doubled_at) == (new, None)
+
+    def test_two_of_one_name(self):
+        one, other = uuid.uuid4(), uuid.uuid4()
+        self.sign(one, first=True)
+        self.sign(other, first=True)
+
+        assert self.sign(one).doubled_at is not None
+
+    def test_two_no_longer(self):
+        one, other = uuid.uuid4(), uuid.uuid4()
+        self.sign(one, first=True)
+        self.sign(other, first=True)
+        Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=2 * SILENT))
+
+        assert self.sign(one).doubled_at is None
+
+
+class TestWhoCounts:
+    """Whose answer is waited for, and whose silence means that nothing is known."""
+
+    def test_who_is_believed(self):
+        make_worker("fresh")
+        make_worker("silent", ago=60)
+        make_worker("gone", ago=90_000)
+        make_worker("stopped", stopped_at=timezone.now())
+
+        assert control.asking.believed() == {"fresh"}
+        assert control.asking.entrusted() == {"fresh", "silent"}
+
+    def test_nothing_is_lost_while_one_is_silent(self, broker, monkeypatch):
+        row = make_result("PENDING", date_created=timezone.now() - timedelta(days=1))
+        type(row).objects.update(date_created=timezone.now() - timedelta(days=1))
+        make_worker("silent", ago=60)
+        monkeypatch.setattr(control.tasks, "ask", lambda *args, **more: [("other", {})])
+        assert losses.Search().go_on() == 0
+        Worker.objects.update(stopped_at=timezone.now())
+
+        assert losses.Search().go_on() == 1
+
+    def test_old_rows_fade(self, settings):
+        settings.TASKS_ADMIN_WORKER_EXPIRES_DAYS = 2
+        make_worker("old", ago=3 * 86_400)
+        make_worker("young", ago=86_400)
+
+        assert presence.forget_gone() == 1
+        assert Worker.objects.get().name == "young"
+
+
+ROWS = """
+import django, json; django.setup()
+from tasks_admin import workers
+from tests import plainhost
+plainhost.app.set_current()
+known = workers.overview()
+print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.view.processes,
+                   seen.view.queues, bool(seen.view.memory), len(seen.view.running)]
+                  for seen in known.workers]))
+"""
+DETAILS = """
+import django, json; django.setup()
+from tasks_admin import control
+from tests import plainhost
+plainhost.app.set_current()
+print(json.dumps(control.details("one@here")))
+"""
+SPEED = """
+import django, json, time; django.setup()
+from tasks_admin.control import snapshots
+from tests import plainhost
+plainhost.app.set_current()
+plainhost.app.control.inspect().active()
+begun = time.monotonic(); names = [view.name for view in snapshots.answers()]
+ours = time.monotonic() - begun
+begun = time.monotonic(); plainhost.app.control.inspect().active()
+print(json.dumps([sorted(names), ours, time.monotonic() - begun]))
+"""
+
+
+@pytest.mark.stack
+class TestRealWorkers:
+    """Three pools, one of them stopped, killed, and shut down."""
+
+    @pytest.fixture
+    def environment(self, tmp_path, valkey):
+        database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
+        return settle(valkey, database, tmp_path / "runs", BROKER_PASSWORD="hush-hush")
+
+    @pytest.fixture
+    def three(self, environment):
+        pools = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
+        started = {
+            name: work(environment, "-n", name, "--pool", pool) for name, pool in pools.items()
+        }
+        yield started
+        for process in started.values():
+            with contextlib.suppress(ProcessLookupError):  # one was shut down
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def told(self, environment, code=ROWS):
+        return json.loads(run(code, environment).splitlines()[-1])
+
+    def all_there(self, environment):
+        return until(
+            lambda: (rows := self.told(environment)) and len(rows) == 3 and rows,
+            "three workers",
+        )
+
+    def test_a_life(self, environment, three):
+        rows = {row[0]: row[1:] for row in self.all_there(environment)}
+        assert rows["one@here"] == ["online", True, "prefork", 2, ["celery", "mail"], True, 0]
+        assert rows["two@here"][:3] == ["online", True, "thread"]
+        assert rows["three@here"][:3] == ["online", True, "solo"]
+
+        details = self.told(environment, DETAILS)
+        assert "host.noop" in {task["name"] for task in details["tasks"]}
+        assert "hush" not in json.dumps(details)
+        assert "redis://" in details["broker"]
+
+        names, ours, stock = self.told(environment, SPEED)
+        assert names == ["one@here", "three@here", "two@here"]
+        assert stock / ours > 5  # the bench says by how much
+
+        os.kill(three["one@here"].pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        rows = {row[0]: row[1:3] for row in self.told(environment)}
+        assert rows["one@here"] == ["silent", False]
+        assert rows["two@here"] == rows["three@here"] == ["online", True]
+        assert time.monotonic() - begun < 30
+        os.kill(three["one@here"].pid, signal.SIGCONT)
+
+        three["two@here"].terminate()
+        three["two@here"].wait(60)
+        rows = {row[0]: row[1] for row in self.told(environment)}
+        assert rows == {"one@here": "online", "two@here": "stopped", "three@here": "online"}
+
+
+def test_the_overview_when_the_broker_is_away(no_broker):
+    control.forget()
+    make_worker("w", ago=5)
+
+    known = workers.overview()
+
+    (seen,) = known.workers
+    assert known.trouble
+    assert (seen.state, seen.view.queues, seen.answered) == ("silent", ["mail"], False)
+    control.forget()
