@@ -154,7 +154,7 @@ class TestPages:
     def test_the_workers(self, client, monkeypatch, count):
         worker = WorkerView(name="w@h", pool="prefork", processes=2, uptime=98_061.0, total=7)
         taken = Snapshot(workers=[worker] * count, taken_at=time.monotonic())
-        monkeypatch.setattr(control, "_last", taken)
+        monkeypatch.setattr(control.snapshots, "_last", taken)
 
         page = client.get(WORKERS)
 
@@ -162,7 +162,7 @@ class TestPages:
         assert english(page) == []
 
     def test_no_broker(self, client, monkeypatch, no_broker):
-        monkeypatch.setattr(control, "_last", None)
+        monkeypatch.setattr(control.snapshots, "_last", None)
 
         page = client.get(WORKERS)
 
