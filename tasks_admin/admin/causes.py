@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_POST
@@ -48,7 +49,7 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
     """What failures have in common, the latest first."""
 
     list_display = (
-        "said", "task", "at", "standing", "failures", "first", "last", "trend", "share",
+        "said", "standing", "failures", "first", "last", "trend", "share",
     )  # fmt: skip
     list_display_links = ("said",)
     list_filter = (CauseStateFilter, CauseTaskFilter)
@@ -64,14 +65,11 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
 
     @admin.display(description=_("cause"))
     def said(self, cause: Cause) -> str:
-        """The exception and what it said."""
+        """The exception and what it said; below it the task, and the place in the code."""
         text = f"{cause.exception}: {cause.message}" if cause.message else cause.exception
-        return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
-
-    @admin.display(description=pgettext_lazy("in the code", "place"))
-    def at(self, cause: Cause) -> str:
-        """Where it was raised."""
-        return cause.place
+        text = text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+        where = " · ".join(filter(None, [cause.task, cause.place]))
+        return format_html('{}<br><span class="quiet">{}</span>', text, where)
 
     @admin.display(description=_("state"))
     def standing(self, cause: Cause) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import celery
+from celery.app.defaults import DEFAULTS
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
@@ -36,10 +37,7 @@ def console_details(state: Any) -> dict[str, Any]:
     broker = consumer.connection_for_read().as_uri()
     return {
         "tasks": [_task(task) for task in list(app.tasks.values())[:MOST_NAMES]],
-        "settings": {
-            str(key): str(maybe_sanitize_url(value) if isinstance(value, str) else value)[:LONGEST]
-            for key, value in masks.mask(dict(app.conf.table(with_defaults=False))).items()
-        },
+        "settings": _settings(app),
         "broker": masks.mask_text(broker),
         "rusage": (consumer.controller.stats().get("rusage") or {}),
     }
@@ -111,6 +109,19 @@ def console_terminate(state: Any, task_ids: list[str]) -> dict[str, Any]:
 def console_processes(state: Any) -> list[int]:
     """Tell the process ids of the pool."""
     return list((state.consumer.pool.info or {}).get("processes") or [])
+
+
+def _settings(app: Any) -> dict[str, str]:
+    """Celery's own settings, as far as the project changed them, masked."""
+    changed = {
+        name: app.conf[name]
+        for name, option in sorted(DEFAULTS.items())
+        if app.conf[name] != option
+    }
+    return {
+        name: str(maybe_sanitize_url(value) if isinstance(value, str) else value)[:LONGEST]
+        for name, value in masks.mask(changed).items()
+    }
 
 
 def _request(request: Any) -> dict[str, Any]:
