@@ -20,6 +20,11 @@ REVEAL_ARGUMENTS = "reveal_arguments"
 RESOLVE = "resolve"
 MUTE = "mute"
 REOPEN = "reopen"
+#: What workers can be told to do to themselves.
+ORDERS = (
+    "pool_grow", "pool_shrink", "autoscale", "pool_restart", "add_consumer", "cancel_consumer",
+    "rate_limit", "time_limit", "enable_events", "disable_events", "shut_down",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,10 @@ class Verb:
     def full_permission(self) -> str:
         """The permission as `User.has_perm` wants it."""
         return f"tasks_admin.{self.permission}"
+
+
+def _order(name: str, label: "_StrPromise", title: "_StrPromise") -> Verb:
+    return Verb(name=name, label=label, title=title, permission=name, about="worker")
 
 
 VERBS: dict[str, Verb] = {
@@ -125,6 +134,17 @@ VERBS: dict[str, Verb] = {
             permission="reopen_cause",
             about="cause",
         ),
+        _order("pool_grow", _("Grow the pool"), _("Pool grown")),
+        _order("pool_shrink", _("Shrink the pool"), _("Pool shrunk")),
+        _order("autoscale", _("Set the range of autoscale"), _("Autoscale set")),
+        _order("pool_restart", _("Restart the pool"), _("Pool restarted")),
+        _order("add_consumer", _("Consume a queue"), _("Queue consumed")),
+        _order("cancel_consumer", _("Stop consuming a queue"), _("Queue no longer consumed")),
+        _order("rate_limit", _("Limit the rate of a task"), _("Rate of a task limited")),
+        _order("time_limit", _("Limit the time of a task"), _("Time of a task limited")),
+        _order("enable_events", _("Enable events"), _("Events enabled")),
+        _order("disable_events", _("Disable events"), _("Events disabled")),
+        _order("shut_down", _("Shut down"), _("Workers shut down")),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),
         Verb(name="abort", label=_("Abort"), title=_("Abort"), permission="abort"),

@@ -13,6 +13,7 @@ from aiosmtpd.controller import Controller
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from tasks_admin.verbs import ORDERS
 from tests.ports import free_port
 from tests.smtp import Mailbox
 
@@ -65,6 +66,7 @@ def bob(make_user: Callable[..., User]) -> User:
         "tasks_admin.reveal_arguments",
         "tasks_admin.revoke",
         "tasks_admin.terminate",
+        *(f"tasks_admin.{verb}" for verb in ORDERS),
         *(f"tasks_admin.{verb}_cause" for verb in ("resolve", "mute", "reopen")),
         "tasks_admin.edit_and_retry",
     )

@@ -11,8 +11,8 @@ from django.urls import URLPattern, URLResolver, reverse
 
 from tasks_admin import operations
 from tasks_admin.errors import NotAllowed
-from tasks_admin.models import Operation, Target
-from tasks_admin.verbs import PERMISSIONS, VERBS
+from tasks_admin.models import Operation, Target, Worker
+from tasks_admin.verbs import ORDERS, PERMISSIONS, VERBS
 from tests.conftest import grant
 from tests.making import make_cause, make_operation, make_result, make_users
 from tests.pages import CAUSES, OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm, hidden
@@ -29,6 +29,12 @@ ACTIONS = {
     "terminate": RESULTS,
 }
 CAUSE_VERBS = {"resolve", "mute", "reopen"}
+#: A worker that does not answer: what it was told is recorded all the same.
+SEEN = dict.fromkeys(("started_at", "seen_at"), "2026-01-01T00:00Z")
+OPTIONS = {
+    "n": "1", "min": "1", "max": "2", "queue": "mail", "task_name": "tests.permitted",
+    "rate_limit": "1/m",
+}  # fmt: skip
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
@@ -66,6 +72,11 @@ def perform(client: Client, verb: str) -> bool:
         if b'name="confirm"' in page.content:
             confirm(client, page, RESULTS)
         return Operation.objects.filter(verb=verb).exists()
+    if verb in ORDERS:
+        worker = Worker.objects.create(name="w", start=uuid.uuid4(), **SEEN)
+        client.post(f"{WORKERS}order/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
+        worker.delete()
+        return Operation.objects.filter(verb=verb).exists()
     if verb == "reveal_arguments":
         client.post(f"{RESULTS}{make_result().pk}/reveal/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
@@ -90,7 +101,7 @@ def test_a_permission_is_enough_and_no_other_is(db, as_user, make_user, verb):
     for other in STAFF_VERBS:
         clerk = grant(
             make_user(is_staff=True), "auth.view_user", "tasks_admin.view_operation",
-            "tasks_admin.view_result", "tasks_admin.view_cause",
+            "tasks_admin.view_result", "tasks_admin.view_cause", "tasks_admin.view_worker",
             f"tasks_admin.{VERBS[other].permission}",
         )  # fmt: skip
         Operation.objects.all().delete()

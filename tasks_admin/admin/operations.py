@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
@@ -23,14 +23,16 @@ from tasks_admin.admin.confirm import may
 from tasks_admin.admin.exchange import OperationExchange
 from tasks_admin.admin.filters import StateFilter, VerbFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.models import Cause, Operation, Result, Target
+from tasks_admin.models import Cause, Operation, Result, Target, Worker
 from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
 
 
 def link_targets(request: HttpRequest, operation: Operation, targets: list[Target]) -> None:
     """Give each target the address of what it is about, for who may look."""
     about = operation.meaning.about if operation.meaning else ""
-    models: dict[str, type[Model]] = {"user": get_user_model(), "result": Result, "cause": Cause}
+    models: dict[str, type[Model]] = {
+        "user": get_user_model(), "result": Result, "cause": Cause, "worker": Worker,
+    }  # fmt: skip
     if not (model := models.get(about)):
         return
     opts = model._meta
@@ -43,7 +45,7 @@ def link_targets(request: HttpRequest, operation: Operation, targets: list[Targe
         elif target.there:  # type: ignore[attr-defined]
             page = f"admin:{opts.app_label}_{opts.model_name}_change"
             with contextlib.suppress(NoReverseMatch):  # the project shows its users elsewhere
-                target.url = reverse(page, args=[target.subject])  # type: ignore[attr-defined]
+                target.url = reverse(page, args=[quote(target.subject)])  # type: ignore[attr-defined]
 
 
 @admin.register(Operation)

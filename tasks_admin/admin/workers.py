@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 
 from tasks_admin import control, workers
+from tasks_admin.admin.orders import Ordering
 from tasks_admin.admin.readonly import ReadOnlyAdmin
 from tasks_admin.errors import BrokerUnreachable
 from tasks_admin.models import Worker
@@ -19,7 +20,7 @@ BRIEF = 3
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnlyAdmin):
+class WorkerAdmin(Ordering, ReadOnlyAdmin):
     """A page of all workers, and one of each: what they say now, and what was last known."""
 
     def changelist_view(
@@ -32,6 +33,7 @@ class WorkerAdmin(ReadOnlyAdmin):
             **self._common(request, str(capfirst(self.opts.verbose_name_plural))),
             "overview": workers.overview(),
             "brief": f":{BRIEF}",
+            "orders": self.offered(request),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/tasks_admin/worker/change_list.html", context)
@@ -54,6 +56,9 @@ class WorkerAdmin(ReadOnlyAdmin):
             **self._common(request, seen.name),
             "seen": seen,
             "overview": overview,
+            "orders": [
+                verb for verb in self.offered(request) if verb.name in workers.possible(seen)
+            ],
             "details": {} if refresh or not seen.answered else _details(seen.name),
             **(extra_context or {}),
         }
@@ -61,6 +66,10 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     def get_object(self, *args: Any, **kwargs: Any) -> None:
         """There is no history or form of a worker."""
+
+    def get_urls(self) -> list[Any]:
+        """Add the addresses of orders."""
+        return self.order_urls() + super().get_urls()
 
     def _common(self, request: HttpRequest, title: str) -> dict[str, Any]:
         context = self.admin_site.each_context(request)

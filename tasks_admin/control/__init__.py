@@ -7,6 +7,7 @@ connections from the process's pool, and ten such calls at a time leave it hangi
 from tasks_admin.control import commands  # noqa: F401 (workers learn our commands)
 from tasks_admin.control.asking import ask
 from tasks_admin.control.commands import told, told_to_revoke
+from tasks_admin.control.orders import RESIZABLE, done, heard, order
 from tasks_admin.control.snapshots import (
     Snapshot,
     WorkerView,
@@ -26,14 +27,18 @@ from tasks_admin.control.tasks import (
 )
 
 __all__ = [
+    "RESIZABLE",
     "Snapshot",
     "Termination",
     "WorkerView",
     "anybody",
     "ask",
     "details",
+    "done",
     "forget",
+    "heard",
     "known",
+    "order",
     "processes",
     "revoke",
     "running",

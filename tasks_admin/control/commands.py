@@ -57,7 +57,8 @@ def told(consumer: Any) -> dict[str, Any]:
     pids = [pid for pid in pool.get("processes") or [] if isinstance(pid, int)]
     return {
         "pool": str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2],
-        "processes": pool.get("max-concurrency") or 0,
+        # Celery's `max-concurrency` is what the pool began with.
+        "processes": getattr(consumer.pool, "num_processes", None) or 0,
         "pids": pids[:MOST],
         "pid": os.getpid(),
         "uptime": stats.get("uptime") or 0,

@@ -128,9 +128,10 @@ class Operation(models.Model):
     @cached_property
     def edited(self) -> tuple[list[Any], dict[str, Any]] | None:
         """The arguments with which it retries; None: with those of each result."""
-        if not self.arguments:
+        if "args" not in (self.arguments or {}):
             return None
-        return decoded(self.arguments["args"]), decoded(self.arguments["kwargs"])
+        kept = self.arguments or {}
+        return decoded(kept["args"]), decoded(kept["kwargs"])
 
     @property
     def changes(self) -> list[dict[str, str | None]]:

@@ -1,5 +1,6 @@
 """Which workers are at work: each writes its own row, from a thread that waits for nobody."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -12,7 +13,8 @@ from django.db.models.functions import Now
 
 from tasks_admin import control, masks
 from tasks_admin.conf import settings
-from tasks_admin.models import Worker
+from tasks_admin.models import Operation, Target, Worker
+from tasks_admin.models.targets import TargetState
 from tasks_admin.models.workers import EVERY, SILENT
 
 logger = logging.getLogger(__name__)
@@ -31,27 +33,32 @@ class Beat:
 
     def __init__(self, consumer: Any) -> None:
         self.consumer, self.name = consumer, str(consumer.hostname)[:NAME_LENGTH]
-        self.start, self.ended = uuid.uuid4(), threading.Event()
+        self.start, self.ended, self.due = uuid.uuid4(), False, threading.Event()
+        self.told: set[str] = set()
         self.total: tuple[float, int] | None = None
         self.thread = threading.Thread(target=self._run, name="console-presence", daemon=True)
 
     def begin(self) -> None:
-        """Give signs of life from now on."""
+        """Give signs of life from now on, and at once when an order was carried out."""
+        control.heard.append(self.due.set)
         self.thread.start()
 
     def end(self) -> None:
         """Say that it has stopped, unless the database is away: then it will be called silent."""
-        self.ended.set()
+        self.ended = True
+        self.due.set()
         self.thread.join(timeout=5)
-        self._write(lambda: _stopped(self.name, self.start))
+        self._write(self._stop)
 
     def _run(self) -> None:
         first = True
         while True:
             self._write(lambda first=first: self._sign(first=first))
             first = False
-            if self.ended.wait(EVERY):
+            self.due.wait(EVERY)
+            if self.ended:
                 return
+            self.due.clear()
 
     def _write(self, act: Any) -> None:
         try:
@@ -66,6 +73,21 @@ class Beat:
     def _sign(self, *, first: bool) -> None:
         facts = masks.mask(control.told(self.consumer))
         sign(self.name, self.start, facts=_brief(facts), rate=self._rate(facts), first=first)
+        self._tell()
+
+    def _stop(self) -> None:
+        _stopped(self.name, self.start)
+        self._tell()
+        stopped = {key for key, reply in control.done.items() if reply.get("ok") == "stops"}
+        for key in stopped:
+            outcome(key, self.name, {"ok": "stopped"})
+
+    def _tell(self) -> None:
+        """Write down what became of orders: whoever gave them may not have heard the answer."""
+        for key, reply in list(control.done.items()):
+            if key not in self.told:
+                outcome(key, self.name, reply)
+                self.told.add(key)
 
     def _rate(self, facts: dict[str, Any]) -> float | None:
         """Tasks a minute since the last time."""
@@ -94,6 +116,30 @@ def sign(
         return
     if not rows.update(**new, doubled_at=None):
         Worker.objects.bulk_create([Worker(name=name, **new)], ignore_conflicts=True)
+
+
+def outcome(key: str, name: str, reply: dict[str, Any]) -> None:
+    """Write down what a worker said of an order (an operation's key), unless that is known."""
+    with contextlib.suppress(ValueError):
+        target = Target.objects.filter(
+            operation__in=Operation.objects.filter(key=uuid.UUID(key)), subject=name
+        )
+        detail = masks.mask_text(_words(reply))
+        if "ok" not in reply:
+            target.settle(TargetState.FAILED, reason="refused_order", detail=detail)
+        elif reply["ok"] == "stops":  # its absence is the answer
+            target.filter(state=TargetState.UNKNOWN).update(reason="stopping")
+        else:
+            target.settle(TargetState.DONE, detail=detail)
+
+
+def _words(reply: dict[str, Any]) -> str:
+    """Before and after, or Celery's words: 500 characters at most."""
+    if "ok" not in reply:
+        return str(reply.get("error") or "")[:500]
+    before, after = reply.get("before"), reply.get("after")
+    changed = "" if before == after else f"{before} → {after}"
+    return (changed or str(after if after is not None else ""))[:500]
 
 
 def _stopped(name: str, start: uuid.UUID) -> None:

@@ -1,5 +1,17 @@
 """Workers: what can be told of them, and what staff can do with them."""
 
+from tasks_admin.workers.acts import MOST, OPTIONS, checked, order, possible
 from tasks_admin.workers.looks import Overview, Seen, State, one, overview
 
-__all__ = ["Overview", "Seen", "State", "one", "overview"]
+__all__ = [
+    "MOST",
+    "OPTIONS",
+    "Overview",
+    "Seen",
+    "State",
+    "checked",
+    "one",
+    "order",
+    "overview",
+    "possible",
+]

@@ -1,0 +1,143 @@
+"""Orders to workers: a page that asks what exactly and why, and a POST that does it."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from tasks_admin import broker, workers
+from tasks_admin.admin.confirm import actor_of, may
+from tasks_admin.errors import ConsoleError, NotAllowed, WrongArguments
+from tasks_admin.forms import ReasonForm
+from tasks_admin.models import Operation
+from tasks_admin.models.targets import TargetState
+from tasks_admin.verbs import ORDERS, VERBS
+from tasks_admin.workers import MOST, OPTIONS
+
+#: What the order comes to, where a name does not say it.
+WARNINGS = {
+    "pool_restart": _("What runs in the pool at this moment is ended."),
+    "cancel_consumer": _(
+        "A worker that consumes no queue goes on answering, and does nothing. It forgets this "
+        "when it is started anew."
+    ),
+    "shut_down": _(
+        "It stops when what it runs has ended, and nothing here starts it again. What it had "
+        "reserved goes back to its queue."
+    ),
+}
+
+
+class OrderForm(ReasonForm):
+    """The options of an order, and why it is given."""
+
+    def __init__(self, data: QueryDict | None, *, verb: str) -> None:
+        super().__init__(data)
+        made = {name: _field(name) for name in OPTIONS.get(verb, ())}
+        self.fields = made | {"reason": self.fields["reason"]}
+        self.options = list(made)
+
+    def given(self) -> dict[str, Any]:
+        """The options, as the verb takes them."""
+        return {name: self.cleaned_data[name] for name in self.options}
+
+
+def _field(name: str) -> forms.Field:
+    if name in {"n", "min", "max"}:
+        label = {"n": _("Processes"), "min": _("At least"), "max": _("At most")}[name]
+        return forms.IntegerField(label=label, min_value=1, max_value=MOST, initial=1)
+    if name in {"soft", "hard"}:
+        label = _("Soft time limit") if name == "soft" else _("Time limit")
+        return forms.IntegerField(
+            label=label, min_value=1, required=False, help_text=_("Seconds. Empty: no limit.")
+        )
+    if name == "queue":
+        return forms.ChoiceField(label=_("Queue"), choices=_named(broker.queues()))
+    if name == "task_name":
+        return forms.ChoiceField(label=_("Task"), choices=_named(broker.registered()))
+    return forms.CharField(
+        label=_("Rate limit"),
+        required=False,
+        max_length=10,
+        help_text=_("Like 10/s, 10/m or 10/h, for each worker. Empty: no limit."),
+    )
+
+
+def _named(names: list[str]) -> list[tuple[str, str]]:
+    return [(name, name) for name in names]
+
+
+class Ordering(ModelAdmin[Any]):
+    """Adds the page that gives orders."""
+
+    def order_urls(self) -> list[Any]:
+        """An address for each verb."""
+        view = self.admin_site.admin_view(self.order)
+        return [path("order/<slug:verb>/", view, name="tasks_admin_worker_order")]
+
+    def offered(self, request: HttpRequest) -> list[Any]:
+        """The orders that who looks may give."""
+        return [VERBS[verb] for verb in ORDERS if may(request, verb)]
+
+    def order(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """Ask on a GET; do it on a POST."""
+        if verb not in ORDERS:
+            raise Http404
+        if not (self.has_view_permission(request) and may(request, verb)):
+            raise PermissionDenied
+        data = request.POST if request.method == "POST" else request.GET
+        names = [name.replace("\x00", "") for name in data.getlist("name")]
+        form = OrderForm(request.POST if request.method == "POST" else None, verb=verb)
+        if request.method == "POST" and form.is_valid():
+            done = self._give(request, verb, names, form)
+            if done is not None:
+                return HttpResponseRedirect(done.get_absolute_url())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": VERBS[verb].label,
+            "opts": self.opts,
+            "verb": VERBS[verb],
+            "form": form,
+            "names": names,
+            "warning": WARNINGS.get(verb, ""),
+            "back": reverse("admin:tasks_admin_worker_changelist"),
+        }
+        return TemplateResponse(request, "admin/tasks_admin/worker/order.html", context)
+
+    def _give(
+        self, request: HttpRequest, verb: str, names: list[str], form: OrderForm
+    ) -> Operation | None:
+        reason, actor = form.cleaned_data["reason"], actor_of(request)
+        try:
+            operation = workers.order(
+                verb=verb, names=names, actor=actor, reason=reason, options=form.given()
+            )
+        except NotAllowed as error:
+            raise PermissionDenied(str(error)) from None
+        except WrongArguments as error:
+            for name, words in error.problems.items():
+                form.add_error(name if name in form.fields else None, words)
+            return None
+        except ConsoleError as error:
+            messages.error(request, str(error))
+            return None
+        messages.info(request, _told(operation))
+        return operation
+
+
+def _told(operation: Operation) -> str:
+    """How many were asked, and how many answered."""
+    silent = operation.targets.filter(state=TargetState.UNKNOWN, reason="unheard").count()
+    asked = ngettext("Asked %(n)d worker", "Asked %(n)d workers", operation.total)
+    said = asked % {"n": operation.total}
+    if not silent:
+        return f"{said}."
+    rest = ngettext("%(n)d did not answer", "%(n)d did not answer", silent) % {"n": silent}
+    return f"{said}; {rest}."

@@ -1,0 +1,145 @@
+"""What staff can tell workers to do, with a truthful outcome for each of them."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+
+from tasks_admin import broker, control, operations
+from tasks_admin.errors import BrokerUnreachable, WrongArguments, WrongState
+from tasks_admin.models import Operation
+from tasks_admin.models.targets import TargetState
+from tasks_admin.operations import Outcome
+from tasks_admin.presence import outcome
+from tasks_admin.verbs import ORDERS
+from tasks_admin.workers.looks import Seen, State, overview
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+#: By how many a pool grows or shrinks at most, and its greatest size.
+MOST = 64
+#: A day: the longest time limit, in seconds.
+LONGEST = 86_400
+#: What each verb must be told; names of tasks and queues are checked against what is declared.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "pool_grow": ("n",),
+    "pool_shrink": ("n",),
+    "autoscale": ("min", "max"),
+    "add_consumer": ("queue",),
+    "cancel_consumer": ("queue",),
+    "rate_limit": ("task_name", "rate_limit"),
+    "time_limit": ("task_name", "soft", "hard"),
+}
+POOL = {"pool_grow", "pool_shrink", "autoscale", "pool_restart"}
+
+
+def order(
+    *,
+    verb: str,
+    names: list[str],
+    actor: "User",
+    reason: str,
+    options: dict[str, Any] | None = None,
+) -> Operation:
+    """Tell these workers to do it, and record what became of each.
+
+    It is recorded before anything is sent, as not known; so is who does not answer. Raises
+    `WrongArguments` or `WrongState` before that.
+    """
+    operations.require(actor, verb)
+    if verb not in ORDERS:
+        raise WrongState(_("Workers can't be told to do that."))
+    arguments = checked(verb, options or {})
+    chosen = _chosen(verb, names)
+    asked = [
+        Outcome(subject=seen.name, state=TargetState.UNKNOWN, reason="unheard") for seen in chosen
+    ]
+    operation = operations.record(verb=verb, actor=actor, reason=reason, outcomes=asked)
+    Operation.objects.filter(pk=operation.pk).update(arguments={"changes": _changes(arguments)})
+    try:
+        said = control.order(
+            str(operation.key), verb, arguments, destination=[seen.name for seen in chosen]
+        )
+    except BrokerUnreachable:
+        said = {}
+    for name, reply in said.items():
+        outcome(str(operation.key), name, reply)
+    control.forget()
+    return operation
+
+
+def possible(seen: Seen) -> list[str]:
+    """What this worker can be told at all."""
+    if not seen.answered or seen.state == State.FOREIGN:
+        return []
+    pool = seen.view.pool in control.RESIZABLE
+    scaled = seen.view.autoscale is not None
+    fixed = {"pool_grow", "pool_shrink"} if scaled or not pool else {"autoscale"}
+    left_out = fixed | (set() if pool else POOL)
+    return [verb for verb in ORDERS if verb not in left_out]
+
+
+def checked(verb: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, as the worker gets them. Raises `WrongArguments`, by name."""
+    wanted = OPTIONS.get(verb, ())
+    wrong = {name: _("is no argument of this task.") for name in options if name not in wanted}
+    given = {name: options.get(name) for name in wanted}
+    for name in ("n", "min", "max"):
+        if name in given and not _whole(given[name], MOST):
+            wrong[name] = _("must be a whole number from 1 to %(most)d.") % {"most": MOST}
+    for name in ("soft", "hard"):
+        if name in given and given[name] is not None and not _whole(given[name], LONGEST):
+            wrong[name] = _("must be a whole number from 1 to %(most)d.") % {"most": LONGEST}
+    if "queue" in given and given["queue"] not in broker.queues():
+        wrong["queue"] = _("is no queue that the project declares.")
+    if "task_name" in given and given["task_name"] not in broker.registered():
+        wrong["task_name"] = _("is no task that is registered.")
+    if "rate_limit" in given and not _rate(given["rate_limit"]):
+        wrong["rate_limit"] = _("must be like 10/s, 10/m or 10/h, or empty for no limit.")
+    if not wrong and verb == "autoscale" and int(given["min"] or 0) > int(given["max"] or 0):
+        wrong["min"] = _("must not be above the greatest size.")
+    if wrong:
+        raise WrongArguments(wrong)
+    return given
+
+
+def _chosen(verb: str, names: list[str]) -> list[Seen]:
+    """The workers of these names that are known. Raises `WrongState` when one is not."""
+    known = {seen.name: seen for seen in overview().workers}
+    strangers = [name for name in names if name not in known]
+    if not names or strangers:
+        raise WrongState(
+            _("Nothing was done: no such worker is known: %(names)s")
+            % {"names": ", ".join(strangers[:5]) or "–"}
+        )
+    unable = [name for name in names if known[name].answered and verb not in possible(known[name])]
+    if unable:
+        raise WrongState(
+            _("Nothing was done: this is not possible on %(names)s.")
+            % {"names": ", ".join(unable[:5])}
+        )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _changes(arguments: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"name": name, "old": "", "new": str(value) if value is not None else "–"}
+        for name, value in arguments.items()
+    ]
+
+
+def _whole(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _rate(value: Any) -> bool:
+    if value == "":
+        return True
+    number, slash, unit = str(value).partition("/")
+    return (
+        number.isascii()
+        and number.isdigit()
+        and len(number) < 7
+        and int(number) > 0
+        and (not slash or unit in {"s", "m", "h"})
+    )

@@ -1,0 +1,142 @@
+"""Orders to real workers of every pool, on both brokers; Celery's own command line is asked too."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.hosting import run, settle, work
+from tests.servers import RabbitMQ
+from tests.stack import ROOT, until
+
+ORDER = """
+import django, json; django.setup()
+from django.contrib.auth.models import User
+from tasks_admin import workers
+from tests import plainhost
+plainhost.app.set_current()
+boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
+operation = workers.order(
+    verb={verb!r}, names={names!r}, actor=boss, reason="r", options={options!r}
+)
+rows = operation.targets.order_by("subject").values_list("state", "reason", "detail")
+print(json.dumps([operation.pk, [list(one) for one in rows]]))
+"""
+LATER = """
+import django, json; django.setup()
+from tasks_admin.models import Target
+rows = Target.objects.filter(operation={pk}).order_by("subject")
+print(json.dumps([list(one) for one in rows.values_list("state", "reason", "detail")]))
+"""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("valkey", marks=pytest.mark.stack),
+        pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
+    ]
+)
+def url(request, tmp_path, valkey):
+    if request.param == "valkey":
+        yield valkey
+        return
+    (home := tmp_path / "rabbitmq").mkdir()
+    node = RabbitMQ(home)
+    yield node.url
+    node.close()
+
+
+def test_real_workers(tmp_path, valkey, url):
+    """Celery's own command line says the same."""
+    database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
+    environment = settle(valkey, database, tmp_path / "runs")
+    environment |= {"CELERY_BROKER_URL": url, "HOST_CELERY": '{"worker_pool_restarts": true}'}
+    pools = {"one@here": ("prefork",), "two@here": ("threads",), "three@here": ("solo",)}
+    pools["four@here"] = ("prefork", "--autoscale=3,1")
+    started = {
+        name: work(environment, "-n", name, "--pool", pool, *more)
+        for name, (pool, *more) in pools.items()
+    }
+
+    def said(code):
+        return json.loads(run(code, environment).splitlines()[-1])
+
+    def give(verb, *names, **options):
+        return said(ORDER.format(verb=verb, names=list(names), options=options))
+
+    def inspect(what):
+        command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "inspect", what, "-j"]
+        done = subprocess.run(
+            [*command, "-t", "5"], cwd=ROOT, env=environment, capture_output=True, text=True,
+            timeout=60,
+        )  # fmt: skip
+        said = done.stdout.strip().splitlines()
+        return json.loads(said[-1]) if said else {}  # nobody answered
+
+    def size(name):
+        return len(inspect("stats")[name]["pool"]["processes"])
+
+    try:
+        until(lambda: len(inspect("ping")) == 4, "four workers")
+        until(
+            lambda: (
+                said(
+                    "import django, json; django.setup()\nfrom tasks_admin.models import Worker\n"
+                    "print(json.dumps(Worker.objects.count()))"
+                )
+                == 4
+            ),
+            "four rows",
+        )
+        assert give("pool_grow", "one@here", n=2)[1] == [["done", "", "2 → 4"]]
+        until(lambda: size("one@here") == 4, "a pool of 4")
+        assert give("pool_shrink", "one@here", n=1)[1] == [["done", "", "4 → 3"]]
+        assert give("pool_shrink", "one@here", n=9)[1][0][:2] == ["failed", "refused_order"]
+        until(lambda: size("one@here") == 3, "a pool of 3")
+        assert give("autoscale", "four@here", min=2, max=5)[1] == [["done", "", "1-3 → 2-5"]]
+        assert give("cancel_consumer", "two@here", queue="mail")[1] == [
+            ["done", "", "celery, mail → celery"]
+        ]
+        assert [queue["name"] for queue in inspect("active_queues")["two@here"]] == ["celery"]
+        assert give("add_consumer", "two@here", queue="mail")[1][0][0] == "done"
+        everybody = list(pools)
+        task = {"task_name": "host.noop"}
+        limited = give("rate_limit", *everybody, **task, rate_limit="7/m")[1]
+        assert limited == [["done", "", "None → 7/m"]] * 4
+        assert all(
+            "rate_limit=7/m" in next(one for one in told if one.startswith("host.noop"))
+            for told in inspect("registered").values()
+        )
+        assert give("time_limit", "three@here", **task, soft=5, hard=9)[1] == [
+            ["done", "", "None / None → 5 / 9"]
+        ]
+        assert give("enable_events", *everybody)[1] == [["done", "", "False → True"]] * 4
+        assert give("disable_events", *everybody)[1] == [["done", "", "True → False"]] * 4
+        assert give("pool_restart", "one@here")[1][0][0] == "done"
+
+        os.kill(started["one@here"].pid, signal.SIGSTOP)
+        pk, told = give("pool_grow", "one@here", n=1)
+        assert told == [["unknown", "unheard", ""]]
+        os.kill(started["one@here"].pid, signal.SIGCONT)
+        later = until(
+            lambda: (now := said(LATER.format(pk=pk)))[0][0] != "unknown" and now,
+            "what became of it",
+        )
+        assert later[0][0] == "done"
+        before, after = later[0][2].split(" → ")
+        assert int(after) == int(before) + 1
+        until(lambda: size("one@here") == int(after), "a pool of one more")
+
+        pk, told = give("shut_down", "three@here")
+        until(lambda: said(LATER.format(pk=pk)) == [["done", "", ""]], "it stopped")
+        started["three@here"].wait(60)
+        assert "three@here" not in inspect("ping")
+    finally:
+        for process in started.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
