@@ -4,9 +4,12 @@ import contextlib
 import json
 import os
 import signal
+import threading
 import time
 import uuid
+import warnings
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -63,6 +66,38 @@ class TestSign:
         Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=2 * SILENT))
 
         assert self.sign(one).doubled_at is None
+
+
+class TestBeat:
+    """A thread of the worker's, which must not harm it."""
+
+    def test_a_consumer_without_parts_lives_on(self):
+        beat = signs.Beat(SimpleNamespace(hostname="w@here"))
+
+        beat._sign(first=True)
+
+        assert Worker.objects.get().facts == {}
+
+    def test_nobody_is_forked_while_it_writes(self):
+        written = threading.Event()
+
+        def write():
+            with signs.writing.lock:
+                written.set()
+                time.sleep(0.3)
+
+        threading.Thread(target=write).start()
+        written.wait()
+        begun = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads
+            if not (child := os.fork()):
+                os._exit(int(signs.writing.lock.locked()))
+        took = time.monotonic() - begun
+
+        assert os.waitpid(child, 0)[1] == 0
+        assert took > 0.2
+        assert not signs.writing.lock.locked()
 
 
 class TestWhoCounts:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import threading
 import time
 import uuid
@@ -18,10 +19,41 @@ from tasks_admin.models.targets import TargetState
 from tasks_admin.models.workers import EVERY, SILENT
 
 logger = logging.getLogger(__name__)
+#: Seconds that a fork waits at most.
+PATIENCE = 2.0
 #: Running tasks that a row names.
 MOST = 50
 #: Characters of a name that the table holds.
 NAME_LENGTH = 255
+
+
+class Writing:
+    """Held while a row is written.
+
+    A process that is forked in the midst of that would inherit the locks of the database's
+    library, which nobody there ever lets go. So a fork waits for it, though not for ever.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.waited_for = threading.Lock(), False
+
+    def before_fork(self) -> None:
+        """Wait until nothing is written."""
+        self.waited_for = self.lock.acquire(timeout=PATIENCE)
+
+    def after_fork(self) -> None:
+        """Go on, here and there."""
+        if self.waited_for:
+            self.lock.release()
+
+
+writing = Writing()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=writing.before_fork,
+        after_in_parent=writing.after_fork,
+        after_in_child=writing.after_fork,
+    )
 
 
 class Beat:
@@ -35,6 +67,7 @@ class Beat:
         self.consumer, self.name = consumer, str(consumer.hostname)[:NAME_LENGTH]
         self.start, self.ended, self.due = uuid.uuid4(), False, threading.Event()
         self.told: set[str] = set()
+        self.facts: dict[str, Any] = {}
         self.total: tuple[float, int] | None = None
         self.thread = threading.Thread(target=self._run, name="console-presence", daemon=True)
 
@@ -62,7 +95,8 @@ class Beat:
 
     def _write(self, act: Any) -> None:
         try:
-            act()
+            with writing.lock:
+                act()
         except DatabaseError as error:
             logger.warning("The worker's sign of life was not stored: %s", type(error).__name__)
         except Exception:  # whatever a pool or timer of the project raises: the work goes on
@@ -71,9 +105,18 @@ class Beat:
             connections[router.db_for_write(Worker)].close()
 
     def _sign(self, *, first: bool) -> None:
-        facts = masks.mask(control.told(self.consumer))
-        sign(self.name, self.start, facts=_brief(facts), rate=self._rate(facts), first=first)
+        facts, rate = self._facts()
+        sign(self.name, self.start, facts=facts, rate=rate, first=first)
         self._tell()
+
+    def _facts(self) -> tuple[dict[str, Any], float | None]:
+        """What it tells of itself; the same as before while its broker is away: it lives on."""
+        try:
+            told = masks.mask(control.told(self.consumer))
+        except Exception:  # a consumer that is being made anew has no parts
+            return self.facts, None
+        self.facts = _brief(told)
+        return self.facts, self._rate(told)
 
     def _stop(self) -> None:
         _stopped(self.name, self.start)
