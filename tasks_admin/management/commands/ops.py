@@ -1,0 +1,181 @@
+"""`manage.py ops`: what the pages show and do, by the same functions and permissions."""
+
+import argparse
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tasks_admin import durations, operations, results, revokes, workers
+from tasks_admin.errors import ConsoleError
+from tasks_admin.models import Operation, Result
+from tasks_admin.verbs import ORDERS
+
+#: Rows that a table has unless more are asked for, and at most.
+USUAL, MOST = 50, 10_000
+MOVES = {
+    "pause": operations.pause,
+    "resume": operations.resume,
+    "abort": operations.abort,
+    "approve": operations.approve,
+}
+ACTS = {"retry": results.retry_failed, "revoke": revokes.revoke, "terminate": revokes.terminate}
+Row = dict[str, Any]
+
+
+class Command(BaseCommand):
+    """List workers, results and operations, and act on them, as a person who may."""
+
+    help = "List workers, results and operations, and act on them. Acts need --reason."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """A word for what is shown or done; then what it is about."""
+        shared = argparse.ArgumentParser(add_help=False)
+        shared.add_argument("--as", dest="actor", required=True, help="the user who acts")
+        shared.add_argument("--json", action="store_true", help="for programs")
+        acting = argparse.ArgumentParser(add_help=False, parents=[shared])
+        acting.add_argument("--reason", required=True, help="kept with the operation")
+        words = parser.add_subparsers(dest="word", required=True)
+        words.add_parser("workers", parents=[shared], help="who answers, and who does not")
+        for word in ("results", "operations"):
+            listing = words.add_parser(word, parents=[shared], help=f"the newest {word}")
+            listing.add_argument("--limit", type=int, default=USUAL)
+            if word == "results":
+                listing.add_argument("--status")
+                listing.add_argument("--task")
+        for word in ACTS:
+            act = words.add_parser(word, parents=[acting], help=f"{word} these tasks")
+            act.add_argument("ids", nargs="+", metavar="TASK_ID")
+        for word in MOVES:
+            move = words.add_parser(word, parents=[acting], help=f"{word} an operation")
+            move.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
+        for word in ORDERS:
+            order = words.add_parser(word, parents=[acting], help=f"tell workers: {word}")
+            order.add_argument("ids", nargs="+", metavar="WORKER")
+            order.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it; what is refused ends with a sentence, and status 1."""
+        actor = _actor(options["actor"])
+        try:
+            rows = self._rows(options["word"], actor, options)
+        except ConsoleError as error:
+            raise CommandError(str(error)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, default=str, ensure_ascii=False))
+        else:
+            for line in _table(rows):
+                self.stdout.write(line)
+
+    def _rows(self, word: str, actor: User, options: dict[str, Any]) -> list[Row]:
+        if word == "workers":
+            return _workers(actor)
+        if word == "results":
+            return _results(actor, options)
+        if word == "operations":
+            _may_look(actor, "operation")
+            found = Operation.objects.order_by("-pk")[: _limit(options)]
+            return [_operation(operation) for operation in found]
+        return _acted(word, actor, options)
+
+
+def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
+    ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
+    if word in ACTS:
+        operation = ACTS[word](results=Result.objects.filter(task_id__in=ids), **told)
+    elif word in MOVES:
+        operation = Operation.objects.filter(pk=ids[0]).first() or _no("operation", ids[0])
+        MOVES[word](operation=operation, **told)
+        operation.refresh_from_db()
+    else:
+        given = dict(pair.partition("=")[::2] for pair in options["set"])
+        options = {name: int(text) if text.isdigit() else text for name, text in given.items()}
+        operation = workers.order(verb=word, names=ids, options=options, **told)
+    if word not in ORDERS:
+        return [_operation(operation)]
+    targets = operation.targets.order_by("pk")
+    return [
+        {"worker": one.subject, "outcome": one.state, "why": one.reason, "detail": one.detail}
+        for one in targets
+    ]
+
+
+def _workers(actor: User) -> list[Row]:
+    _may_look(actor, "worker")
+    known = workers.overview()
+    return [
+        {
+            "name": seen.name,
+            "state": str(seen.state),
+            "pool": seen.view.pool,
+            "processes": seen.view.processes,
+            "running": seen.view.running_count,
+            "reserved": seen.view.reserved_count,
+            "queues": ",".join(seen.view.queues),
+            "seen": durations.spoken(seen.sign_age),
+        }
+        for seen in known.workers
+    ]
+
+
+def _results(actor: User, options: dict[str, Any]) -> list[Row]:
+    _may_look(actor, "result")
+    wanted = {"status": options["status"], "task_name": options["task"]}
+    found = Result.objects.filter(**{name: value for name, value in wanted.items() if value})
+    slim = found.order_by("-pk").only("task_id", "status", "task_name", "worker", "date_created")
+    return [
+        {
+            "id": row.task_id,
+            "status": row.status,
+            "task": row.task_name,
+            "worker": row.worker,
+            "queued": row.date_created,
+        }
+        for row in slim[: _limit(options)]
+    ]
+
+
+def _operation(operation: Operation) -> Row:
+    return {
+        "id": operation.pk,
+        "verb": operation.verb,
+        "state": operation.state,
+        "by": operation.actor_name,
+        "targets": operation.total,
+        **dict(operation.counts()),
+    }
+
+
+def _actor(name: str) -> User:
+    model = get_user_model()
+    found = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
+    return found or _no("user", name)
+
+
+def _may_look(actor: User, noun: str) -> None:
+    if not (actor.is_active and actor.has_perm(f"tasks_admin.view_{noun}")):
+        raise CommandError(f"{actor.get_username()} may not look at {noun}s.")
+
+
+def _limit(options: dict[str, Any]) -> int:
+    return max(1, min(int(options["limit"]), MOST))
+
+
+def _no(noun: str, name: object) -> Any:
+    raise CommandError(f"There is no {noun} {name}.")
+
+
+def _table(rows: list[Row]) -> Iterable[str]:
+    """Columns as wide as what stands in them."""
+    if not rows:
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [names, *([str(row.get(name) or "") for name in names] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
+    for line in lines:
+        yield "  ".join(
+            f"{text:{width}}" for text, width in zip(line, widths, strict=True)
+        ).rstrip()

@@ -1,0 +1,119 @@
+"""`manage.py ops`: the same functions, the same permissions, from a shell."""
+
+import json
+import time
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tasks_admin import control
+from tasks_admin.control import Snapshot, WorkerView, snapshots
+from tasks_admin.models import Operation
+from tests.making import make_operation, make_result
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    """A snapshot is kept for two seconds."""
+    control.forget()
+    yield
+    control.forget()
+
+
+def ops(capsys, *words):
+    call_command("ops", *words)
+    return capsys.readouterr().out
+
+
+def told(capsys, *words):
+    return json.loads(ops(capsys, *words, "--json"))
+
+
+def there():
+    view = WorkerView(name="w@here", pool="prefork", processes=2, queues=["mail"])
+    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic())
+
+
+def test_workers(capsys, alice):
+    there()
+
+    assert told(capsys, "workers", "--as", "alice")[0]["name"] == "w@here"
+    assert "w@here  online  prefork  2" in ops(capsys, "workers", "--as", "alice")
+
+
+def test_results_by_status_and_task(capsys, alice):
+    failed = make_result(task="a")
+    make_result("SUCCESS", task="a")
+    make_result(task="b")
+
+    rows = told(capsys, "results", "--as", "alice", "--status", "FAILURE", "--task", "a")
+
+    assert [row["id"] for row in rows] == [failed.task_id]
+    assert len(told(capsys, "results", "--as", "alice", "--limit", "2")) == 2
+
+
+def test_retry_and_revoke(capsys, alice):
+    failed, waiting = make_result(), make_result("PENDING")
+
+    (row,) = told(capsys, "retry", failed.task_id, "--as", "alice", "--reason", "r")
+    assert (row["verb"], row["waiting"]) == ("retry_failed", 1)
+    (row,) = told(capsys, "revoke", waiting.task_id, "--as", "alice", "--reason", "r")
+    assert row["verb"] == "revoke"
+    assert set(Operation.objects.values_list("actor_name", flat=True)) == {"alice"}
+
+
+def test_moves(capsys, alice):
+    operation = make_operation(1)
+
+    (row,) = told(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
+
+    assert row["state"] == "paused"
+    with pytest.raises(CommandError, match="nothing was changed"):
+        ops(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
+    assert told(capsys, "operations", "--as", "alice")[-1]["state"] == "paused"
+
+
+def test_orders(capsys, alice, monkeypatch):
+    there()
+    said = {"w@here": {"ok": "x", "before": 2, "after": 4}}
+    monkeypatch.setattr(control, "order", lambda *_, **__: said)
+    words = ("pool_grow", "w@here", "--set", "n=2", "--as", "alice", "--reason", "r")
+
+    (row,) = told(capsys, *words)
+
+    assert (row["outcome"], row["detail"]) == ("done", "2 → 4")
+    with pytest.raises(CommandError, match="whole number"):
+        ops(capsys, *words[:3], "n=99", *words[4:])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("retry", "x"), ("terminate", "x"), ("pause", "1"), ("shut_down", "w@here")],
+)
+def test_who_may_not_is_refused(capsys, charlie, words):
+    there()
+    make_operation(1)
+    before = Operation.objects.count()
+
+    with pytest.raises(CommandError):
+        ops(capsys, *words, "--as", "charlie", "--reason", "r")
+    assert Operation.objects.count() == before
+
+
+@pytest.mark.parametrize("word", ["workers", "results", "operations"])
+def test_who_may_not_look_sees_nothing(capsys, mallory, word):
+    with pytest.raises(CommandError, match="may not look"):
+        ops(capsys, word, "--as", "mallory")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("workers",), ("workers", "--as", "nobody"), ("retry", "x", "--as", "alice"), ("dance",),
+     ("pause", "99", "--as", "alice", "--reason", "r"),
+     ("retry", "x", "--as", "alice", "--reason", "r")],
+)  # fmt: skip
+def test_nonsense(capsys, alice, words):
+    with pytest.raises(CommandError):
+        ops(capsys, *words)
