@@ -43,6 +43,13 @@ def test_workers(capsys, alice):
     assert "w@here  online  prefork  2" in ops(capsys, "workers", "--as", "alice")
 
 
+def test_a_terminal_is_told_nothing_but_text(capsys, alice):
+    view = WorkerView(name="w\x1b[2J\n", pool="prefork", queues=["mail"])
+    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic())
+
+    assert "w?[2J?  online" in ops(capsys, "workers", "--as", "alice")
+
+
 def test_results_by_status_and_task(capsys, alice):
     failed = make_result(task="a")
     make_result("SUCCESS", task="a")

@@ -30,7 +30,7 @@ PEOPLE = [
     ("Ольга Фёдор Юлія Сергій", "Кузнецова Шевченко Соловьёв Їжак"),
     ("आशा राहुल प्रिया विक्रम", "शर्मा वर्मा कुमार सिंह"),
 ]
-VIEWS = ("view_operation", "view_result", "view_worker")
+VIEWS = ("view_operation", "view_result", "view_cause", "view_worker")
 VERBS = ("send_reset_email", "retry_failed", "pause", "resume", "abort")
 STAFF = {"demo-operator": VIEWS + VERBS, "demo-viewer": VIEWS}
 

@@ -1,6 +1,5 @@
 """`manage.py ops`: what the pages show and do, by the same functions and permissions."""
 
-import argparse
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -33,10 +32,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """A word for what is shown or done; then what it is about."""
-        shared = argparse.ArgumentParser(add_help=False)
+        shared = CommandParser(add_help=False)
         shared.add_argument("--as", dest="actor", required=True, help="the user who acts")
         shared.add_argument("--json", action="store_true", help="for programs")
-        acting = argparse.ArgumentParser(add_help=False, parents=[shared])
+        acting = CommandParser(add_help=False, parents=[shared])
         acting.add_argument("--reason", required=True, help="kept with the operation")
         words = parser.add_subparsers(dest="word", required=True)
         words.add_parser("workers", parents=[shared], help="who answers, and who does not")
@@ -173,9 +172,14 @@ def _table(rows: list[Row]) -> Iterable[str]:
     if not rows:
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [names, *([str(row.get(name) or "") for name in names] for row in rows)]
+    lines = [names, *([_plain(row.get(name)) for name in names] for row in rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
     for line in lines:
-        yield "  ".join(
-            f"{text:{width}}" for text, width in zip(line, widths, strict=True)
-        ).rstrip()
+        cells = zip(line, widths, strict=True)
+        yield "  ".join(f"{text:{width}}" for text, width in cells).rstrip()
+
+
+def _plain(value: object) -> str:
+    """Text that does nothing to a terminal, whatever a worker calls itself."""
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
