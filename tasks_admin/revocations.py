@@ -7,7 +7,7 @@ outcome of a task is written only then.
 
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import connection, connections, router, transaction
 from django.db.models.functions import Now
 
 from tasks_admin import control
@@ -19,13 +19,16 @@ from tasks_admin.models.targets import TASK_ID, TargetState
 CHUNK = 2_000
 #: Seconds until workers that could not be asked are asked again.
 AGAIN = 2.0
+_KNOWN = f"SELECT 1 FROM {Revocation._meta.db_table} WHERE task_id = %s"  # noqa: S608 (our own)
 #: The states of what has not begun. `RETRY` waits to be begun again.
 UNBEGUN = ("PENDING", "RECEIVED", "RETRY", "LOST")
 
 
 def revoked(task_id: str) -> bool:
-    """Whether a task must not run."""
-    return Revocation.objects.filter(task_id=task_id).exists()
+    """Whether a task must not run. Asked before each task: the ORM would take half of the time."""
+    with connections[router.db_for_write(Revocation)].cursor() as cursor:
+        cursor.execute(_KNOWN, [task_id])
+        return cursor.fetchone() is not None
 
 
 def fence(task_ids: list[str]) -> None:

@@ -90,7 +90,7 @@ def test_none_is_a_number_of_users_too():
 
 def test_the_operator_may_act_and_the_viewer_may_only_look():
     load(0)
-    views = {"view_user", "view_operation", "view_result", "view_worker"}
+    views = {"view_user", "view_operation", "view_result", "view_cause", "view_worker"}
     verbs = {"send_reset_email", "retry_failed", "pause", "resume", "abort"}
     assert rights("demo-operator") == views | verbs
     assert rights("demo-viewer") == views
