@@ -50,8 +50,9 @@ class Postgres:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.directory}"
-        options += f" -c fsync={self.fsync}"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1"
+        # No socket in a directory: a path longer than 107 characters is refused.
+        options += f" -c fsync={self.fsync} -c unix_socket_directories=''"
         log = str(self.directory.parent / "log")
         self._run("pg_ctl", "-D", str(self.directory), "-o", options, "-l", log, "-w", "start")
 
