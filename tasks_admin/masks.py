@@ -45,6 +45,7 @@ _VALUE = re.compile(
     r"|(?:(?:Bearer|Basic|Token)[ \t]+)?[^\s,;&'\"()\[\]{}\\]{1,5000}",
     re.IGNORECASE,
 )
+_REST = re.compile(r"[^\s,;&'\"()\[\]{}\\]{1,5000}")
 #: in brackets, as `["a", "b"]`, `("a",)`, `SecretStr("a")`,
 _OPENS = re.compile(r"[\w.]{0,80}+(?=[(\[{])")
 _BRACKETS = re.compile(
@@ -145,7 +146,7 @@ def _value(text: str, name: re.Match[str]) -> tuple[int, str]:
     """Where the value behind a name ends, and what is shown for it."""
     start = name.end()
     if opens := _OPENS.match(text, start):
-        return _closing(text, opens.end()), MASK
+        return _joined(text, _closing(text, opens.end())), MASK
     if name[0].rstrip().endswith(":") and _HEADER.search(name["name"]):
         line = _LINE.match(text, start)
         return (line.end(), MASK) if line else _plain(text, start)
@@ -158,6 +159,17 @@ def _plain(text: str, start: int) -> tuple[int, str]:
         return start, ""
     quote = value["quote"] or ""
     return value.end(), f"{value['kind'] or ''}{quote}{MASK}{quote}"
+
+
+def _joined(text: str, end: int) -> int:
+    """Where that ends which follows a bracket without a gap, as in `(1)2[3]`."""
+    while True:
+        if rest := _REST.match(text, end):
+            end = rest.end()
+        elif opens := _OPENS.match(text, end):
+            end = _closing(text, opens.end())
+        else:
+            return end
 
 
 def _closing(text: str, start: int) -> int:

@@ -12,6 +12,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import translation
 
 from tasks_admin.verbs import ORDERS
 from tests.ports import free_port
@@ -21,6 +22,13 @@ from tests.smtp import Mailbox
 def pytest_configure(config: pytest.Config) -> None:
     """A test that waits for ever is a failure too."""
     config.addinivalue_line("markers", "broker: needs the embedded broker")
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """A page in another language leaves it to the thread: who comes next begins in English."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture

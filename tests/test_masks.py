@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks_admin.masks import MASK, mask, mask_json, mask_text, secret
@@ -147,6 +147,8 @@ PARTS = [
 ]  # fmt: skip
 
 
+@example("PASSWORD=(0)0")
+@example("token=(0)x(1)[2]")
 @given(st.text() | st.lists(st.sampled_from(PARTS)).map("".join))
 def test_masking_twice_is_masking_once(text):
     once = mask_text(text)
