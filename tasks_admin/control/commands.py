@@ -19,6 +19,8 @@ from tasks_admin import masks
 TERM = "SIGTERM"
 #: The longest list of tasks that one worker tells, and of anything else.
 MOST, MOST_NAMES = 200, 1000
+#: All that run are told: whoever is not among them counts as not begun. No pool is larger.
+MOST_RUNNING = 5000
 #: Characters of a name that are told.
 LONGEST = 255
 
@@ -65,7 +67,7 @@ def told(consumer: Any) -> dict[str, Any]:
         "total": sum(totals.values()),
         "totals": dict(sorted(totals.items(), key=lambda item: -item[1])[:MOST]),
         "queues": [queue.name for queue in consumer.task_consumer.queues],
-        "running": [_request(request) for request in active[:MOST]],
+        "running": [_request(request) for request in active[:MOST_RUNNING]],
         "running_count": len(active),
         "reserved": [_request(request) for request in list(reserved)[:MOST]],
         "reserved_count": len(reserved),
