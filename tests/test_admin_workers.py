@@ -177,3 +177,48 @@ def test_a_post_does_nothing(client):
     seen(view())
 
     assert client.post(WORKERS, {"action": "delete_selected"}).status_code in {200, 405}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"uptime": 1e300},
+        {"uptime": float("nan")},
+        {"uptime": 10**400},
+        {"total": 10**5000},
+        {"memory": 10**400},
+        {"load": [float("nan"), "x", None, 10**400]},
+        {"pool": "x" * 10**6},
+        {"queues": ["q" * 10**5] * 5},
+        {"versions": {str(number): "v" for number in range(50_000)}},
+        {"running": [{"id": str(number), "name": "n" * 1000} for number in range(20_000)]},
+        {"running": [{"id": [1], "name": {}, "started": float("inf"), "pid": "x", "eta": [1]}]},
+        {"running": [{"id": "a", "name": "n", "started": float("nan")}]},
+        {"running": [{"id": "a", "name": "n", "started": -1e17}]},
+    ],
+    ids=lambda told: next(iter(told)),
+)
+def test_a_reply_that_makes_no_sense_or_is_huge(client, told):
+    for path in ("", "w1@here/change/"):
+        seen(control.view("w1@here", {"pool": "prefork"} | told))
+        page = client.get(WORKERS + path)
+        assert page.status_code == 200
+        assert len(page.content) < 400_000
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"tasks": 7},
+        {"tasks": [7]},
+        {"tasks": [], "settings": 7},
+        {"tasks": [{"name": "x" * 999}] * 50_000},
+    ],
+)
+def test_details_that_make_no_sense_or_are_huge(client, monkeypatch, told):
+    monkeypatch.setattr(control.snapshots, "ask", lambda *_, **__: [("w1@here", told)])
+    seen(view())
+
+    page = client.get(WORKERS + "w1@here/change/")
+    assert page.status_code == 200
+    assert len(page.content) < 1_500_000

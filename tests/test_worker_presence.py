@@ -159,6 +159,37 @@ ours = time.monotonic() - begun
 begun = time.monotonic(); plainhost.app.control.inspect().active()
 print(json.dumps([sorted(names), ours, time.monotonic() - begun]))
 """
+CROWD = """
+import django, json, threading, time; django.setup()
+from tasks_admin import control
+from tasks_admin.control import snapshots
+from tests import plainhost
+plainhost.app.set_current()
+asked, looked, wrong = [], [], []
+take = snapshots._take
+snapshots._take = lambda: asked.append(time.monotonic()) or take()
+end = time.monotonic() + 6
+def look(app=plainhost.app):
+    app.set_current()
+    while time.monotonic() < end:
+        began = time.monotonic()
+        try:
+            if len(control.snapshot().workers) != 2: wrong.append("one is missing")
+        except Exception as error: wrong.append(repr(error))
+        looked.append(time.monotonic() - began)
+        time.sleep(0.05)
+crowd = [threading.Thread(target=look, daemon=True) for _ in range(50)]
+for one in crowd: one.start()
+queued = []
+while time.monotonic() < end:
+    began = time.monotonic()
+    plainhost.noop.apply_async((1,)); queued.append(time.monotonic() - began)
+    time.sleep(0.05)
+for one in crowd: one.join(20)
+gaps = [b - a for a, b in zip(asked, asked[1:])]
+print(json.dumps([sum(one.is_alive() for one in crowd), len(asked), min(gaps), len(looked),
+                  max(looked), wrong[:3], max(queued)]))
+"""
 
 
 @pytest.mark.stack
@@ -213,6 +244,15 @@ class TestRealWorkers:
         assert rows["two@here"] == rows["three@here"] == ["online", True]
         assert time.monotonic() - begun < 30
         os.kill(three["one@here"].pid, signal.SIGCONT)
+
+        self.all_there(environment)
+        os.kill(three["one@here"].pid, signal.SIGSTOP)
+        hung, asked, gap, looks, longest, wrong, queued = self.told(environment, CROWD)
+        os.kill(three["one@here"].pid, signal.SIGCONT)
+        assert (hung, wrong) == (0, [])
+        assert gap >= 2  # a broadcast every two seconds at most
+        assert asked <= 4 and looks > 500
+        assert longest < 5 and queued < 5
 
         three["two@here"].terminate()
         three["two@here"].wait(60)

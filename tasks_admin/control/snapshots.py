@@ -9,6 +9,8 @@ from typing import Any
 
 from tasks_admin import masks
 from tasks_admin.control.asking import ask, believed
+from tasks_admin.control.commands import MOST
+from tasks_admin.control.replies import tame
 from tasks_admin.errors import BrokerUnreachable
 
 #: Seconds for which a snapshot is shown to everybody who asks.
@@ -110,7 +112,13 @@ def answers() -> list[WorkerView]:
 def details(name: str) -> dict[str, Any]:
     """What a worker tells of its tasks and settings, masked; empty when it does not answer."""
     told = dict(ask("console_details", destination=[name], expected=[name])).get(name)
-    return masks.mask(told) if isinstance(told, Mapping) and "tasks" in told else {}
+    read = tame(told) if isinstance(told, Mapping) else {}
+    tasks, settings = read.get("tasks"), read.get("settings", {})
+    if not isinstance(tasks, list) or not isinstance(settings, dict):
+        return {}
+    read["tasks"] = [task for task in tasks if isinstance(task, dict)]
+    masked: dict[str, Any] = masks.mask(read)
+    return masked
 
 
 def _take() -> Snapshot:
@@ -127,7 +135,7 @@ def view(name: str, told: Any) -> WorkerView | None:
         return None
     if "error" in told:
         return WorkerView(name=name[:LONGEST], foreign=True)
-    known = {key: value for key, value in told.items() if key in KINDS}
+    known = {key: tame(told[key], most=MOST) for key in KINDS if key in told}
     wrong = [key for key, value in known.items() if not _fits(key, value)]
     if not known or wrong:
         return None

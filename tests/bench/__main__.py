@@ -20,9 +20,9 @@ def main() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    from tests.bench import cleaning, publishing, results, storing
+    from tests.bench import asking, cleaning, publishing, results, storing
 
-    rows = [*publishing.run(), *storing.run(), *cleaning.run(), *results.run()]
+    rows = [*publishing.run(), *asking.run(), *storing.run(), *cleaning.run(), *results.run()]
     width = max(len(row["what"]) for row in rows)
     print(f"{'what':{width}}  {'rival':>12}  {'ours':>12}  ratio")
     for row in rows:
