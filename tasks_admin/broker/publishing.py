@@ -1,8 +1,7 @@
-"""The one door for publishing: batches of messages, with timeouts, and without kombu's retries."""
+"""Publishing: batches of messages, with timeouts, and without kombu's retries."""
 
-import functools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
+from tasks_admin.broker.declared import options_of
 from tasks_admin.errors import BrokerUnreachable, QueueFull
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,7 @@ def routed(
     queue: str = "",
 ) -> Message:
     """Make a message for `queue`, or for the queue that the task or the project's routes name."""
-    known: Any = _tasks().get(task)
-    options = known._get_exec_options() if known is not None else {}
+    options = options_of(task)
     route = {"queue": queue or options.get("queue")}
     route = {key: value for key, value in route.items() if value}
     where = current_app.amqp.router.route(route, task, tuple(args), kwargs or {}).get("queue")
@@ -145,49 +144,3 @@ def _publish(producer: Producer, message: Message, queue: Queue) -> None:
     )
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(**about)
-
-
-@functools.cache
-def _tasks() -> Mapping[str, Any]:
-    """All tasks of the project. Workers import them by themselves; web processes do here."""
-    current_app.loader.import_default_modules()
-    return current_app.tasks
-
-
-def registered() -> list[str]:
-    """The names of the project's own tasks, sorted."""
-    return sorted(name for name in _tasks() if not name.startswith("celery."))
-
-
-def body(task: str) -> Any:
-    """The function that a task of the project runs, `self` left out; None when there is none."""
-    return getattr(_tasks()[task], "run", None) if task in registered() else None
-
-
-def queues() -> list[str]:
-    """The names of the queues that the project declares, sorted.
-
-    Not those of `amqp.queues`, which takes in every name that anybody asked it for.
-    """
-    declared: Any = current_app.conf.task_queues or ()
-    names = {getattr(queue, "name", queue) for queue in declared}
-    return sorted(names | {current_app.conf.task_default_queue})
-
-
-def repeatable() -> list[str]:
-    """The tasks that claim the target they run for: a second delivery does nothing."""
-    return [name for name in registered() if getattr(_tasks()[name], "claims", False)]
-
-
-def unrepeatable(task: str | None) -> str:
-    """Why a task is not `repeatable`, as a code of `reasons`."""
-    return "unclaimed" if task in registered() else "unregistered"
-
-
-def may_run_again(task: str) -> bool:
-    """Whether the task's owner says that it may be run again when its process died.
-
-    That is what `acks_late` says: Celery delivers such a task again after a crash.
-    """
-    known = _tasks().get(task)
-    return bool(known is not None and known.acks_late)

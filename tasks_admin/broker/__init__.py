@@ -1,0 +1,53 @@
+"""The one door to the broker: for publishing, and for what lies in its queues."""
+
+from tasks_admin.broker.contents import (
+    Depth,
+    Depths,
+    depths,
+    peek,
+    put,
+    restores_first,
+    stage,
+    taking,
+)
+from tasks_admin.broker.declared import (
+    body,
+    may_run_again,
+    queues,
+    registered,
+    repeatable,
+    unrepeatable,
+)
+from tasks_admin.broker.payloads import Payload
+from tasks_admin.broker.publishing import (
+    BATCH,
+    Message,
+    connected,
+    publish,
+    routed,
+    waiting,
+)
+
+__all__ = [
+    "BATCH",
+    "Depth",
+    "Depths",
+    "Message",
+    "Payload",
+    "body",
+    "connected",
+    "depths",
+    "may_run_again",
+    "peek",
+    "publish",
+    "put",
+    "queues",
+    "registered",
+    "repeatable",
+    "restores_first",
+    "routed",
+    "stage",
+    "taking",
+    "unrepeatable",
+    "waiting",
+]
