@@ -14,18 +14,26 @@ class TasksAdminConfig(AppConfig):
         """Connect what Django and Celery call."""
         from celery.signals import (
             before_task_publish,
+            celeryd_after_setup,
             task_prerun,
+            task_received,
             worker_ready,
             worker_shutdown,
         )
 
-        from tasks_admin import checks, control  # noqa: F401 (workers learn our command)
+        from tasks_admin import checks, control
         from tasks_admin.backend import starts, store_published
         from tasks_admin.workers import signs
 
         checks.connect()
         before_task_publish.connect(
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
+        )
+        celeryd_after_setup.connect(
+            signs.obey_pauses, weak=False, dispatch_uid="tasks_admin.celeryd_after_setup"
+        )
+        task_received.connect(
+            control.count_taken, weak=False, dispatch_uid="tasks_admin.task_received"
         )
         worker_ready.connect(signs.begin, weak=False, dispatch_uid="tasks_admin.worker_ready")
         worker_shutdown.connect(signs.end, weak=False, dispatch_uid="tasks_admin.worker_shutdown")

@@ -79,6 +79,10 @@ class Settings:
     WORKER_PRESENCE: bool = True
     #: A worker that was not seen for so many days is no longer listed.
     WORKER_EXPIRES_DAYS: int = 7
+    #: The version of the project, as its workers tell it; empty: they tell none.
+    APP_VERSION: str = ""
+    #: What was purged from a queue is kept for so many days.
+    QUARANTINE_EXPIRES_DAYS: int = 30
     #: Seconds that a page waits for the workers to answer.
     CONTROL_TIMEOUT: float = 1.0
 

@@ -20,6 +20,7 @@ from tasks_admin import (
     failures,
     operations,
     pace,
+    quarantine,
     revocations,
     terminations,
 )
@@ -30,11 +31,16 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import DIED, Verdict
 from tasks_admin.models.targets import TargetState, after
-from tasks_admin.verbs import RETRIES, REVOKE, TERMINATE
+from tasks_admin.verbs import PURGE_QUEUE, RESTORE_QUEUE, RETRIES, REVOKE, TERMINATE, WHOLE
 
 logger = logging.getLogger(__name__)
 #: What is done here, and not by publishing a task for each target.
-CARRIED_OUT = {REVOKE: revocations.carry_out, TERMINATE: terminations.carry_out}
+CARRIED_OUT = {
+    REVOKE: revocations.carry_out,
+    TERMINATE: terminations.carry_out,
+    PURGE_QUEUE: quarantine.purge,
+    RESTORE_QUEUE: quarantine.restore,
+}
 
 #: Rows taken in one transaction.
 CHUNK = 500
@@ -80,7 +86,7 @@ def _serve(operation: Operation) -> int:
         operations.cancel_unbegun(operation)
     if operation.state != OperationState.RUNNING:
         return 0
-    if not operations.still_allowed(operation):
+    if operation.verb not in WHOLE and not operations.still_allowed(operation):
         pace.hold(operation, "actor")
         return 0
     if operation.verb in CARRIED_OUT:

@@ -7,9 +7,18 @@ from datetime import timedelta
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Concat, Now
 
-from tasks_admin import limits, presence, revocations
+from tasks_admin import limits, presence, quarantine, revocations
 from tasks_admin.conf import settings
-from tasks_admin.models import Cause, CauseHour, CauseState, Failure, Operation, Result, Target
+from tasks_admin.models import (
+    Cause,
+    CauseHour,
+    CauseState,
+    Failure,
+    Operation,
+    QueueMinute,
+    Result,
+    Target,
+)
 from tasks_admin.models.targets import OPEN
 from tasks_admin.verbs import REQUEST_RESET_EMAIL
 
@@ -28,8 +37,16 @@ def clean() -> dict[str, int]:
         "operations": forget_operations(),
         "failures": forget_orphans(),
         "causes": forget_causes(),
+        "minutes": forget_minutes(),
+        "quarantined": quarantine.forget(),
         "revocations": revocations.forget(settings.REVOCATION_EXPIRES_DAYS),
     }
+
+
+def forget_minutes() -> int:
+    """Delete how queues were more than a day ago."""
+    old = QueueMinute.objects.filter(minute__lt=Now() - timedelta(days=1))
+    return _in_bites(lambda: old.order_by("minute"))
 
 
 def forget_operations() -> int:

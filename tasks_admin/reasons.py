@@ -43,6 +43,8 @@ REASONS: dict[str, str | Promise] = {
     "unheard": _("no answer: it may still be done when the worker wakes up"),
     "stopping": _("was told to stop; it stops when what it runs has ended"),
     "refused_order": _("the worker refused"),
+    "quarantined": _("its message was purged from the queue, and can be restored"),
+    "purged": _("its message was purged from the queue"),
     "canary": _("the first one did not succeed"),
     "database": _("the database did not answer"),
     "broker": _("the broker did not answer"),

@@ -20,6 +20,13 @@ REVEAL_ARGUMENTS = "reveal_arguments"
 RESOLVE = "resolve"
 MUTE = "mute"
 REOPEN = "reopen"
+PAUSE_QUEUE = "pause_queue"
+RESUME_QUEUE = "resume_queue"
+PURGE_QUEUE = "purge_queue"
+RESTORE_QUEUE = "restore_queue"
+PEEK_QUEUE = "peek_queue"
+#: What is not left half done: it can't be paused or aborted.
+WHOLE = (PURGE_QUEUE, RESTORE_QUEUE)
 #: What workers can be told to do to themselves.
 ORDERS = (
     "pool_grow", "pool_shrink", "autoscale", "pool_restart", "add_consumer", "cancel_consumer",
@@ -145,6 +152,41 @@ VERBS: dict[str, Verb] = {
         _order("enable_events", _("Enable events"), _("Events enabled")),
         _order("disable_events", _("Disable events"), _("Events disabled")),
         _order("shut_down", _("Shut down"), _("Workers shut down")),
+        Verb(
+            name=PAUSE_QUEUE,
+            label=_("Pause the queue"),
+            title=_("Queue paused"),
+            permission="pause_queue",
+            about="worker",
+        ),
+        Verb(
+            name=RESUME_QUEUE,
+            label=_("Resume the queue"),
+            title=_("Queue resumed"),
+            permission="resume_queue",
+            about="worker",
+        ),
+        Verb(
+            name=PURGE_QUEUE,
+            label=_("Purge"),
+            title=_("Queue purged"),
+            permission="purge_queue",
+            about="queue",
+        ),
+        Verb(
+            name=RESTORE_QUEUE,
+            label=_("Restore"),
+            title=_("Purged messages restored"),
+            permission="restore_queue",
+            about="queue",
+        ),
+        Verb(
+            name=PEEK_QUEUE,
+            label=_("Look at the next messages"),
+            title=_("Next messages of a queue looked at"),
+            permission="peek_queue",
+            about="queue",
+        ),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),
         Verb(name="abort", label=_("Abort"), title=_("Abort"), permission="abort"),

@@ -18,6 +18,9 @@ from tasks_admin.verbs import ORDERS
 from tests.ports import free_port
 from tests.smtp import Mailbox
 
+#: What staff can look at.
+LOOKS = ("cause", "operation", "queue", "result", "worker")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test that waits for ever is a failure too."""
@@ -67,7 +70,7 @@ def bob(make_user: Callable[..., User]) -> User:
     return grant(
         make_user("bob", is_staff=True),
         "auth.view_user",
-        *(f"tasks_admin.view_{noun}" for noun in ("cause", "operation", "result", "worker")),
+        *(f"tasks_admin.view_{noun}" for noun in LOOKS),
         *(f"tasks_admin.{verb}" for verb in ("send_reset_email", "retry_failed")),
         *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort", "throttle")),
         "tasks_admin.approve_operation",
@@ -77,6 +80,7 @@ def bob(make_user: Callable[..., User]) -> User:
         *(f"tasks_admin.{verb}" for verb in ORDERS),
         *(f"tasks_admin.{verb}_cause" for verb in ("resolve", "mute", "reopen")),
         "tasks_admin.edit_and_retry",
+        *(f"tasks_admin.{verb}_queue" for verb in ("pause", "resume", "purge", "restore", "peek")),
     )
 
 
@@ -86,7 +90,7 @@ def charlie(make_user: Callable[..., User]) -> User:
     return grant(
         make_user("charlie", is_staff=True),
         "auth.view_user",
-        *(f"tasks_admin.view_{noun}" for noun in ("cause", "operation", "result", "worker")),
+        *(f"tasks_admin.view_{noun}" for noun in LOOKS),
     )
 
 

@@ -11,6 +11,7 @@ RESULTS = "/admin/tasks_admin/result/"
 OPERATIONS = "/admin/tasks_admin/operation/"
 CAUSES = "/admin/tasks_admin/cause/"
 WORKERS = "/admin/tasks_admin/worker/"
+QUEUES = "/admin/tasks_admin/queue/"
 
 
 class _Inputs(HTMLParser):

@@ -112,7 +112,8 @@ class Stack:
 
     def mails(self) -> list[Path]:
         """What the catcher caught."""
-        return sorted((self.directory / "mail").glob("*.eml"))
+        # One whose name begins with a dot is still being written.
+        return sorted((self.directory / "mail").glob("[!.]*.eml"))
 
     def logs(self) -> str:
         """The end of every log, for a failure's message."""

@@ -6,9 +6,10 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from tasks_admin import control
+from tasks_admin import broker as door
+from tasks_admin import control, dispatch, queues
 from tasks_admin.control import Snapshot, WorkerView, snapshots
-from tasks_admin.models import Operation
+from tasks_admin.models import Operation, Queue
 from tests.making import make_operation, make_result
 
 pytestmark = pytest.mark.django_db
@@ -18,8 +19,10 @@ pytestmark = pytest.mark.django_db
 def forgetful():
     """A snapshot is kept for two seconds."""
     control.forget()
+    queues.forget()
     yield
     control.forget()
+    queues.forget()
 
 
 def ops(capsys, *words):
@@ -124,3 +127,58 @@ def test_who_may_not_look_sees_nothing(capsys, mallory, word):
 def test_nonsense(capsys, alice, words):
     with pytest.raises(CommandError):
         ops(capsys, *words)
+
+
+class TestQueues:
+    """Queues: the same acts as on their pages."""
+
+    def test_what_waits(self, capsys, alice, broker):
+        queued("mail", 3)
+
+        rows = {row["name"]: row for row in told(capsys, "queues", "--as", "alice")}
+
+        assert rows["mail"]["waiting"] == 3
+        assert rows["mail"]["nobody_consumes"] is True
+
+    @pytest.mark.parametrize("word", ["pause_queue", "resume_queue"])
+    def test_pause_and_resume(self, capsys, alice, broker, word):
+        ops(capsys, word, "mail", "--as", "alice", "--reason", "r")
+
+        assert Operation.objects.get().verb == word
+        assert bool(Queue.objects.get().paused_at) is (word == "pause_queue")
+
+    def test_purge_and_restore(self, capsys, alice, broker):
+        queued("mail", 3)
+        act = ("--as", "alice", "--reason", "r")
+        (row,) = told(capsys, "purge_queue", "mail", *act)
+        dispatch.sweep()
+        assert broker.llen("mail") == 0
+
+        told(capsys, "restore_queue", str(row["id"]), *act)
+        dispatch.sweep()
+
+        assert broker.llen("mail") == 3
+
+    def test_the_next_messages_are_masked(self, capsys, alice, broker):
+        queued("mail", 1, kwargs={"password": "hunter2"})
+
+        (row,) = told(capsys, "peek_queue", "mail", "--as", "alice", "--reason", "r")
+
+        assert row["task"] == "tests.t"
+        assert "hunter2" not in str(row)
+
+    def test_an_unknown_queue(self, capsys, alice):
+        with pytest.raises(CommandError, match="no queue"):
+            ops(capsys, "purge_queue", "nobody", "--as", "alice", "--reason", "r")
+
+    def test_who_may_not_look(self, capsys, mallory):
+        with pytest.raises(CommandError, match="may not look at queues"):
+            ops(capsys, "queues", "--as", "mallory")
+
+
+def queued(queue, count, **more):
+    messages = [
+        door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
+        for n in range(count)
+    ]
+    door.publish(messages)

@@ -5,17 +5,15 @@ import uuid
 import pytest
 from celery import shared_task
 from django.contrib import admin
-from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
-from tasks_admin import operations
-from tasks_admin.errors import NotAllowed
-from tasks_admin.models import Operation, Target, Worker
-from tasks_admin.verbs import ORDERS, PERMISSIONS, VERBS
+from tasks_admin.models import Operation, Quarantined, Target, Worker
+from tasks_admin.verbs import ORDERS, VERBS
 from tests.conftest import grant
 from tests.making import make_cause, make_operation, make_result, make_users
-from tests.pages import CAUSES, OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm, hidden
+from tests.pages import CAUSES, OPERATIONS, QUEUES, RESULTS, USERS, WORKERS, choose, confirm, hidden
 
 ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 #: Who may do what staff can do: the superuser and the operator.
@@ -31,10 +29,12 @@ ACTIONS = {
 CAUSE_VERBS = {"resolve", "mute", "reopen"}
 #: A worker that does not answer: what it was told is recorded all the same.
 SEEN = dict.fromkeys(("started_at", "seen_at"), "2026-01-01T00:00Z")
+NOW = "2026-01-01T00:00Z"
 OPTIONS = {
     "n": "1", "min": "1", "max": "2", "queue": "mail", "task_name": "tests.permitted",
     "rate_limit": "1/m",
 }  # fmt: skip
+QUEUE_VERBS = {verb for verb in STAFF_VERBS if verb.endswith("_queue")}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
@@ -47,6 +47,12 @@ def permitted(number: int):
 def actor(request):
     """Each of the cast, and somebody who is not signed in."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def no_patience(settings):
+    """No worker answers here."""
+    settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.02
 
 
 @pytest.fixture
@@ -77,6 +83,15 @@ def perform(client: Client, verb: str) -> bool:
         client.post(f"{WORKERS}order/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()
         return Operation.objects.filter(verb=verb).exists()
+    if verb in QUEUE_VERBS:
+        data = {"reason": "r"}
+        if verb == "restore_queue":
+            purged = make_operation(1, prefix=uuid.uuid4().hex[:8])
+            Operation.objects.filter(pk=purged.pk).update(verb="purge_queue", finished_at=NOW)
+            Quarantined.objects.create(operation=purged, queue="mail", payload=b"{}")
+            data["operation"] = purged.pk
+        client.post(f"{QUEUES}mail/{verb}/", data)
+        return Operation.objects.filter(verb=verb).exists()
     if verb == "reveal_arguments":
         client.post(f"{RESULTS}{make_result().pk}/reveal/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
@@ -92,16 +107,17 @@ def perform(client: Client, verb: str) -> bool:
 
 
 @pytest.mark.parametrize("verb", STAFF_VERBS)
-def test_a_verb_is_for_whom_it_is_permitted(client, actor, verb):
+def test_a_verb_is_for_whom_it_is_permitted(client, actor, broker, verb):
     assert perform(client, verb) is (actor in MAY)
 
 
 @pytest.mark.parametrize("verb", STAFF_VERBS)
-def test_a_permission_is_enough_and_no_other_is(db, as_user, make_user, verb):
+def test_a_permission_is_enough_and_no_other_is(db, as_user, broker, make_user, verb):
     for other in STAFF_VERBS:
         clerk = grant(
             make_user(is_staff=True), "auth.view_user", "tasks_admin.view_operation",
             "tasks_admin.view_result", "tasks_admin.view_cause", "tasks_admin.view_worker",
+            "tasks_admin.view_queue",
             f"tasks_admin.{VERBS[other].permission}",
         )  # fmt: skip
         Operation.objects.all().delete()
@@ -165,6 +181,15 @@ def test_a_form_of_another_site_does_nothing(db, alice, verb):
     assert not Target.objects.exclude(operation__actor__username__startswith="boss").exists()
 
 
+@pytest.mark.parametrize("verb", sorted(QUEUE_VERBS))
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
+def test_only_a_post_acts_on_a_queue(as_user, alice, no_broker, verb, method):
+    response = getattr(as_user(alice), method)(f"{QUEUES}mail/{verb}/?reason=r&operation=1")
+
+    assert response.status_code in {200, 404, 405}, "a GET asks first"
+    assert not Operation.objects.exists()
+
+
 @pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, CAUSES])
 def test_lists_are_for_who_may_look(client, actor, path):
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
@@ -176,6 +201,8 @@ def test_workers_are_for_who_may_look(client, actor, no_broker):
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
     assert client.get(WORKERS).status_code == expected
+    assert client.get(QUEUES).status_code == expected
+    assert client.get(f"{QUEUES}mail/change/").status_code == expected
 
 
 def test_pages_of_one_row_are_for_who_may_look(client, actor):
@@ -251,36 +278,3 @@ def test_no_page_is_for_staff_without_a_permission(as_user, mallory, no_broker, 
     assert User.objects.values().get(pk=mallory.pk) | {"last_login": None} == before | {
         "last_login": None
     }
-
-
-class TestRequire:
-    """The rule itself, for callers that are no pages."""
-
-    @pytest.mark.parametrize("verb", STAFF_VERBS)
-    def test_it_names_the_permission(self, mallory, verb):
-        with pytest.raises(NotAllowed, match=f"tasks_admin.{VERBS[verb].permission}"):
-            operations.require(mallory, verb)
-
-    def test_nobody_is_refused(self):
-        with pytest.raises(NotAllowed):
-            operations.require(AnonymousUser(), "pause")
-
-    @pytest.mark.parametrize("change", ["permission", "account", "activity"])
-    def test_rights_can_be_lost_on_the_way(self, bob, change):
-        operation = make_operation(1, actor=bob)
-        assert operations.still_allowed(operation)
-
-        if change == "permission":
-            bob.user_permissions.clear()
-        elif change == "activity":
-            User.objects.filter(pk=bob.pk).update(is_active=False)
-        else:
-            bob.delete()
-
-        assert not operations.still_allowed(Operation.objects.get(pk=operation.pk))
-
-    def test_every_permission_exists(self, db):
-        for codename, _label in PERMISSIONS:
-            assert Permission.objects.filter(
-                codename=codename, content_type__app_label="tasks_admin"
-            ).exists()

@@ -10,7 +10,7 @@ from tasks_admin import control, workers
 from tasks_admin.control import Snapshot, WorkerView, orders, snapshots
 from tasks_admin.errors import NotAllowed, WrongArguments, WrongState
 from tasks_admin.models import Operation, Worker
-from tasks_admin.presence import outcome
+from tasks_admin.orders import outcome
 from tests.pages import WORKERS, text
 
 pytestmark = pytest.mark.django_db

@@ -72,7 +72,9 @@ class TestBeat:
     """A thread of the worker's, which must not harm it."""
 
     def test_a_consumer_without_parts_lives_on(self):
-        beat = signs.Beat(SimpleNamespace(hostname="w@here"))
+        queues = SimpleNamespace(consume_from={})
+        app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
+        beat = signs.Beat(SimpleNamespace(hostname="w@here", app=app))
 
         beat._sign(first=True)
 

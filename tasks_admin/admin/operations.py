@@ -23,7 +23,7 @@ from tasks_admin.admin.confirm import may
 from tasks_admin.admin.exchange import OperationExchange
 from tasks_admin.admin.filters import StateFilter, VerbFilter
 from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.models import Cause, Operation, Result, Target, Worker
+from tasks_admin.models import Cause, Operation, Queue, Result, Target, Worker
 from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
 
 
@@ -32,6 +32,7 @@ def link_targets(request: HttpRequest, operation: Operation, targets: list[Targe
     about = operation.meaning.about if operation.meaning else ""
     models: dict[str, type[Model]] = {
         "user": get_user_model(), "result": Result, "cause": Cause, "worker": Worker,
+        "queue": Queue,
     }  # fmt: skip
     if not (model := models.get(about)):
         return

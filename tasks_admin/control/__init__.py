@@ -4,9 +4,9 @@ All workers are asked at once, on a connection of our own: Celery's own `inspect
 connections from the process's pool, and ten such calls at a time leave it hanging for good.
 """
 
-from tasks_admin.control import commands  # noqa: F401 (workers learn our commands)
+from tasks_admin.control import commands, pauses  # noqa: F401 (workers learn our commands)
 from tasks_admin.control.asking import ask
-from tasks_admin.control.commands import told, told_to_revoke
+from tasks_admin.control.commands import count_taken, taken, told, told_to_revoke
 from tasks_admin.control.orders import RESIZABLE, done, heard, order
 from tasks_admin.control.snapshots import (
     Snapshot,
@@ -33,16 +33,19 @@ __all__ = [
     "WorkerView",
     "anybody",
     "ask",
+    "count_taken",
     "details",
     "done",
     "forget",
     "heard",
     "known",
     "order",
+    "pauses",
     "processes",
     "revoke",
     "running",
     "snapshot",
+    "taken",
     "terminate",
     "told",
     "told_to_revoke",

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from celery.worker.request import Request
 from kombu.utils.url import maybe_sanitize_url
 
 from tasks_admin import masks
+from tasks_admin.conf import settings
+from tasks_admin.control import pauses
 
 #: What a process is ended with: it may clean up, and may take its time.
 TERM = "SIGTERM"
@@ -53,7 +56,7 @@ def told(consumer: Any) -> dict[str, Any]:
     active = list(worker_state.active_requests)
     reserved = set(worker_state.reserved_requests) - set(active)
     timed = [entry.entry.args[:1] for entry in list(consumer.timer.schedule.queue)]
-    scheduled = [args[0] for args in timed if args and isinstance(args[0], Request)]
+    waiting = [args[0] for args in timed if args and isinstance(args[0], Request)]
     totals = stats.get("total") or {}
     autoscaler = getattr(consumer.controller, "autoscaler", None)
     pids = [pid for pid in pool.get("processes") or [] if isinstance(pid, int)]
@@ -67,12 +70,14 @@ def told(consumer: Any) -> dict[str, Any]:
         "total": sum(totals.values()),
         "totals": dict(sorted(totals.items(), key=lambda item: -item[1])[:MOST]),
         "queues": [queue.name for queue in consumer.task_consumer.queues],
+        "withheld": sorted(pauses.withheld),
+        "held": _held([*active, *reserved, *waiting]),
         "running": [_request(request) for request in active[:MOST_RUNNING]],
         "running_count": len(active),
         "reserved": [_request(request) for request in list(reserved)[:MOST]],
         "reserved_count": len(reserved),
-        "scheduled": [_request(request) for request in scheduled[:MOST]],
-        "scheduled_count": len(scheduled),
+        "scheduled": [_request(request) for request in waiting[:MOST]],
+        "scheduled_count": len(waiting),
         "revoked": len(worker_state.revoked),
         "prefetch": stats.get("prefetch_count"),
         "memory": _memory([os.getpid(), *pids]),
@@ -81,8 +86,28 @@ def told(consumer: Any) -> dict[str, Any]:
         "autoscale": [autoscaler.min_concurrency, autoscaler.max_concurrency]
         if autoscaler
         else None,
-        "versions": {"celery": celery.__version__, "python": platform.python_version()},
+        "versions": _versions(),
     }
+
+
+#: Tasks that were taken from each queue since the worker started.
+taken: Counter[str] = Counter()
+
+
+def count_taken(sender: Any = None, request: Any = None, **_: Any) -> None:
+    """Count a task by its queue; called by Celery's `task_received`."""
+    taken[_queue(request)] += 1
+
+
+def _queue(request: Any) -> str:
+    """The queue that a task came from, as far as its address tells."""
+    address = getattr(request, "delivery_info", None) or {}
+    return str(address.get("routing_key") or "")[:LONGEST]
+
+
+def _held(requests: list[Any]) -> dict[str, int]:
+    """How many tasks of each queue the worker has: running, reserved, or waiting for their time."""
+    return dict(Counter(_queue(request) for request in {id(one): one for one in requests}.values()))
 
 
 def told_to_revoke(task_id: str) -> bool:
@@ -112,6 +137,12 @@ def console_terminate(state: Any, task_ids: list[str]) -> dict[str, Any]:
 def console_processes(state: Any) -> list[int]:
     """Tell the process ids of the pool."""
     return list((state.consumer.pool.info or {}).get("processes") or [])
+
+
+def _versions() -> dict[str, str]:
+    versions = {"celery": celery.__version__, "python": platform.python_version()}
+    own = str(settings.APP_VERSION)[:LONGEST]
+    return versions | ({"app": own} if own else {})
 
 
 def _settings(app: Any) -> dict[str, str]:

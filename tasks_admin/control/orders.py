@@ -11,6 +11,7 @@ from typing import Any
 from celery.worker import state as worker_state
 from celery.worker.control import Panel, control_command
 
+from tasks_admin.control import pauses
 from tasks_admin.control.asking import ask
 
 #: Orders whose outcomes a worker keeps.
@@ -76,13 +77,21 @@ def _shrink(state: Any, n: int) -> Any:
 
 def _consume(state: Any, queue: str) -> dict[str, str]:
     """At once, and not at the loop's next turn, as Celery's own: else nobody knows the outcome."""
+    if queue in pauses.paused:
+        return {"error": f"{queue} is paused"}
     state.consumer.add_task_queue(queue)
     return {"ok": "consumes it"}
 
 
 def _ignore(state: Any, queue: str) -> dict[str, str]:
     state.consumer.cancel_task_queue(queue)
+    pauses.withheld.discard(queue)  # nor does it when the queue is resumed
     return {"ok": "no longer consumes it"}
+
+
+def _obey(state: Any, paused: list[str], decision: int) -> dict[str, str]:
+    pauses.obey(state.consumer, paused, decision)
+    return {"ok": "obeys"}
 
 
 def _stop(state: Any) -> dict[str, str]:
@@ -131,10 +140,14 @@ ASPECTS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "enable_events": _events,
     "disable_events": _events,
     "shut_down": lambda state, _arguments: None,
+    "pause_queue": _queues,
+    "resume_queue": _queues,
 }
 ACTS: dict[str, Callable[..., Any]] = {
     "pool_shrink": _shrink,
     "add_consumer": _consume,
     "cancel_consumer": _ignore,
     "shut_down": _stop,
+    "pause_queue": _obey,
+    "resume_queue": _obey,
 }

@@ -34,6 +34,10 @@ class WorkerView:
     total: int = 0
     totals: dict[str, int] = field(default_factory=dict)
     queues: list[str] = field(default_factory=list)
+    #: Those that it would consume and does not, because they are paused.
+    withheld: list[str] = field(default_factory=list)
+    #: Tasks that it has of each queue: running, reserved, or waiting for their time.
+    held: dict[str, int] = field(default_factory=dict)
     running: list[dict[str, Any]] = field(default_factory=list)
     running_count: int = 0
     reserved: list[dict[str, Any]] = field(default_factory=list)
@@ -70,10 +74,11 @@ _last: Snapshot | None = None
 #: What the parts of a reply must be.
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("pool",), (str,)),
-    **dict.fromkeys(("totals", "versions"), (dict,)),
+    **dict.fromkeys(("totals", "versions", "held"), (dict,)),
     **dict.fromkeys(("processes", "pid", "total", "revoked"), (int,)),
     **dict.fromkeys(("running_count", "reserved_count", "scheduled_count"), (int,)),
-    **dict.fromkeys(("pids", "queues", "running", "reserved", "scheduled", "load"), (list,)),
+    **dict.fromkeys(("pids", "queues", "withheld", "load"), (list,)),
+    **dict.fromkeys(("running", "reserved", "scheduled"), (list,)),
     **dict.fromkeys(("prefetch", "memory"), (int, type(None))),
     "autoscale": (list, type(None)),
     "events": (bool,),
@@ -148,6 +153,8 @@ def _fits(key: str, value: Any) -> bool:
     """Whether a part of a reply is of the kind that the page shows."""
     if key in {"running", "reserved", "scheduled"} and isinstance(value, list):
         return all(isinstance(one, Mapping) and "id" in one for one in value)
-    if key == "queues" and isinstance(value, list):
+    if key in {"queues", "withheld"} and isinstance(value, list):
         return all(isinstance(one, str) for one in value)
+    if key == "held" and isinstance(value, Mapping):
+        return all(isinstance(one, int) for one in value.values())
     return isinstance(value, KINDS[key])

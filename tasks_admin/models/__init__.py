@@ -4,6 +4,7 @@ from tasks_admin.models.causes import Cause, CauseHour, CauseState, Failure
 from tasks_admin.models.columns import ChosenColumns
 from tasks_admin.models.limits import Attempt
 from tasks_admin.models.operations import Operation
+from tasks_admin.models.queues import Quarantined, Queue, QueueMinute
 from tasks_admin.models.resets import Reset
 from tasks_admin.models.results import Result
 from tasks_admin.models.revocations import Revocation
@@ -19,6 +20,9 @@ __all__ = [
     "Dispatcher",
     "Failure",
     "Operation",
+    "Quarantined",
+    "Queue",
+    "QueueMinute",
     "Reset",
     "Result",
     "Revocation",

@@ -12,6 +12,7 @@ from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations.rights import require, still_allowed
+from tasks_admin.verbs import WHOLE
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
@@ -29,7 +30,10 @@ MOVES: dict[str, tuple[tuple[OperationState, ...], OperationState]] = {
 def can(operation: Operation, verb: str) -> bool:
     """Whether the operation is in a state in which this can be done."""
     before = GOING if verb == "throttle" else MOVES[verb][0]
-    return not operation.over and operation.state in before
+    stops = verb in {"pause", "abort", "throttle"}
+    return (
+        not operation.over and operation.state in before and not (stops and operation.verb in WHOLE)
+    )
 
 
 def pause(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
@@ -96,6 +100,9 @@ def _move(operation: Operation, verb: str, actor: "Actor", reason: str, **more: 
     before, after = MOVES[verb]
     with transaction.atomic():
         going = Operation.objects.going().filter(pk=operation.pk, state__in=before)
+        if operation.verb in WHOLE and verb in {"pause", "abort"}:
+            text = _("%(operation)s is not left half done: nothing was changed.")
+            raise WrongState(text % {"operation": operation})
         if not going.update(state=after, **more):
             operation.refresh_from_db()
             raise WrongState(

@@ -1,7 +1,7 @@
 """Presence: which dispatchers and workers are at work."""
 
 from tasks_admin.presence.dispatchers import EVERY, SILENT, forget_silent, leave, missing, sign
-from tasks_admin.presence.workers import Beat, forget_gone, outcome
+from tasks_admin.presence.workers import Beat, forget_gone
 
 __all__ = [
     "EVERY",
@@ -11,6 +11,5 @@ __all__ = [
     "forget_silent",
     "leave",
     "missing",
-    "outcome",
     "sign",
 ]

@@ -1,21 +1,21 @@
 """Which workers are at work: each writes its own row, from a thread that waits for nobody."""
 
-import contextlib
 import logging
 import os
 import threading
 import time
 import uuid
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, connections, router
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from tasks_admin import control, masks
+from tasks_admin import control, masks, orders
 from tasks_admin.conf import settings
-from tasks_admin.models import Operation, Target, Worker
-from tasks_admin.models.targets import TargetState
+from tasks_admin.models import Queue, QueueMinute, Worker
 from tasks_admin.models.workers import EVERY, SILENT
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Beat:
         self.told: set[str] = set()
         self.facts: dict[str, Any] = {}
         self.total: tuple[float, int] | None = None
+        self.counted: Counter[str] = Counter()
         self.thread = threading.Thread(target=self._run, name="console-presence", daemon=True)
 
     def begin(self) -> None:
@@ -107,7 +108,15 @@ class Beat:
     def _sign(self, *, first: bool) -> None:
         facts, rate = self._facts()
         sign(self.name, self.start, facts=facts, rate=rate, first=first)
+        control.pauses.obey_soon(self.consumer, *Queue.objects.desired())
+        self._count()
         self._tell()
+
+    def _count(self) -> None:
+        """Add up what was taken from each queue since that was last written."""
+        now = control.taken.copy()
+        QueueMinute.objects.add(timezone.now(), dict(now - self.counted))
+        self.counted = now
 
     def _facts(self) -> tuple[dict[str, Any], float | None]:
         """What it tells of itself; the same as before while its broker is away: it lives on."""
@@ -120,16 +129,17 @@ class Beat:
 
     def _stop(self) -> None:
         _stopped(self.name, self.start)
+        self._count()
         self._tell()
         stopped = {key for key, reply in control.done.items() if reply.get("ok") == "stops"}
         for key in stopped:
-            outcome(key, self.name, {"ok": "stopped"})
+            orders.outcome(key, self.name, {"ok": "stopped"})
 
     def _tell(self) -> None:
         """Write down what became of orders: whoever gave them may not have heard the answer."""
         for key, reply in list(control.done.items()):
             if key not in self.told:
-                outcome(key, self.name, reply)
+                orders.outcome(key, self.name, reply)
                 self.told.add(key)
 
     def _rate(self, facts: dict[str, Any]) -> float | None:
@@ -159,30 +169,6 @@ def sign(
         return
     if not rows.update(**new, doubled_at=None):
         Worker.objects.bulk_create([Worker(name=name, **new)], ignore_conflicts=True)
-
-
-def outcome(key: str, name: str, reply: dict[str, Any]) -> None:
-    """Write down what a worker said of an order (an operation's key), unless that is known."""
-    with contextlib.suppress(ValueError):
-        target = Target.objects.filter(
-            operation__in=Operation.objects.filter(key=uuid.UUID(key)), subject=name
-        )
-        detail = masks.mask_text(_words(reply))
-        if "ok" not in reply:
-            target.settle(TargetState.FAILED, reason="refused_order", detail=detail)
-        elif reply["ok"] == "stops":  # its absence is the answer
-            target.filter(state=TargetState.UNKNOWN).update(reason="stopping")
-        else:
-            target.settle(TargetState.DONE, detail=detail)
-
-
-def _words(reply: dict[str, Any]) -> str:
-    """Before and after, or Celery's words: 500 characters at most."""
-    if "ok" not in reply:
-        return str(reply.get("error") or "")[:500]
-    before, after = reply.get("before"), reply.get("after")
-    changed = "" if before == after else f"{before} → {after}"
-    return (changed or str(after if after is not None else ""))[:500]
 
 
 def _stopped(name: str, start: uuid.UUID) -> None:

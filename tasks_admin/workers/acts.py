@@ -4,12 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker, control, operations
-from tasks_admin.errors import BrokerUnreachable, WrongArguments, WrongState
+from tasks_admin import broker, control, operations, orders
+from tasks_admin.errors import WrongArguments, WrongState
 from tasks_admin.models import Operation
-from tasks_admin.models.targets import TargetState
-from tasks_admin.operations import Outcome
-from tasks_admin.presence import outcome
 from tasks_admin.verbs import ORDERS
 from tasks_admin.workers.looks import Seen, State, overview
 
@@ -51,20 +48,9 @@ def order(
         raise WrongState(_("Workers can't be told to do that."))
     arguments = checked(verb, options or {})
     chosen = _chosen(verb, names)
-    asked = [
-        Outcome(subject=seen.name, state=TargetState.UNKNOWN, reason="unheard") for seen in chosen
-    ]
-    operation = operations.record(verb=verb, actor=actor, reason=reason, outcomes=asked)
-    Operation.objects.filter(pk=operation.pk).update(arguments={"changes": _changes(arguments)})
-    try:
-        said = control.order(
-            str(operation.key), verb, arguments, destination=[seen.name for seen in chosen]
-        )
-    except BrokerUnreachable:
-        said = {}
-    for name, reply in said.items():
-        outcome(str(operation.key), name, reply)
-    control.forget()
+    names = [seen.name for seen in chosen]
+    operation = orders.record(verb=verb, names=names, actor=actor, reason=reason, about=arguments)
+    orders.give(operation, arguments)
     return operation
 
 
@@ -119,13 +105,6 @@ def _chosen(verb: str, names: list[str]) -> list[Seen]:
             % {"names": ", ".join(unable[:5])}
         )
     return [known[name] for name in dict.fromkeys(names)]
-
-
-def _changes(arguments: dict[str, Any]) -> list[dict[str, str]]:
-    return [
-        {"name": name, "old": "", "new": str(value) if value is not None else "–"}
-        for name, value in arguments.items()
-    ]
 
 
 def _whole(value: Any, most: int) -> bool:

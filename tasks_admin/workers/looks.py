@@ -24,6 +24,7 @@ class State(TextChoices):
 
     ONLINE = "online", _("online")
     DEAF = "deaf", _("consumes nothing")
+    PAUSED = "paused", _("its queues are paused")
     SILENT = "silent", _("silent")
     STOPPED = "stopped", _("stopped")
     FOREIGN = "foreign", _("without the console")
@@ -94,10 +95,18 @@ def _all(snapshot: Snapshot, rows: dict[str, Worker]) -> list[Seen]:
 
 def _seen(name: str, view: WorkerView | None, row: Worker | None) -> Seen:
     if view is not None:
-        state = State.FOREIGN if view.foreign else State.ONLINE if view.queues else State.DEAF
-        return Seen(name=name, state=state, view=view, row=row, answered=True)
+        return Seen(name=name, state=_state(view), view=view, row=row, answered=True)
     state = State.STOPPED if row is not None and row.stopped_at else State.SILENT
     return Seen(name=name, state=state, view=_last(name, row), row=row, answered=False)
+
+
+def _state(view: WorkerView) -> State:
+    """How a worker is that answers."""
+    if view.foreign:
+        return State.FOREIGN
+    if view.queues:
+        return State.ONLINE
+    return State.PAUSED if view.withheld else State.DEAF
 
 
 def _last(name: str, row: Worker | None) -> WorkerView:

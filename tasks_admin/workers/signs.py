@@ -1,11 +1,38 @@
 """Signs of life of the worker that this process is; connected to Celery's signals."""
 
+import logging
 from typing import Any
 
+from django.db import DatabaseError, connections, router
+
+from tasks_admin import control, database
 from tasks_admin.conf import settings
+from tasks_admin.models import Queue
 from tasks_admin.presence import Beat
 
+logger = logging.getLogger(__name__)
+#: Seconds that a worker waits for the database when it starts.
+PATIENCE = 5.0
 _beats: list[Beat] = []
+
+
+def obey_pauses(sender: Any = None, instance: Any = None, **_: Any) -> None:
+    """Leave out paused queues before anything is consumed; called by `celeryd_after_setup`.
+
+    While the database is away nobody knows which these are: the worker consumes nothing until
+    its signs of life have found out.
+    """
+    if not settings.WORKER_PRESENCE:
+        return
+    try:
+        desired = database.insist(Queue.objects.desired, patience=PATIENCE)
+    except DatabaseError:
+        logger.warning("The database is away: nothing is consumed until it tells what is paused.")
+        control.pauses.begin(instance.app, None)
+    else:
+        control.pauses.begin(instance.app, *desired)
+    finally:
+        connections[router.db_for_read(Queue)].close()  # what forks must not inherit it
 
 
 def begin(sender: Any = None, **_: Any) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections, connection
 
-from tasks_admin import dispatch, losses, presence
+from tasks_admin import dispatch, losses, presence, queues
 from tasks_admin.errors import BrokerUnreachable
 
 logger = logging.getLogger("tasks_admin.dispatch")
 
 #: Seconds between two rounds; after a round that failed the pause doubles, up to LONGEST.
 PAUSE = 0.5
+#: Seconds between two looks into the queues, for their rates and history.
+NOTE_EVERY = 10.0
 LONGEST = 5.0
 NAME = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -31,6 +33,8 @@ class Command(BaseCommand):
     #: When it last looked for what is lost; not at once: workers may be starting too.
     looked = time.monotonic()
     losses = losses.Search()
+    #: When it last noted how the queues are.
+    noted = float("-inf")
 
     help = "Publishes the targets of operations as they become due. One is enough, more are safe."
 
@@ -54,6 +58,9 @@ class Command(BaseCommand):
                 presence.sign(NAME)
                 self.signed = time.monotonic()
             dispatch.sweep()
+            if time.monotonic() - self.noted > NOTE_EVERY:
+                self.noted = time.monotonic()
+                queues.note()
             if time.monotonic() - self.looked > losses.EVERY:
                 self.looked = time.monotonic()
                 if count := self.losses.go_on():

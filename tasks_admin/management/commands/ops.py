@@ -8,10 +8,17 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tasks_admin import durations, operations, results, revokes, workers
+from tasks_admin import durations, operations, queues, results, revokes, workers
 from tasks_admin.errors import ConsoleError
 from tasks_admin.models import Operation, Result
-from tasks_admin.verbs import ORDERS
+from tasks_admin.verbs import (
+    ORDERS,
+    PAUSE_QUEUE,
+    PEEK_QUEUE,
+    PURGE_QUEUE,
+    RESTORE_QUEUE,
+    RESUME_QUEUE,
+)
 
 #: Rows that a table has unless more are asked for, and at most.
 USUAL, MOST = 50, 10_000
@@ -20,6 +27,11 @@ MOVES = {
     "resume": operations.resume,
     "abort": operations.abort,
     "approve": operations.approve,
+}
+QUEUE_ACTS = {
+    PAUSE_QUEUE: queues.pause,
+    RESUME_QUEUE: queues.resume,
+    PURGE_QUEUE: queues.purge,
 }
 ACTS = {"retry": results.retry_failed, "revoke": revokes.revoke, "terminate": revokes.terminate}
 Row = dict[str, Any]
@@ -48,6 +60,14 @@ class Command(BaseCommand):
         for word in ACTS:
             act = words.add_parser(word, parents=[acting], help=f"{word} these tasks")
             act.add_argument("ids", nargs="+", metavar="TASK_ID")
+        words.add_parser("queues", parents=[shared], help="what waits, and who consumes it")
+        for word in QUEUE_ACTS:
+            act = words.add_parser(word, parents=[acting], help=word.replace("_", " the "))
+            act.add_argument("ids", nargs=1, metavar="QUEUE")
+        back = words.add_parser(RESTORE_QUEUE, parents=[acting], help="put back what was purged")
+        back.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
+        look = words.add_parser(PEEK_QUEUE, parents=[acting], help="the next messages of a queue")
+        look.add_argument("ids", nargs=1, metavar="QUEUE")
         for word in MOVES:
             move = words.add_parser(word, parents=[acting], help=f"{word} an operation")
             move.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
@@ -72,6 +92,8 @@ class Command(BaseCommand):
     def _rows(self, word: str, actor: User, options: dict[str, Any]) -> list[Row]:
         if word == "workers":
             return _workers(actor)
+        if word == "queues":
+            return _queues(actor)
         if word == "results":
             return _results(actor, options)
         if word == "operations":
@@ -85,15 +107,21 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
     if word in ACTS:
         operation = ACTS[word](results=Result.objects.filter(task_id__in=ids), **told)
+    elif word in QUEUE_ACTS:
+        operation = QUEUE_ACTS[word](name=ids[0], **told)
+    elif word == RESTORE_QUEUE:
+        operation = queues.restore(operation=_found(ids[0]), **told)
+    elif word == PEEK_QUEUE:
+        return [_next(one) for one in queues.look_into(name=ids[0], **told)]
     elif word in MOVES:
-        operation = Operation.objects.filter(pk=ids[0]).first() or _no("operation", ids[0])
+        operation = _found(ids[0])
         MOVES[word](operation=operation, **told)
         operation.refresh_from_db()
     else:
         given = dict(pair.partition("=")[::2] for pair in options["set"])
         options = {name: int(text) if text.isdigit() else text for name, text in given.items()}
         operation = workers.order(verb=word, names=ids, options=options, **told)
-    if word not in ORDERS:
+    if not operation.over or word not in {*ORDERS, PAUSE_QUEUE, RESUME_QUEUE}:
         return [_operation(operation)]
     targets = operation.targets.order_by("pk")
     return [
@@ -118,6 +146,28 @@ def _workers(actor: User) -> list[Row]:
         }
         for seen in known.workers
     ]
+
+
+def _queues(actor: User) -> list[Row]:
+    _may_look(actor, "queue")
+    return [
+        {
+            "name": seen.name,
+            "waiting": seen.waiting,
+            "oldest": durations.spoken(seen.oldest),
+            "with_workers": seen.held,
+            "consumers": ",".join(one.name for one in seen.consumers),
+            "in_a_minute": seen.rates.into,
+            "out_a_minute": seen.rates.out,
+            "paused": bool(seen.paused_at),
+            "nobody_consumes": seen.forsaken,
+        }
+        for seen in queues.overview().queues
+    ]
+
+
+def _next(one: queues.Next) -> Row:
+    return {"task": one.task, "id": one.task_id, "arguments": one.shown, "bytes": one.size}
 
 
 def _results(actor: User, options: dict[str, Any]) -> list[Row]:
@@ -157,6 +207,10 @@ def _actor(name: str) -> User:
 def _may_look(actor: User, noun: str) -> None:
     if not (actor.is_active and actor.has_perm(f"tasks_admin.view_{noun}")):
         raise CommandError(f"{actor.get_username()} may not look at {noun}s.")
+
+
+def _found(pk: int) -> Operation:
+    return Operation.objects.filter(pk=pk).first() or _no("operation", pk)
 
 
 def _limit(options: dict[str, Any]) -> int:

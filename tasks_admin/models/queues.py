@@ -1,0 +1,155 @@
+"""Queues: what staff want of them, how they were minute by minute, and what was taken out."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.admin.utils import quote
+from django.db import models
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from tasks_admin.models.operations import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+
+class QueueQuerySet(models.QuerySet["Queue"]):
+    """Queues."""
+
+    def decide(self, name: str, *, paused: bool, decision: int) -> None:
+        """Keep what staff want of this queue; of two who decide at once, the later wins."""
+        self.bulk_create([Queue(name=name)], ignore_conflicts=True)
+        older = self.filter(name=name, decision__lt=decision)
+        older.update(paused_at=Now() if paused else None, decision=decision)
+
+    def desired(self) -> tuple[list[str], int]:
+        """The queues that nobody shall consume, and the number of the newest decision."""
+        rows = self.exclude(decision=0).values_list("name", "paused_at", "decision")
+        found = list(rows)
+        paused = sorted(name for name, paused_at, _decision in found if paused_at)
+        return paused, max((decision for _name, _at, decision in found), default=0)
+
+
+class Queue(models.Model):
+    """A queue about which staff decided something."""
+
+    name = models.CharField(_("name"), max_length=255, primary_key=True)
+    paused_at = models.DateTimeField(_("paused"), null=True)
+    #: The key of the operation that decided it. The newest of all decisions names their state.
+    decision = models.BigIntegerField(default=0)
+
+    objects = QueueQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """The queue's page."""
+        return queue_page_of(self.name)
+
+
+def queue_page_of(name: str) -> str:
+    """The page of the queue of this name, whatever stands in it."""
+    return reverse("admin:tasks_admin_queue_change", args=[quote(name)])
+
+
+class QueueMinuteQuerySet(models.QuerySet["QueueMinute"]):
+    """Minutes of queues."""
+
+    def note(self, moment: "datetime", waiting: dict[str, int], ages: dict[str, float]) -> None:
+        """Store how much waits in each queue at this moment, and how old the oldest is."""
+        for name, count in waiting.items():
+            told = {"waiting": count, "oldest": ages.get(name), "seen_at": moment}
+            self._put(name, moment, told)
+
+    def add(self, moment: "datetime", taken: dict[str, int]) -> None:
+        """Count what was taken from each queue since the last time."""
+        for name, count in taken.items():
+            self._put(name, moment, {"taken": models.F("taken") + count})
+
+    def within(self, minutes: int) -> "QueueMinuteQuerySet":
+        """Those of the last so many minutes."""
+        return self.filter(minute__gt=Now() - timedelta(minutes=minutes))
+
+    def _put(self, name: str, moment: "datetime", told: dict[str, Any]) -> None:
+        minute = moment.replace(second=0, microsecond=0)
+        row = self.filter(queue=name, minute=minute)
+        if not row.update(**told):
+            self.bulk_create([QueueMinute(queue=name, minute=minute)], ignore_conflicts=True)
+            row.update(**told)
+
+
+class QueueMinute(models.Model):
+    """How a queue was in one minute."""
+
+    queue = models.CharField(max_length=255)
+    minute = models.DateTimeField()
+    #: What waited when it was last looked at, in that minute; None: nobody looked.
+    waiting = models.PositiveBigIntegerField(null=True)
+    #: Seconds for which the next message had waited by then, at most; None is not known.
+    oldest = models.FloatField(null=True)
+    seen_at = models.DateTimeField(null=True)
+    #: What workers with the console took from it.
+    taken = models.PositiveBigIntegerField(default=0)
+
+    objects = QueueMinuteQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["queue", "minute"], name="tasks_admin_queue_minute")
+        ]
+        indexes = [models.Index(fields=["minute"], name="tasks_admin_minute_old")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.minute:%H:%M}"
+
+
+class QuarantinedQuerySet(models.QuerySet["Quarantined"]):
+    """Messages that were taken out of queues."""
+
+    def holding(self, task_ids: "Iterable[str]") -> set[str]:
+        """Those of these tasks whose message is here."""
+        return set(self.filter(task_id__in=list(task_ids)).values_list("task_id", flat=True))
+
+
+class Quarantined(models.Model):
+    """A message that was taken out of its queue, as it was. The keys are in their order."""
+
+    operation = models.ForeignKey(
+        Operation, models.CASCADE, related_name="quarantined", db_index=False, db_constraint=False
+    )
+    queue = models.CharField(max_length=255)
+    priority = models.SmallIntegerField(default=0)
+    task_id = models.CharField(max_length=255, blank=True)
+    task = models.CharField(max_length=255, blank=True)
+    payload = models.BinaryField()
+    #: SHA-256 of the payload: what is taken again after a crash is kept once.
+    digest = models.CharField(max_length=64)
+    taken_at = models.DateTimeField(db_default=Now())
+
+    objects = QuarantinedQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["operation", "digest"], name="tasks_admin_quarantined_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["operation", "id"], name="tasks_admin_quarantined_in"),
+            models.Index(fields=["task_id"], name="tasks_admin_quarantined_id"),
+            models.Index(fields=["taken_at"], name="tasks_admin_quarantined_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.queue}: {self.task} {self.task_id}"

@@ -1,0 +1,34 @@
+"""Queues: what can be told of them, and what staff can do with them."""
+
+from tasks_admin.queues.acts import (
+    Next,
+    Quarantine,
+    look_into,
+    pause,
+    purge,
+    quarantines,
+    restore,
+    resume,
+)
+from tasks_admin.queues.charts import History, history
+from tasks_admin.queues.looks import Overview, Seen, forget, names, note, one, overview
+
+__all__ = [
+    "History",
+    "Next",
+    "Overview",
+    "Quarantine",
+    "Seen",
+    "forget",
+    "history",
+    "look_into",
+    "names",
+    "note",
+    "one",
+    "overview",
+    "pause",
+    "purge",
+    "quarantines",
+    "restore",
+    "resume",
+]

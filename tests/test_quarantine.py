@@ -1,0 +1,209 @@
+"""Quarantine: what is purged is kept as it was, put back, and given up after a while."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tasks_admin import broker as door
+from tasks_admin import dispatch, operations, quarantine, queues
+from tasks_admin.errors import NotAllowed, WrongState
+from tasks_admin.models import Operation, Quarantined, Result, Target
+from tests.making import make_operation, make_result, make_users
+
+pytestmark = pytest.mark.django_db
+
+
+def publish(count, queue="mail"):
+    door.publish(
+        [door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue) for n in range(count)]
+    )
+
+
+def waiting(queue="mail"):
+    return door.depths([queue]).queues[queue].waiting
+
+
+def purge(actor, name="mail"):
+    operation = queues.purge(name=name, actor=actor, reason="r")
+    dispatch.sweep()
+    return Operation.objects.get(pk=operation.pk)
+
+
+def restore(operation, actor):
+    done = queues.restore(operation=operation, actor=actor, reason="r")
+    dispatch.sweep()
+    return Operation.objects.get(pk=done.pk)
+
+
+def test_the_click_leaves_the_broker_alone(no_broker, alice):
+    operation = queues.purge(name="mail", actor=alice, reason="r")
+
+    assert operation.state == "running"
+
+
+def test_out_and_back(broker, alice):
+    publish(450)
+    before = broker.lrange("mail", 0, -1)
+
+    purged = purge(alice)
+
+    assert purged.state == "finished"
+    assert (purged.targets.get().state, purged.targets.get().detail) == ("done", "450")
+    assert waiting() == 0
+    assert Quarantined.objects.count() == 450
+    assert [(one.operation, one.left) for one in queues.quarantines("mail")] == [(purged, 450)]
+
+    restored = restore(purged, alice)
+
+    assert restored.parent == purged
+    assert restored.targets.get().detail == "450"
+    assert broker.lrange("mail", 0, -1) == before
+    assert not Quarantined.objects.exists()
+    assert queues.quarantines("mail") == []
+
+
+def test_an_empty_queue(broker, alice):
+    assert purge(alice).targets.get().detail == "0"
+
+
+def test_nothing_is_restored_twice(broker, alice):
+    publish(3)
+    purged = purge(alice)
+    restore(purged, alice)
+
+    with pytest.raises(WrongState, match="nothing that could be restored"):
+        queues.restore(operation=purged, actor=alice, reason="r")
+
+
+def test_one_restoration_at_a_time(broker, alice):
+    publish(3)
+    purged = purge(alice)
+    queues.restore(operation=purged, actor=alice, reason="r")
+
+    with pytest.raises(WrongState, match="already"):
+        queues.restore(operation=purged, actor=alice, reason="r")
+
+
+def test_what_is_no_purge_is_not_restored(broker, alice):
+    with pytest.raises(WrongState):
+        queues.restore(operation=make_operation(), actor=alice, reason="r")
+
+
+@pytest.mark.parametrize("name", ["", "unknown", "a\x00b"])
+def test_a_queue_that_nobody_knows(broker, alice, name):
+    with pytest.raises(WrongState, match="no queue"):
+        queues.purge(name=name, actor=alice, reason="r")
+
+
+@pytest.mark.parametrize("act", [queues.pause, queues.resume, queues.purge, queues.look_into])
+def test_each_act_asks_for_its_permission(broker, charlie, act):
+    with pytest.raises(NotAllowed):
+        act(name="mail", actor=charlie, reason="r")
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("verb", ["pause", "abort"])
+def test_it_is_not_left_half_done(broker, alice, verb):
+    operation = queues.purge(name="mail", actor=alice, reason="r")
+
+    assert not operations.can(operation, verb)
+    with pytest.raises(WrongState, match="half done"):
+        getattr(operations, verb)(operation=operation, actor=alice, reason="r")
+
+
+def test_what_is_no_message_survives_it(broker, alice):
+    for raw in (b"\xff\x00", b"{}", b'{"headers": {"id": "a\\u0000b", "task": ["x"]}}'):
+        broker.lpush("mail", raw)
+    before = broker.lrange("mail", 0, -1)
+
+    restore(purge(alice), alice)
+
+    assert broker.lrange("mail", 0, -1) == before
+
+
+class TestTargets:
+    """Messages of an operation: its targets wait for them, and are not published again."""
+
+    @pytest.fixture
+    def purged(self, broker, alice):
+        self.operation = make_operation(3, actor=alice)
+        dispatch.sweep()
+        assert waiting() == 3
+        return purge(alice)
+
+    def test_they_wait(self, purged):
+        assert {(t.state, t.reason) for t in self.operation.targets.all()} == {
+            ("queued", "quarantined")
+        }
+        assert not self.operation.targets.due().exists()
+
+    def test_they_go_on_when_restored(self, purged, alice):
+        restore(purged, alice)
+
+        targets = self.operation.targets.all()
+        assert {(t.state, t.reason) for t in targets} == {("queued", "")}
+        assert waiting() == 3
+        assert all(t.due_at < timezone.now() + timedelta(minutes=5) for t in targets)
+
+    def test_they_can_be_aborted(self, purged, alice):
+        operations.abort(operation=self.operation, actor=alice, reason="r")
+
+        assert {t.state for t in self.operation.targets.all()} == {"cancelled"}
+
+    def test_they_are_cancelled_when_their_messages_are_given_up(self, purged, settings):
+        settings.TASKS_ADMIN_QUARANTINE_EXPIRES_DAYS = 0
+
+        assert quarantine.forget() == 3
+
+        states = {(t.state, t.reason) for t in self.operation.targets.all()}
+        assert states == {("cancelled", "purged")}
+
+
+def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
+    from tasks_admin import control, losses
+
+    row = make_result("PENDING", task_id="t0", queue="mail")
+    Result.objects.update(date_created=timezone.now() - timedelta(days=1))
+    publish(1)
+    purge(alice)
+    monkeypatch.setattr(control, "known", lambda ids: set())
+
+    assert losses.Search().go_on() == 0
+    assert Result.objects.get(pk=row.pk).status == "PENDING"
+
+
+def test_a_broker_that_went_away_is_waited_for(broker, alice):
+    from tasks_admin.errors import BrokerUnreachable
+    from tests.conftest import broker_at
+    from tests.ports import free_port
+
+    publish(3)
+    operation = queues.purge(name="mail", actor=alice, reason="r")
+    with broker_at(f"redis://127.0.0.1:{free_port()}/0"), pytest.raises(BrokerUnreachable):
+        dispatch.sweep()
+    assert operation.targets.get().reason == "broker"
+
+    Target.objects.update(due_at=timezone.now())
+    dispatch.sweep()
+
+    assert operation.targets.get().detail == "3"
+
+
+def test_who_is_not_staff_any_more_does_not_stop_it(broker, alice):
+    publish(3)
+    operation = queues.purge(name="mail", actor=alice, reason="r")
+    alice.delete()
+
+    dispatch.sweep()
+
+    assert operation.targets.get().state == "done"
+
+
+def test_an_operation_of_another_kind_goes_on_meanwhile(broker, alice):
+    make_users(1, "other")
+    publish(2, queue="celery")
+
+    purge(alice, name="celery")
+
+    assert Operation.objects.get(verb="purge_queue").state == "finished"
