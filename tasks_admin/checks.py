@@ -11,10 +11,13 @@ from django.http.request import split_domain_port, validate_host
 from tasks_admin import mail
 from tasks_admin.conf import Settings, settings
 
+#: Characters of the token that opens the metrics, at least.
+SHORTEST_TOKEN = 20
+
 
 def connect() -> None:
     """Register the checks."""
-    for check in (host_url, serializers, import_export_permissions, email_timeout, limits):
+    for check in (host_url, serializers, import_export_permissions, email_timeout, limits, token):
         checks.register(check)
 
 
@@ -96,6 +99,14 @@ def limits(**kwargs: Any) -> list[CheckMessage]:
     )
     text = "TASKS_ADMIN_LIMITS lacks a limit."
     return [Error(text, hint=hint, id="tasks_admin.E005")]
+
+
+def token(**kwargs: Any) -> list[CheckMessage]:
+    """The token that opens the metrics can't be guessed."""
+    if not settings.METRICS_TOKEN or len(str(settings.METRICS_TOKEN)) >= SHORTEST_TOKEN:
+        return []
+    hint = f"Make one of {SHORTEST_TOKEN} characters or more, for instance: openssl rand -hex 20"
+    return [Error("TASKS_ADMIN_METRICS_TOKEN is short.", hint=hint, id="tasks_admin.E006")]
 
 
 def _is_limit(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tasks_admin.views import health, resets
+from tasks_admin.views import health, metrics, resets
 
 app_name = "tasks_admin"
 urlpatterns = [
@@ -10,5 +10,6 @@ urlpatterns = [
     path("user/reset/password/done/", resets.DoneView.as_view(), name="chosen"),
     path("user/reset/password/request/", resets.RequestView.as_view(), name="request"),
     path("healthz", health.healthz, name="healthz"),
+    path("metrics", metrics.show, name="metrics"),
     path("readyz", health.readyz, name="readyz"),
 ]
