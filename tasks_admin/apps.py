@@ -13,6 +13,8 @@ class TasksAdminConfig(AppConfig):
     def ready(self) -> None:
         """Connect what Django and Celery call."""
         from celery.signals import (
+            beat_embedded_init,
+            beat_init,
             before_task_publish,
             celeryd_after_setup,
             task_prerun,
@@ -23,12 +25,15 @@ class TasksAdminConfig(AppConfig):
 
         from tasks_admin import checks, control
         from tasks_admin.backend import starts, store_published
+        from tasks_admin.presence import beats
         from tasks_admin.workers import signs
 
         checks.connect()
         before_task_publish.connect(
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
         )
+        for starts_beat in (beat_init, beat_embedded_init):
+            starts_beat.connect(beats.begin, weak=False, dispatch_uid="tasks_admin.beat")
         celeryd_after_setup.connect(
             signs.obey_pauses, weak=False, dispatch_uid="tasks_admin.celeryd_after_setup"
         )

@@ -79,6 +79,9 @@ class Settings:
     WORKER_PRESENCE: bool = True
     #: A worker that was not seen for so many days is no longer listed.
     WORKER_EXPIRES_DAYS: int = 7
+    #: What Prometheus sends as its bearer token to `/metrics`; empty: staff with the permission
+    #: alone may look.
+    METRICS_TOKEN: str = ""
     #: The version of the project, as its workers tell it; empty: they tell none.
     APP_VERSION: str = ""
     #: What was purged from a queue is kept for so many days.

@@ -31,7 +31,15 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import DIED, Verdict
 from tasks_admin.models.targets import TargetState, after
-from tasks_admin.verbs import PURGE_QUEUE, RESTORE_QUEUE, RETRIES, REVOKE, TERMINATE, WHOLE
+from tasks_admin.verbs import (
+    PURGE_QUEUE,
+    RESTORE_QUEUE,
+    RETRIES,
+    REVOKE,
+    RUN_PERIODIC,
+    TERMINATE,
+    WHOLE,
+)
 
 logger = logging.getLogger(__name__)
 #: What is done here, and not by publishing a task for each target.
@@ -247,7 +255,9 @@ def _messages(
         results = known.in_bulk([t.subject for t in targets], field_name="task_id")
     for target in targets:
         target.operation = operation
-        if task:
+        if operation.verb == RUN_PERIODIC:
+            yield target, broker.routed(task_id=target.task_id, **(operation.called or {}))
+        elif task:
             yield (
                 target,
                 broker.routed(task_id=target.task_id, task=task, args=[_key(target.subject)]),

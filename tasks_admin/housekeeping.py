@@ -33,6 +33,7 @@ def clean() -> dict[str, int]:
     return {
         "attempts": limits.forget_expired(),
         "dispatchers": presence.forget_silent(),
+        "beats": presence.beats.forget_stopped(),
         "workers": presence.forget_gone(),
         "operations": forget_operations(),
         "failures": forget_orphans(),

@@ -25,6 +25,9 @@ RESUME_QUEUE = "resume_queue"
 PURGE_QUEUE = "purge_queue"
 RESTORE_QUEUE = "restore_queue"
 PEEK_QUEUE = "peek_queue"
+RUN_PERIODIC = "run_periodic"
+ENABLE_PERIODIC = "enable_periodic"
+DISABLE_PERIODIC = "disable_periodic"
 #: What is not left half done: it can't be paused or aborted.
 WHOLE = (PURGE_QUEUE, RESTORE_QUEUE)
 #: What workers can be told to do to themselves.
@@ -186,6 +189,27 @@ VERBS: dict[str, Verb] = {
             title=_("Next messages of a queue looked at"),
             permission="peek_queue",
             about="queue",
+        ),
+        Verb(
+            name=RUN_PERIODIC,
+            label=_("Run now"),
+            title=_("Periodic task run by hand"),
+            permission=RUN_PERIODIC,
+            about="periodic",
+        ),
+        Verb(
+            name=ENABLE_PERIODIC,
+            label=_("Enable"),
+            title=_("Periodic task enabled"),
+            permission=ENABLE_PERIODIC,
+            about="periodic",
+        ),
+        Verb(
+            name=DISABLE_PERIODIC,
+            label=_("Disable"),
+            title=_("Periodic task disabled"),
+            permission=DISABLE_PERIODIC,
+            about="periodic",
         ),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),

@@ -19,12 +19,27 @@ from tests.ports import free_port
 from tests.smtp import Mailbox
 
 #: What staff can look at.
-LOOKS = ("cause", "operation", "queue", "result", "worker")
+LOOKS = ("cause", "operation", "periodictask", "queue", "result", "worker")
+
+
+#: The marks of tests that wait for other processes.
+WAITING = ("browser", "postgres", "rabbitmq", "stack")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test that waits for ever is a failure too."""
     config.addinivalue_line("markers", "broker: needs the embedded broker")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that wait for other processes: nothing is left to wait for at the end.
+
+    (xdist would begin with those that have the most tests, which are the quick ones: hence
+    `--no-loadscope-reorder`.)
+    """
+    slow = {item.path for item in items if any(map(item.get_closest_marker, WAITING))}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +95,7 @@ def bob(make_user: Callable[..., User]) -> User:
         *(f"tasks_admin.{verb}" for verb in ORDERS),
         *(f"tasks_admin.{verb}_cause" for verb in ("resolve", "mute", "reopen")),
         "tasks_admin.edit_and_retry",
+        *(f"tasks_admin.{verb}_periodic" for verb in ("run", "enable", "disable")),
         *(f"tasks_admin.{verb}_queue" for verb in ("pause", "resume", "purge", "restore", "peek")),
     )
 

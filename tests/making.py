@@ -126,3 +126,19 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.join(60)
     return outcomes
+
+
+class BeatTable:
+    """As django-celery-beat's, with one row; `test_periodic_real` has the real one."""
+
+    enabled = True
+    objects = property(lambda self: self)
+
+    def filter(self, **_: Any) -> "BeatTable":
+        return self
+
+    def first(self) -> "BeatTable":
+        return self
+
+    def save(self, **_: Any) -> None:
+        """Nothing is kept."""

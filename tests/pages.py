@@ -12,6 +12,7 @@ OPERATIONS = "/admin/tasks_admin/operation/"
 CAUSES = "/admin/tasks_admin/cause/"
 WORKERS = "/admin/tasks_admin/worker/"
 QUEUES = "/admin/tasks_admin/queue/"
+PERIODIC = "/admin/tasks_admin/periodictask/"
 
 
 class _Inputs(HTMLParser):

@@ -14,9 +14,12 @@ from django.utils import timezone
 from tasks_admin import housekeeping, operations, presence, resets, results, tasks
 from tasks_admin.models import (
     Attempt,
+    Beat,
     Dispatcher,
     Failure,
     Operation,
+    Quarantined,
+    QueueMinute,
     Result,
     Revocation,
     Target,
@@ -211,12 +214,20 @@ def test_the_hourly_task_does_all_of_it():
     Failure.objects.create(cause=make_cause(), task_id="gone", failed_at=timezone.now())
     long_ago = dict.fromkeys(("started_at", "seen_at"), "2020-01-01T00:00Z")
     Worker.objects.create(name="w", start=uuid.uuid4(), **long_ago)
+    Beat.objects.create(name="b", seen_at="2020-01-01T00:00Z")
+    QueueMinute.objects.create(queue="q", minute="2020-01-01T00:00Z")
+    Quarantined.objects.create(
+        operation=make_operation(), queue="q", payload=b"{}", taken_at="2020-01-01T00:00Z"
+    )
     kinds = (
         "attempts",
+        "beats",
         "causes",
         "dispatchers",
         "failures",
+        "minutes",
         "operations",
+        "quarantined",
         "revocations",
         "workers",
     )

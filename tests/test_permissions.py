@@ -12,8 +12,19 @@ from django.urls import URLPattern, URLResolver, reverse
 from tasks_admin.models import Operation, Quarantined, Target, Worker
 from tasks_admin.verbs import ORDERS, VERBS
 from tests.conftest import grant
-from tests.making import make_cause, make_operation, make_result, make_users
-from tests.pages import CAUSES, OPERATIONS, QUEUES, RESULTS, USERS, WORKERS, choose, confirm, hidden
+from tests.making import BeatTable, make_cause, make_operation, make_result, make_users
+from tests.pages import (
+    CAUSES,
+    OPERATIONS,
+    PERIODIC,
+    QUEUES,
+    RESULTS,
+    USERS,
+    WORKERS,
+    choose,
+    confirm,
+    hidden,
+)
 
 ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 #: Who may do what staff can do: the superuser and the operator.
@@ -35,6 +46,7 @@ OPTIONS = {
     "rate_limit": "1/m",
 }  # fmt: skip
 QUEUE_VERBS = {verb for verb in STAFF_VERBS if verb.endswith("_queue")}
+PERIODIC_VERBS = {verb for verb in STAFF_VERBS if verb.endswith("_periodic")}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
@@ -47,6 +59,12 @@ def permitted(number: int):
 def actor(request):
     """Each of the cast, and somebody who is not signed in."""
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def with_table(monkeypatch):
+    """Periodic tasks can be enabled and disabled."""
+    monkeypatch.setattr("tasks_admin.periodic.acts.table", BeatTable)
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +101,9 @@ def perform(client: Client, verb: str) -> bool:
         client.post(f"{WORKERS}order/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()
         return Operation.objects.filter(verb=verb).exists()
+    if verb in PERIODIC_VERBS:
+        client.post(f"{PERIODIC}act/{verb}/", {"reason": "r", "name": "housekeeping"})
+        return Operation.objects.filter(verb=verb).exists()
     if verb in QUEUE_VERBS:
         data = {"reason": "r"}
         if verb == "restore_queue":
@@ -117,7 +138,7 @@ def test_a_permission_is_enough_and_no_other_is(db, as_user, broker, make_user, 
         clerk = grant(
             make_user(is_staff=True), "auth.view_user", "tasks_admin.view_operation",
             "tasks_admin.view_result", "tasks_admin.view_cause", "tasks_admin.view_worker",
-            "tasks_admin.view_queue",
+            "tasks_admin.view_queue", "tasks_admin.view_periodictask",
             f"tasks_admin.{VERBS[other].permission}",
         )  # fmt: skip
         Operation.objects.all().delete()
@@ -190,7 +211,7 @@ def test_only_a_post_acts_on_a_queue(as_user, alice, no_broker, verb, method):
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, CAUSES])
+@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, CAUSES, PERIODIC])
 def test_lists_are_for_who_may_look(client, actor, path):
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
@@ -253,8 +274,7 @@ def admin_paths(patterns, prefix=""):
 PATHS = sorted(set(admin_paths(admin.site.get_urls())))
 
 
-def test_there_are_pages_to_ask_for():
-    assert len(PATHS) > 20
+assert len(PATHS) > 20
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -3,6 +3,7 @@
 from tasks_admin.admin import (  # noqa: F401 (they register)
     causes,
     operations,
+    periodic,
     queues,
     results,
     users,

@@ -27,11 +27,13 @@ from tasks_admin.broker.publishing import (
     routed,
     waiting,
 )
+from tasks_admin.broker.schedules import Entry, scheduled
 
 __all__ = [
     "BATCH",
     "Depth",
     "Depths",
+    "Entry",
     "Message",
     "Payload",
     "body",
@@ -46,6 +48,7 @@ __all__ = [
     "repeatable",
     "restores_first",
     "routed",
+    "scheduled",
     "stage",
     "taking",
     "unrepeatable",

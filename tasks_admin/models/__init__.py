@@ -4,15 +4,18 @@ from tasks_admin.models.causes import Cause, CauseHour, CauseState, Failure
 from tasks_admin.models.columns import ChosenColumns
 from tasks_admin.models.limits import Attempt
 from tasks_admin.models.operations import Operation
+from tasks_admin.models.periodic import Beat, PeriodicTask
 from tasks_admin.models.queues import Quarantined, Queue, QueueMinute
 from tasks_admin.models.resets import Reset
 from tasks_admin.models.results import Result
 from tasks_admin.models.revocations import Revocation
+from tasks_admin.models.tallies import Tallied, Tally
 from tasks_admin.models.targets import Target
 from tasks_admin.models.workers import Dispatcher, Worker
 
 __all__ = [
     "Attempt",
+    "Beat",
     "Cause",
     "CauseHour",
     "CauseState",
@@ -20,12 +23,15 @@ __all__ = [
     "Dispatcher",
     "Failure",
     "Operation",
+    "PeriodicTask",
     "Quarantined",
     "Queue",
     "QueueMinute",
     "Reset",
     "Result",
     "Revocation",
+    "Tallied",
+    "Tally",
     "Target",
     "Worker",
 ]

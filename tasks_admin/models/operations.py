@@ -94,6 +94,7 @@ class Operation(models.Model):
             ("export_users", _("Export users")),
             ("export_results", _("Export results")),
             ("export_operations", _("Export operations")),
+            ("view_metrics", _("Look at the metrics")),
             ("view_caught_mail", _("Read the mails that the catcher kept")),
         ]
         indexes = [
@@ -132,6 +133,14 @@ class Operation(models.Model):
             return None
         kept = self.arguments or {}
         return decoded(kept["args"]), decoded(kept["kwargs"])
+
+    @property
+    def called(self) -> dict[str, Any] | None:
+        """The task that a periodic task is run as by hand: `task`, `queue`, `args`, `kwargs`."""
+        kept = (self.arguments or {}).get("call")
+        if kept is None:
+            return None
+        return {**kept, "args": decoded(kept["args"]), "kwargs": decoded(kept["kwargs"])}
 
     @property
     def changes(self) -> list[dict[str, str | None]]:

@@ -14,7 +14,7 @@ from tasks_admin.operations.moves import (
 )
 from tasks_admin.operations.records import Outcome, record
 from tasks_admin.operations.rights import require, still_allowed
-from tasks_admin.operations.start import Rows, Selection, fingerprint, left_out, start
+from tasks_admin.operations.start import Rows, Selection, fingerprint, left_out, single, start
 
 __all__ = [
     "MOVES",
@@ -35,6 +35,7 @@ __all__ = [
     "record",
     "require",
     "resume",
+    "single",
     "start",
     "still_allowed",
     "throttle",

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import Count, QuerySet
+from django.db.models import CharField, Count, QuerySet, Value
+from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
 from tasks_admin import failpoints
@@ -36,6 +38,13 @@ class Selection:
     def fingerprint(self) -> str:
         """Name this very set of rows. Reads the keys, one by one."""
         return fingerprint(subject for subject, _hold in self.rows.order_by().iterator(CHUNK))
+
+
+def single(subject: str, actor: "Actor") -> Selection:
+    """The selection of one thing that has no row of its own."""
+    row = get_user_model()._base_manager.filter(pk=actor.pk)
+    columns = row.annotate(subject=Value(subject, CharField()), hold=Cast(Value(None), CharField()))
+    return Selection(rows=columns.values_list("subject", "hold"), left_out={})
 
 
 def left_out(judged: QuerySet[Any]) -> dict[str, int]:

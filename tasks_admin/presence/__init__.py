@@ -1,5 +1,6 @@
-"""Presence: which dispatchers and workers are at work."""
+"""Presence: which dispatchers, workers and beats are at work."""
 
+from tasks_admin.presence import beats
 from tasks_admin.presence.dispatchers import EVERY, SILENT, forget_silent, leave, missing, sign
 from tasks_admin.presence.workers import Beat, forget_gone
 
@@ -7,6 +8,7 @@ __all__ = [
     "EVERY",
     "SILENT",
     "Beat",
+    "beats",
     "forget_gone",
     "forget_silent",
     "leave",

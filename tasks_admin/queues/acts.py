@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
-from django.db.models import CharField, Exists, OuterRef, Value
-from django.db.models.functions import Cast
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from tasks_admin import broker, masks, operations, orders
 from tasks_admin.errors import WrongState
 from tasks_admin.models import Operation, Quarantined, Queue
 from tasks_admin.models.results import legible
-from tasks_admin.operations import Outcome, Selection
+from tasks_admin.operations import Outcome
 from tasks_admin.queues.looks import forget, names, one
 from tasks_admin.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
 from tasks_admin.workers import State, overview
@@ -146,16 +145,10 @@ def _begin(
     verb: str, name: str, actor: "User", reason: str, parent: Operation | None = None
 ) -> Operation:
     """Start an operation that is about one queue; the dispatcher carries it out."""
-    one = Queue.objects.filter(name=name)
-    if not one.exists():
-        Queue.objects.bulk_create([Queue(name=name)], ignore_conflicts=True)
-    columns = one.annotate(
-        subject=Cast("name", CharField()), hold=Cast(Value(None), CharField())
-    ).values_list("subject", "hold")
     changes = [{"name": "queue", "old": "", "new": name}]
     return operations.start(
         verb=verb,
-        selection=Selection(rows=columns, left_out={}),
+        selection=operations.single(name, actor),
         actor=actor,
         reason=reason,
         parent=parent,

@@ -8,16 +8,19 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tasks_admin import durations, operations, queues, results, revokes, workers
+from tasks_admin import durations, operations, periodic, queues, results, revokes, workers
 from tasks_admin.errors import ConsoleError
 from tasks_admin.models import Operation, Result
 from tasks_admin.verbs import (
+    DISABLE_PERIODIC,
+    ENABLE_PERIODIC,
     ORDERS,
     PAUSE_QUEUE,
     PEEK_QUEUE,
     PURGE_QUEUE,
     RESTORE_QUEUE,
     RESUME_QUEUE,
+    RUN_PERIODIC,
 )
 
 #: Rows that a table has unless more are asked for, and at most.
@@ -33,7 +36,13 @@ QUEUE_ACTS = {
     RESUME_QUEUE: queues.resume,
     PURGE_QUEUE: queues.purge,
 }
+PERIODIC_ACTS = {
+    RUN_PERIODIC: periodic.run,
+    ENABLE_PERIODIC: periodic.enable,
+    DISABLE_PERIODIC: periodic.disable,
+}
 ACTS = {"retry": results.retry_failed, "revoke": revokes.revoke, "terminate": revokes.terminate}
+NAMED = QUEUE_ACTS | PERIODIC_ACTS
 Row = dict[str, Any]
 
 
@@ -64,6 +73,10 @@ class Command(BaseCommand):
         for word in QUEUE_ACTS:
             act = words.add_parser(word, parents=[acting], help=word.replace("_", " the "))
             act.add_argument("ids", nargs=1, metavar="QUEUE")
+        words.add_parser("periodic", parents=[shared], help="what beat queues, and when")
+        for word in PERIODIC_ACTS:
+            act = words.add_parser(word, parents=[acting], help=word.replace("_", " a ") + " task")
+            act.add_argument("ids", nargs=1, metavar="NAME")
         back = words.add_parser(RESTORE_QUEUE, parents=[acting], help="put back what was purged")
         back.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
         look = words.add_parser(PEEK_QUEUE, parents=[acting], help="the next messages of a queue")
@@ -94,6 +107,8 @@ class Command(BaseCommand):
             return _workers(actor)
         if word == "queues":
             return _queues(actor)
+        if word == "periodic":
+            return _periodic(actor)
         if word == "results":
             return _results(actor, options)
         if word == "operations":
@@ -107,8 +122,8 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
     if word in ACTS:
         operation = ACTS[word](results=Result.objects.filter(task_id__in=ids), **told)
-    elif word in QUEUE_ACTS:
-        operation = QUEUE_ACTS[word](name=ids[0], **told)
+    elif word in NAMED:
+        operation = NAMED[word](name=ids[0], **told)
     elif word == RESTORE_QUEUE:
         operation = queues.restore(operation=_found(ids[0]), **told)
     elif word == PEEK_QUEUE:
@@ -164,6 +179,12 @@ def _queues(actor: User) -> list[Row]:
         }
         for seen in queues.overview().queues
     ]
+
+
+def _periodic(actor: User) -> list[Row]:
+    _may_look(actor, "periodictask")
+    names = ("name", "task", "schedule", "enabled", "last_at", "next_at", "runs")
+    return [{name: getattr(seen, name) for name in names} for seen in periodic.overview().tasks]
 
 
 def _next(one: queues.Next) -> Row:

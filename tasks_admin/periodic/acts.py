@@ -1,0 +1,83 @@
+"""What staff can do with periodic tasks."""
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from tasks_admin import broker, masks, operations
+from tasks_admin.errors import WrongState
+from tasks_admin.models import Operation
+from tasks_admin.models.results import encoded, legible
+from tasks_admin.operations import Outcome
+from tasks_admin.periodic.looks import one, table
+from tasks_admin.reasons import label
+from tasks_admin.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def run(*, name: str, actor: "User", reason: str) -> Operation:
+    """Queue it once, now, with the arguments of its schedule; the database alone is touched.
+
+    Raises `WrongState` when it is not known what would be queued, or when the task could do twice
+    what it does: it is published as any target is, again if need be.
+    """
+    operations.require(actor, RUN_PERIODIC)
+    seen = one(name)
+    if seen is None or seen.entry is None:
+        text = _("Nothing was done: what %(name)s would queue is not known here.")
+        raise WrongState(text % {"name": name})
+    entry = seen.entry
+    if entry.task not in broker.repeatable():
+        raise WrongState(
+            _("Nothing was done: %(task)s %(why)s.")
+            % {"task": entry.task, "why": label(broker.unrepeatable(entry.task))}
+        )
+    call = {
+        "task": entry.task,
+        "args": encoded(entry.args),
+        "kwargs": encoded(entry.kwargs),
+        "queue": entry.queue,
+    }
+    shown = {"task": entry.task, "args": entry.args, "kwargs": entry.kwargs}
+    changes = [
+        {"name": key, "old": "", "new": value if key == "task" else legible(masks.mask(value))}
+        for key, value in shown.items()
+    ]
+    return operations.start(
+        verb=RUN_PERIODIC,
+        selection=operations.single(name, actor),
+        actor=actor,
+        reason=reason,
+        arguments={"call": call, "changes": changes},
+    )
+
+
+def enable(*, name: str, actor: "User", reason: str) -> Operation:
+    """Let beat queue it again at its times; only where django-celery-beat keeps the schedule."""
+    return _switch(ENABLE_PERIODIC, name, actor, reason, enabled=True)
+
+
+def disable(*, name: str, actor: "User", reason: str) -> Operation:
+    """Let beat queue it no more, until it is enabled."""
+    return _switch(DISABLE_PERIODIC, name, actor, reason, enabled=False)
+
+
+def _switch(verb: str, name: str, actor: "User", reason: str, *, enabled: bool) -> Operation:
+    operations.require(actor, verb)
+    model = table()
+    row = model.objects.filter(name=name).first() if model is not None else None
+    if row is None:
+        text = _(
+            "Nothing was done: %(name)s stands in the project's settings, or is not known. "
+            "django-celery-beat lets periodic tasks be enabled and disabled."
+        )
+        raise WrongState(text % {"name": name})
+    with transaction.atomic():
+        before, row.enabled = row.enabled, enabled
+        row.save(update_fields=["enabled", "date_changed"])  # whose signal tells beat
+        said = "" if before == enabled else f"{before} → {enabled}"
+        done = [Outcome(subject=name, detail=said)]
+        return operations.record(verb=verb, actor=actor, reason=reason, outcomes=done)

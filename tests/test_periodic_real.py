@@ -1,0 +1,155 @@
+"""Periodic tasks with a real beat: Celery's own, and django-celery-beat's."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.hosting import lines, run, settle, work
+from tests.stack import ROOT, until
+
+pytestmark = pytest.mark.stack
+HEAD = """
+import django, json; django.setup()
+from django.contrib.auth.models import User
+from tasks_admin import dispatch, periodic
+from tasks_admin.errors import ConsoleError
+from tests import plainhost
+plainhost.app.set_current()
+boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
+who = {"name": "often", "actor": boss, "reason": "r"}
+"""
+SEEN = """
+known = periodic.overview()
+one = {seen.name: seen for seen in known.tasks}["often"]
+print(json.dumps([known.beating, one.task, one.schedule, one.runs, bool(one.last_at),
+                  bool(one.next_at), one.enabled, one.late]))
+"""
+RUN = """
+operation = periodic.run(**who)
+dispatch.sweep()
+print(json.dumps(operation.pk))
+"""
+ENDED = """
+from tasks_admin.models import Target
+dispatch.sweep()
+print(json.dumps(Target.objects.get(operation=%d).state))
+"""
+REFUSED = """
+try:
+    periodic.disable(**who)
+except ConsoleError as error:
+    print(json.dumps(str(error)))
+"""
+ENTRY = """
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+second = IntervalSchedule.objects.create(every=1, period="seconds")
+PeriodicTask.objects.create(name="often", task="host.note", interval=second, args="[5]")
+print(json.dumps(True))
+"""
+
+
+@pytest.fixture
+def host(tmp_path, valkey):
+    """Starts beat and worker; `said` runs code in the host and returns what it printed."""
+    processes = []
+
+    class Host:
+        log = tmp_path / "runs"
+
+        def settle(self, **more):
+            database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
+            self.environment = settle(valkey, database, self.log, **more)
+
+        def beat(self, *options):
+            command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "beat"]
+            command += ["-s", str(tmp_path / "schedule"), "--pidfile=", *options]
+            return self._keep(
+                subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
+            )
+
+        def work(self):
+            return self._keep(work(self.environment, "-n", "one@here"))
+
+        def _keep(self, process):
+            processes.append(process)
+            return process
+
+        def said(self, code):
+            return json.loads(run(HEAD + code, self.environment).splitlines()[-1])
+
+    yield Host()
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_celerys_own_schedule(host):
+    often = {"task": "host.note", "schedule": 3600.0, "args": [5]}
+    host.settle(HOST_CELERY=json.dumps({"beat_schedule": {"often": often}}))
+    assert host.said(SEEN) == [False, "host.note", "", 0, False, False, None, False]
+    host.work()
+    host.beat()
+
+    until(
+        lambda: (
+            host.said(SEEN) == [True, "host.note", "<freq: 1.00 hour>", 0, False, True, None, False]
+        ),
+        "beat tells its schedule",
+    )
+    pk = host.said(RUN)
+    until(lambda: host.said(ENDED % pk) == "done", "it ran")
+    assert [line[1] for line in lines(host.log)] == ["5"]
+    assert "stands in the project's settings" in host.said(REFUSED)
+
+
+def test_a_schedule_that_runs(host):
+    often = {"task": "host.note", "schedule": 1.0, "args": [5]}
+    host.settle(HOST_CELERY=json.dumps({"beat_schedule": {"often": often}}))
+    host.work()
+    beat = host.beat()
+
+    until(lambda: host.said(SEEN)[3] > 0 and host.said(SEEN)[4], "beat counts")
+    beat.kill()
+    assert len(lines(host.log)) > 0
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("django_celery_beat") is None,
+    reason="django-celery-beat is not installed: it does not take this Django yet",
+)
+def test_django_celery_beat(host):
+    """Disabled, nothing is queued any more; run by hand all the same; enabled, it goes on."""
+    host.settle(DJANGO_SETTINGS_MODULE="tests.beatsettings")
+    assert host.said(ENTRY)
+    host.work()
+    host.beat("-S", "django_celery_beat.schedulers:DatabaseScheduler", "--max-interval", "1")
+
+    until(lambda: len(lines(host.log)) > 1, "it runs by itself")
+    until(lambda: host.said(SEEN)[0], "beat gave a sign of life")
+    beating, task, schedule, _runs, _last, next_at, enabled, late = host.said(SEEN)
+    assert (beating, task, schedule) == (True, "host.note", "every second")
+    assert (next_at, enabled, late) == (True, True, False)
+
+    host.said("print(json.dumps(periodic.disable(**who).pk))")
+    assert host.said(SEEN)[6] is False
+    count = until(lambda: _settled(host.log), "beat heard of it")
+    pk = host.said(RUN)
+    until(lambda: host.said(ENDED % pk) == "done", "it ran by hand")
+    assert len(lines(host.log)) == count + 1
+    host.said("print(json.dumps(periodic.enable(**who).pk))")
+    until(lambda: len(lines(host.log)) > count + 2, "it runs by itself again")
+
+
+def _settled(log):
+    """How many lines there are, when none comes within four times the schedule."""
+    before = len(lines(log))
+    time.sleep(4)
+    return before if len(lines(log)) == before else 0
