@@ -41,6 +41,7 @@ REASONS: dict[str, str | Promise] = {
     "ignores": _("its process was told to end, and still runs"),
     "silent": _("its worker did not answer; the task may still be ended"),
     "unheard": _("no answer: it may still be done when the worker wakes up"),
+    "unheard_begun": _("revoked; a worker did not answer, and may have begun it before"),
     "stopping": _("was told to stop; it stops when what it runs has ended"),
     "refused_order": _("the worker refused"),
     "quarantined": _("its message was purged from the queue, and can be restored"),

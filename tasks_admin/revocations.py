@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from django.db import connection, connections, router, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from tasks_admin import control
 from tasks_admin.errors import BrokerUnreachable
@@ -19,6 +20,8 @@ from tasks_admin.models.targets import TASK_ID, TargetState
 CHUNK = 2_000
 #: Seconds until workers that could not be asked are asked again.
 AGAIN = 2.0
+#: For so long a worker may be silent before it is not known whether it had begun a task.
+PATIENCE = timedelta(seconds=30)
 _KNOWN = f"SELECT 1 FROM {Revocation._meta.db_table} WHERE task_id = %s"  # noqa: S608 (our own)
 #: The states of what has not begun. `RETRY` waits to be begun again.
 UNBEGUN = ("PENDING", "RECEIVED", "RETRY", "LOST")
@@ -53,11 +56,11 @@ def carry_out(operation: Operation) -> int:
     while targets := _mark(operation):
         try:
             control.revoke(list(targets))
-            running = control.running()
+            begun = control.begun(list(targets))
         except BrokerUnreachable:
             Target.objects.filter(pk__in=targets.values()).wait(AGAIN, reason="broker")
             raise
-        count += _settle(targets, running)
+        count += _settle(operation, targets, begun)
     return count
 
 
@@ -93,14 +96,22 @@ def _cancel(task_id: str) -> bool:
     return newest.filter(state=TargetState.CANCELLED, reason="revoked").exists()
 
 
-def _settle(targets: dict[str, int], running: set[str]) -> int:
+def _settle(operation: Operation, targets: dict[str, int], begun: set[str] | None) -> int:
     """Write down which tasks are revoked, and which had begun before they were."""
-    begun = targets.keys() & running
-    Result.objects.filter(task_id__in=begun, status="REVOKED").update(status="STARTED")
-    Revocation.objects.filter(task_id__in=begun).delete()
+    rows = Target.objects.filter(pk__in=targets.values())
+    if begun is None:  # who runs only one thing at a time answers when that has ended
+        late = operation.created_at < timezone.now() - PATIENCE
+        if not late:
+            rows.wait(AGAIN, reason="unheard_begun")
+            return 0
+    seen = targets.keys() & (begun or set())
+    Result.objects.filter(task_id__in=seen, status="REVOKED").update(status="STARTED")
+    Revocation.objects.filter(task_id__in=seen).delete()
     still = Result.objects.filter(task_id__in=targets, status="REVOKED")
     revoked = {targets[task_id] for task_id in still.values_list("task_id", flat=True)}
-    Target.objects.filter(pk__in=revoked).settle(TargetState.DONE)
+    state = TargetState.DONE if begun is not None else TargetState.UNKNOWN
+    reason = "" if begun is not None else "unheard_begun"
+    rows.filter(pk__in=revoked).settle(state, reason=reason)
     others = set(targets.values()) - revoked
-    Target.objects.filter(pk__in=others).settle(TargetState.SKIPPED, reason="begun")
+    rows.filter(pk__in=others).settle(TargetState.SKIPPED, reason="begun")
     return len(revoked)

@@ -169,3 +169,9 @@ def test_celery_knows_our_command():
 
     assert Panel.meta["console_snapshot"].type == "inspect"
     assert isinstance(Control(app), Control)
+
+
+def test_the_version_of_the_project_is_told(settings):
+    settings.TASKS_ADMIN_APP_VERSION = "2026.11"
+
+    assert control.commands._versions()["app"] == "2026.11"

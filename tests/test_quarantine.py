@@ -184,7 +184,7 @@ def test_a_broker_that_went_away_is_waited_for(broker, alice):
         dispatch.sweep()
     assert operation.targets.get().reason == "broker"
 
-    Target.objects.update(due_at=timezone.now())
+    Target.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     dispatch.sweep()
 
     assert operation.targets.get().detail == "3"

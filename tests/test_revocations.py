@@ -1,13 +1,15 @@
 """What was revoked never runs: no worker has to remember it."""
 
 import json
+import uuid
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from tasks_admin import control, dispatch, operations, revocations, revokes
 from tasks_admin.errors import BrokerUnreachable, NotAllowed
-from tasks_admin.models import Operation, Result, Revocation, Target
+from tasks_admin.models import Operation, Result, Revocation, Target, Worker
 from tests.hosting import lines, run, settle, work
 from tests.making import at_once, make_result, make_target
 from tests.stack import until
@@ -57,6 +59,26 @@ def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("skipped", "begun")
     assert not Revocation.objects.exists()
+
+
+def test_while_a_worker_is_silent_nobody_knows(broker, alice):
+    """It may have looked before the task was marked; it is asked again for a while."""
+    moment = timezone.now()
+    Worker.objects.create(name="w", start=uuid.uuid4(), started_at=moment, seen_at=moment)
+    row = make_result("PENDING")
+    operation = revoke(alice, row)
+
+    dispatch.sweep()
+    (target,) = operation.targets.all()
+    assert (target.state, target.reason) == ("waiting", "unheard_begun")
+
+    Operation.objects.update(created_at=moment - timedelta(minutes=1))
+    operation.targets.update(due_at=moment - timedelta(seconds=1))
+    dispatch.sweep()
+
+    (target,) = operation.targets.all()
+    assert (target.state, target.reason) == ("unknown", "unheard_begun")
+    assert revocations.revoked(row.task_id), "it stays marked"
 
 
 def test_a_target_of_another_operation_is_cancelled(broker, alice):
@@ -111,7 +133,7 @@ def test_without_a_broker_it_is_marked_and_waits_for_the_workers_word(no_broker,
 def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
     row, other = make_result("PENDING"), make_result("PENDING")
     operation = revoke(alice, row, other)
-    monkeypatch.setattr(control, "running", lambda: {row.task_id})
+    monkeypatch.setattr(control, "begun", lambda ids: {row.task_id})
 
     dispatch.sweep()
 
@@ -123,8 +145,8 @@ def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
 def test_what_ended_meanwhile_was_not_revoked(broker, alice, monkeypatch):
     row = make_result("PENDING")
     operation = revoke(alice, row)
-    ends = lambda: Result.objects.update(status="SUCCESS") and set()  # noqa: E731
-    monkeypatch.setattr(control, "running", ends)
+    ends = lambda ids: Result.objects.update(status="SUCCESS") and set()  # noqa: E731
+    monkeypatch.setattr(control, "begun", ends)
 
     dispatch.sweep()
 

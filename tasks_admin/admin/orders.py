@@ -41,12 +41,20 @@ class OrderForm(ReasonForm):
     def __init__(self, data: QueryDict | None, *, verb: str) -> None:
         super().__init__(data)
         made = {name: _field(name) for name in OPTIONS.get(verb, ())}
+        if verb in {"shut_down", "cancel_consumer"}:
+            made["typed"] = forms.CharField(
+                label=_("Queues left alone"),
+                required=False,
+                help_text=_(
+                    "Where nobody else consumes a queue: type its name (several: with commas)."
+                ),
+            )
         self.fields = made | {"reason": self.fields["reason"]}
         self.options = list(made)
 
     def given(self) -> dict[str, Any]:
         """The options, as the verb takes them."""
-        return {name: self.cleaned_data[name] for name in self.options}
+        return {name: self.cleaned_data[name] for name in self.options if name != "typed"}
 
 
 def _field(name: str) -> forms.Field:
@@ -117,7 +125,12 @@ class Ordering(ModelAdmin[Any]):
         reason, actor = form.cleaned_data["reason"], actor_of(request)
         try:
             operation = workers.order(
-                verb=verb, names=names, actor=actor, reason=reason, options=form.given()
+                verb=verb,
+                names=names,
+                actor=actor,
+                reason=reason,
+                options=form.given(),
+                typed=form.cleaned_data.get("typed", ""),
             )
         except NotAllowed as error:
             raise PermissionDenied(str(error)) from None

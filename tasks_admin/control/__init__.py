@@ -19,10 +19,10 @@ from tasks_admin.control.snapshots import (
 from tasks_admin.control.tasks import (
     Termination,
     anybody,
+    begun,
     known,
     processes,
     revoke,
-    running,
     terminate,
 )
 
@@ -33,6 +33,7 @@ __all__ = [
     "WorkerView",
     "anybody",
     "ask",
+    "begun",
     "count_taken",
     "details",
     "done",
@@ -43,7 +44,6 @@ __all__ = [
     "pauses",
     "processes",
     "revoke",
-    "running",
     "snapshot",
     "taken",
     "terminate",

@@ -22,8 +22,6 @@ from tasks_admin.control import pauses
 TERM = "SIGTERM"
 #: The longest list of tasks that one worker tells, and of anything else.
 MOST, MOST_NAMES = 200, 1000
-#: All that run are told: whoever is not among them counts as not begun. No pool is larger.
-MOST_RUNNING = 5000
 #: Characters of a name that are told.
 LONGEST = 255
 
@@ -72,7 +70,7 @@ def told(consumer: Any) -> dict[str, Any]:
         "queues": [queue.name for queue in consumer.task_consumer.queues],
         "withheld": sorted(pauses.withheld),
         "held": _held([*active, *reserved, *waiting]),
-        "running": [_request(request) for request in active[:MOST_RUNNING]],
+        "running": [_request(request) for request in active[:MOST]],
         "running_count": len(active),
         "reserved": [_request(request) for request in list(reserved)[:MOST]],
         "reserved_count": len(reserved),
@@ -113,6 +111,13 @@ def _held(requests: list[Any]) -> dict[str, int]:
 def told_to_revoke(task_id: str) -> bool:
     """Whether this worker was told to drop a task."""
     return task_id in worker_state.revoked
+
+
+@inspect_command()
+def console_running(state: Any, task_ids: list[str]) -> list[str]:
+    """Tell which of these tasks run here at this moment."""
+    running = {request.id for request in list(worker_state.active_requests)}
+    return [task_id for task_id in task_ids if task_id in running]
 
 
 @control_command()

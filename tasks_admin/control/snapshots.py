@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from tasks_admin import masks
+from tasks_admin.control import foreigners
 from tasks_admin.control.asking import ask, believed
 from tasks_admin.control.commands import MOST
 from tasks_admin.control.replies import tame
@@ -17,6 +18,8 @@ from tasks_admin.errors import BrokerUnreachable
 FRESH = 2.0
 #: Characters of a worker's name that are shown.
 LONGEST = 255
+#: Workers without the console that are asked more than their name.
+MOST_FOREIGN = 100
 
 _lock = threading.Lock()
 
@@ -111,7 +114,17 @@ def snapshot() -> Snapshot:
 def answers() -> list[WorkerView]:
     """What the workers say at this moment; asked anew."""
     views = [view(name, told) for name, told in ask("console_snapshot", expected=believed())]
-    return [one for one in views if one]
+    ours = [one for one in views if one and not one.foreign]
+    strangers = sorted({one.name for one in views if one and one.foreign})[:MOST_FOREIGN]
+    told = foreigners.told(strangers) if strangers else {}
+    return ours + [_foreign(name, facts) for name, facts in told.items()]
+
+
+def _foreign(name: str, facts: dict[str, Any]) -> WorkerView:
+    """A worker without the console; as much as Celery's own commands tell, if that makes sense."""
+    known = {key: value for key, value in facts.items() if value is not None}
+    read = view(name, known)
+    return replace(read, foreign=True) if read else WorkerView(name=name[:LONGEST], foreign=True)
 
 
 def details(name: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks_admin.control.asking import ask, believed, entrusted
-from tasks_admin.control.snapshots import answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +27,13 @@ def revoke(task_ids: list[str]) -> None:
     ask("revoke", arguments=arguments, reply=False)
 
 
-def running() -> set[str]:
-    """The ids of the tasks that the workers say they run at this moment; asked anew."""
-    return {str(task["id"]) for worker in answers() for task in worker.running}
+def begun(task_ids: list[str]) -> set[str] | None:
+    """Those of these tasks that run at this moment; None while one is silent that may run some."""
+    trusted = entrusted()
+    told = ask("console_running", arguments={"task_ids": task_ids}, expected=trusted)
+    if trusted - {name for name, _reply in told}:
+        return None
+    return {str(task_id) for _name, said in told if isinstance(said, list) for task_id in said}
 
 
 def known(task_ids: list[str]) -> set[str] | None:

@@ -1,6 +1,6 @@
 """Workers: what can be told of them, and what staff can do with them."""
 
-from tasks_admin.workers.acts import MOST, OPTIONS, checked, order, possible
+from tasks_admin.workers.acts import MOST, OPTIONS, checked, forsakes, order, possible
 from tasks_admin.workers.looks import Overview, Seen, State, one, overview
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Seen",
     "State",
     "checked",
+    "forsakes",
     "one",
     "order",
     "overview",

@@ -37,11 +37,13 @@ def order(
     actor: "User",
     reason: str,
     options: dict[str, Any] | None = None,
+    typed: str = "",
 ) -> Operation:
     """Tell these workers to do it, and record what became of each.
 
-    It is recorded before anything is sent, as not known; so is who does not answer. Raises
-    `WrongArguments` or `WrongState` before that.
+    It is recorded before anything is sent, as not known; so is who does not answer. `typed` are
+    the queues that are left without a consumer, see `forsakes`. Raises `WrongArguments` or
+    `WrongState` before that.
     """
     operations.require(actor, verb)
     if verb not in ORDERS:
@@ -49,9 +51,25 @@ def order(
     arguments = checked(verb, options or {})
     chosen = _chosen(verb, names)
     names = [seen.name for seen in chosen]
+    left = forsakes(verb, names, arguments)
+    if left and typed.replace(" ", "") != ",".join(left):
+        text = _("Nobody else consumes %(queues)s. Type that to go on.")
+        raise WrongArguments({"typed": text % {"queues": ",".join(left)}})
     operation = orders.record(verb=verb, names=names, actor=actor, reason=reason, about=arguments)
     orders.give(operation, arguments)
     return operation
+
+
+def forsakes(verb: str, names: list[str], options: dict[str, Any]) -> list[str]:
+    """The queues that nobody would consume any more; those of whom nothing is heard don't count."""
+    if verb not in {"shut_down", "cancel_consumer"}:
+        return []
+    known = [seen for seen in overview().workers if seen.answered]
+    taken = {queue for seen in known if seen.name in names for queue in seen.view.queues}
+    if verb == "cancel_consumer":
+        taken &= {options.get("queue")}
+    others = {queue for seen in known if seen.name not in names for queue in seen.view.queues}
+    return sorted(taken - others)
 
 
 def possible(seen: Seen) -> list[str]:

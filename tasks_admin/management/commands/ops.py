@@ -87,6 +87,7 @@ class Command(BaseCommand):
         for word in ORDERS:
             order = words.add_parser(word, parents=[acting], help=f"tell workers: {word}")
             order.add_argument("ids", nargs="+", metavar="WORKER")
+            order.add_argument("--typed", default="", help="queues that nobody else consumes")
             order.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -133,6 +134,7 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
         MOVES[word](operation=operation, **told)
         operation.refresh_from_db()
     else:
+        told["typed"] = options["typed"]
         given = dict(pair.partition("=")[::2] for pair in options["set"])
         options = {name: int(text) if text.isdigit() else text for name, text in given.items()}
         operation = workers.order(verb=word, names=ids, options=options, **told)

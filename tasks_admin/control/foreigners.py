@@ -1,0 +1,71 @@
+"""Workers without the console: what Celery's own commands tell of them."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from tasks_admin.control.asking import ask
+
+#: Celery's commands, and what each of them tells us.
+COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "stats": lambda told: _stats(told),
+    "active_queues": lambda told: {"queues": [_name(queue) for queue in _listed(told)]},
+    "active": lambda told: {"running": [_task(task) for task in _listed(told)]},
+    "reserved": lambda told: {"reserved": [_task(task) for task in _listed(told)]},
+}
+
+
+def told(names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What these workers tell, by name, as our own would tell it.
+
+    One question after the other, each to its last answer; who leaves one open is not asked on.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    asked = set(names)
+    for command, read in COMMANDS.items():
+        if not asked:
+            break
+        replies = dict(ask(command, destination=sorted(asked), expected=asked))
+        asked &= replies.keys()
+        for name in asked:
+            found[name] |= read(replies[name])
+    return found
+
+
+def _stats(told: Any) -> dict[str, Any]:
+    stats = told if isinstance(told, Mapping) else {}
+    pool = stats.get("pool")
+    pool = pool if isinstance(pool, Mapping) else {}
+    totals = stats.get("total")
+    pids = [pid for pid in _listed(pool.get("processes")) if isinstance(pid, int)]
+    most = pool.get("max-concurrency")
+    return {
+        "pool": str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2],
+        "processes": len(pids) or (most if isinstance(most, int) else 0),
+        "pids": pids,
+        "pid": stats.get("pid"),
+        "uptime": stats.get("uptime"),
+        "totals": totals,
+        "total": sum(n for n in totals.values() if isinstance(n, int))
+        if isinstance(totals, Mapping)
+        else 0,
+        "prefetch": stats.get("prefetch_count"),
+    }
+
+
+def _task(task: Any) -> dict[str, Any]:
+    task = task if isinstance(task, Mapping) else {}
+    return {
+        "id": str(task.get("id", ""))[:255],
+        "name": str(task.get("name", ""))[:255],
+        "started": task.get("time_start"),
+        "pid": task.get("worker_pid"),
+        "eta": None,
+    }
+
+
+def _name(queue: Any) -> str:
+    return str(queue.get("name", ""))[:255] if isinstance(queue, Mapping) else ""
+
+
+def _listed(told: Any) -> list[Any]:
+    return list(told) if isinstance(told, (list, tuple)) else []

@@ -1,0 +1,148 @@
+"""Workers without the console, and what they alone consume."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tasks_admin import control, queues, workers
+from tasks_admin.control import Snapshot, WorkerView, foreigners, snapshots
+from tasks_admin.errors import WrongArguments
+from tasks_admin.models import Operation
+from tests.pages import OPERATIONS, WORKERS, text
+from tests.stack import until
+
+pytestmark = pytest.mark.django_db
+CODE = """
+import sys, time
+from celery import Celery
+app = Celery("other", broker=sys.argv[1])
+@app.task(name="other.wait")
+def wait(seconds): time.sleep(seconds)
+app.worker_main(["worker", "-n", "other@there", "-Q", "theirs", "-c", "2", "--loglevel=error"])
+"""
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    """A snapshot is kept for two seconds."""
+    control.forget()
+    queues.forget()
+    yield
+    control.forget()
+    queues.forget()
+
+
+@pytest.fixture
+def stranger(broker, valkey):
+    """A real worker of an app that knows nothing of the console."""
+    # Celery would set Django up by itself, and the console with it.
+    environment = {name: v for name, v in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    command = [sys.executable, "-c", CODE, valkey]
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.stack
+def test_what_celerys_own_commands_tell(stranger, as_user, alice):
+    from opsconsole.celery import app
+
+    def there():
+        control.forget()
+        return [view for view in control.snapshot().workers if view.queues]
+
+    (view,) = until(there, "a worker of another app")
+
+    assert (view.name, view.foreign, view.pool, view.processes) == (
+        "other@there", True, "prefork", 2,
+    )  # fmt: skip
+    assert view.queues == ["theirs"]
+    app.send_task("other.wait", [5], queue="theirs", task_id="theirs-1")
+    until(lambda: there()[0].running, "a task that runs")
+    assert there()[0].running[0]["id"] == "theirs-1"
+    page = text(as_user(alice).get(WORKERS))
+    assert "other@there without the console prefork × 2" in page
+    assert not queues.one("theirs")[0].forsaken
+    # It is told of as one who does not obey.
+    queues.pause(name="theirs", actor=alice, reason="r")
+    assert [one.name for one in queues.one("theirs")[0].disobeyed] == ["other@there"]
+
+
+@pytest.mark.parametrize(
+    "reply", [None, 7, "x", [], [7], {}, {"pool": 7}, {"pool": {"processes": "x"}}, {"total": [1]}]
+)
+def test_replies_that_make_no_sense(monkeypatch, reply):
+    monkeypatch.setattr(foreigners, "ask", lambda *_, **__: [("w", reply)])
+
+    told = foreigners.told(["w"])
+
+    assert snapshots._foreign("w", told["w"]).foreign
+
+
+def test_who_leaves_a_question_open_is_not_asked_on(monkeypatch):
+    asked = []
+    monkeypatch.setattr(foreigners, "ask", lambda command, **_: asked.append(command) or [])
+
+    assert foreigners.told(["w"]) == {"w": {}}
+    assert asked == ["stats"]
+
+
+class TestTheLastConsumer:
+    """A queue is not left alone by a slip."""
+
+    @pytest.fixture(autouse=True)
+    def two(self, broker, settings):
+        settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
+        known = {"pool": "prefork", "processes": 2}
+        views = [
+            WorkerView(name="one", queues=["celery", "mail"], **known),
+            WorkerView(name="two", queues=["celery"], **known),
+        ]
+        snapshots._last = Snapshot(workers=views, taken_at=time.monotonic() + 60)
+
+    def give(self, actor, names=("one",), verb="shut_down", typed="", **options):
+        return workers.order(
+            verb=verb, names=list(names), actor=actor, reason="r", typed=typed, options=options
+        )
+
+    def test_it_must_be_typed(self, alice):
+        with pytest.raises(WrongArguments, match="Nobody else consumes mail"):
+            self.give(alice)
+        with pytest.raises(WrongArguments):
+            self.give(alice, typed="celery")
+        assert not Operation.objects.exists()
+
+        assert self.give(alice, typed="mail")
+
+    def test_where_others_are_left_nothing_is_asked(self, alice):
+        assert self.give(alice, names=["two"])
+
+    def test_all_of_them(self, alice):
+        with pytest.raises(WrongArguments, match="celery,mail"):
+            self.give(alice, names=["one", "two"])
+
+        assert self.give(alice, names=["one", "two"], typed="celery, mail")
+
+    def test_one_queue_alone(self, alice):
+        cancel = {"verb": "cancel_consumer"}
+        with pytest.raises(WrongArguments, match="mail"):
+            self.give(alice, **cancel, queue="mail")
+        snapshots._last.workers[1].queues.append("mail")
+
+        assert self.give(alice, **cancel, queue="mail")
+
+    def test_the_page_asks_for_it(self, as_user, alice):
+        client, path = as_user(alice), f"{WORKERS}order/shut_down/"
+
+        page = client.post(path, {"name": "one", "reason": "r"})
+        assert "Nobody else consumes mail. Type that to go on." in text(page)
+        done = client.post(path, {"name": "one", "reason": "r", "typed": "mail"})
+
+        assert done.url.startswith(OPERATIONS)
