@@ -13,7 +13,7 @@ from tasks_admin.control import Snapshot, WorkerView
 from tasks_admin.models import Operation, Result
 from tests.catalog import not_chinese
 from tests.making import make_operation, make_result, make_users
-from tests.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose, text
+from tests.pages import OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS, choose, text
 from tests.sending import asked, claimed, link_for
 
 
@@ -167,6 +167,20 @@ class TestPages:
         page = client.get(WORKERS)
 
         assert "消息代理没有应答" in words(page)
+        assert english(page) == []
+
+    @pytest.mark.parametrize("path", ["", "mail/change/", "mail/purge_queue/"])
+    def test_the_queues(self, client, no_broker, path):
+        page = client.get(QUEUES + path)
+
+        assert "队列" in words(page)
+        assert english(page) == []
+
+    @pytest.mark.parametrize("path", ["", "act/run_periodic/?name=housekeeping"])
+    def test_periodic_tasks(self, client, path):
+        page = client.get(PERIODIC + path)
+
+        assert "周期任务" in words(page)
         assert english(page) == []
 
     def test_choosing_a_password(self, client, make_user):
