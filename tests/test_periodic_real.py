@@ -100,7 +100,7 @@ def test_celerys_own_schedule(host):
 
     until(
         lambda: (
-            host.said(SEEN) == [True, "host.note", "<freq: 1.00 hour>", 0, False, True, None, False]
+            host.said(SEEN) == [True, "host.note", "freq: 1.00 hour", 0, False, True, None, False]
         ),
         "beat tells its schedule",
     )

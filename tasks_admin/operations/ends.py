@@ -35,6 +35,8 @@ def _tell(operation: Operation) -> None:
     meaning = operation.meaning
     if not (settings.MAIL_SUMMARY and operation.actor_id and meaning and meaning.permission):
         return
+    if meaning.about not in {"user", "result"}:  # done in seconds, before the eyes of who did it
+        return
     this = Operation.objects.filter(pk=operation.pk)
     columns = this.annotate(subject=Cast("pk", CharField()), hold=Cast(Value(None), CharField()))
     rows: Rows = columns.values_list("subject", "hold")

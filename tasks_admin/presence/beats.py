@@ -71,7 +71,7 @@ def note(entries: Iterable[Any]) -> None:
         PeriodicTask(
             name=str(entry.name)[:255],
             task=str(entry.task)[:255],
-            schedule=str(entry.schedule)[:255],
+            schedule=str(entry.schedule).strip("<>")[:255],
             # Celery sets the moment of an entry that never ran to when it was made.
             last_at=entry.last_run_at if entry.total_run_count else None,
             next_at=now + timedelta(seconds=max(entry.is_due().next, 0)),

@@ -174,13 +174,17 @@ def _queues(actor: User) -> list[Row]:
             "oldest": durations.spoken(seen.oldest),
             "with_workers": seen.held,
             "consumers": ",".join(one.name for one in seen.consumers),
-            "in_a_minute": seen.rates.into,
-            "out_a_minute": seen.rates.out,
+            "in_a_minute": _rounded(seen.rates.into),
+            "out_a_minute": _rounded(seen.rates.out),
             "paused": bool(seen.paused_at),
             "nobody_consumes": seen.forsaken,
         }
         for seen in queues.overview().queues
     ]
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 1)
 
 
 def _periodic(actor: User) -> list[Row]:
