@@ -1,6 +1,7 @@
 """The cast, and the real parts that tests share."""
 
 import contextlib
+import logging
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -47,6 +48,14 @@ def in_english() -> Iterator[None]:
     """A page in another language leaves it to the thread: who comes next begins in English."""
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> Iterator[None]:
+    """A worker in this process sets the level of all logs: who comes next shall read warnings."""
+    before = logging.root.level
+    yield
+    logging.root.setLevel(before)
 
 
 @pytest.fixture

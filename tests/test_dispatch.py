@@ -7,6 +7,7 @@ from celery import Task, shared_task, signals
 
 from tasks_admin import broker as door
 from tasks_admin import dispatch, operations
+from tasks_admin.dispatch import messages
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import retry_failed
 from tests.making import (
@@ -264,7 +265,7 @@ def plain():
 
 
 def test_a_key_is_a_number_where_it_is_one():
-    assert [dispatch._key(text) for text in ("7", "007", "x7", "-7", "٧")] == [
+    assert [messages._key(text) for text in ("7", "007", "x7", "-7", "٧")] == [
         7, "007", "x7", "-7", "٧",
     ]  # fmt: skip
 

@@ -8,8 +8,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from tasks_admin import dispatch, operations, resets
+from tasks_admin.dispatch import returns
 from tasks_admin.errors import WrongState
-from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models import Operation, Queue, Result, Target
 from tasks_admin.results import retry_failed
 from tests.conftest import grant
 from tests.making import make_operation, make_result, make_target, queued
@@ -47,7 +48,7 @@ def others_wait(broker, queue="mail"):
 
 
 def lost(operation):
-    return {target.pk for target in dispatch._lost(operation)}
+    return {target.pk for target in returns.lost(operation)}
 
 
 def pks(targets):
@@ -109,6 +110,15 @@ class TestLost:
         unknown = published(operation, seconds=0, queued_at=None)
 
         assert lost(operation) == pks(ancient + unknown)
+
+    def test_what_lies_in_a_paused_queue_is_not(self, operation, broker):
+        """However long, and whatever the queue is said to hold."""
+        Queue.objects.decide("mail", paused=True, decision=1)
+        waiting = published(operation, seconds=9000)
+        broker.delete("mail")
+
+        assert lost(operation) == set()
+        assert operation.targets.filter(pk__in=pks(waiting), due_at__gt=ago(0)).count() == 1
 
     def test_whose_lease_goes_on_is_not_looked_into(self, operation, broker):
         published(operation, seconds=30, due_at=ago(-5))

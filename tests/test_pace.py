@@ -7,6 +7,7 @@ import pytest
 from django.db.models import F
 
 from tasks_admin import dispatch, operations, pace
+from tasks_admin.dispatch import rounds
 from tasks_admin.models import Operation, Target
 from tests.making import make_operation, queued
 
@@ -235,7 +236,7 @@ class TestCanary:
     def test_two_dispatchers_agree_on_which_one(self, operation):
         one, other = again(operation), again(operation)
 
-        assert [len(dispatch._take(each, 1)) for each in (one, other)] == [1, 0]
+        assert [len(rounds._take(each, 1)) for each in (one, other)] == [1, 0]
 
 
 def test_the_console_pauses_only_what_runs(alice):
