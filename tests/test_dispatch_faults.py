@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from tasks_admin import dispatch, operations, progress
+from tasks_admin.dispatch import rounds
 from tasks_admin.errors import BrokerUnreachable, QueueFull
 from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
 from tasks_admin.models import Operation, Result, Target
@@ -111,7 +112,7 @@ class TestBroker:
 
     def test_a_full_queue_does_not_stop_the_others(self, broker, monkeypatch):
         full, other = make_operation(1, prefix="a"), make_operation(1, prefix="b")
-        publish = dispatch.broker.publish
+        publish = rounds.broker.publish
 
         def refuse(messages):
             if messages[0].task_id.startswith(str(full.key)):
