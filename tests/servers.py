@@ -153,3 +153,21 @@ class RabbitMQ:
         self.stop()
         self.names.kill()
         self.names.wait(30)
+
+
+class Redis:
+    """Debian's Redis, beside the embedded Valkey: the same protocol, another program."""
+
+    def __init__(self, directory: Path) -> None:
+        need(program := shutil.which("redis-server"), "Redis", "redis-server")
+        port = free_port()
+        self.url = f"redis://127.0.0.1:{port}/0"
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
+        self.process = subprocess.Popen(
+            [str(program), *options, "--appendonly", "yes"], stdout=subprocess.DEVNULL
+        )
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()

@@ -116,6 +116,7 @@ def test_a_full_broker_is_waited_for_and_the_page_says_so(room: Room) -> None:
     stack = room.stack
     count = eligible(stack)
     going = Storm.begin(stack)
+    stack.ask(f"Operation.objects.update(rate={2 * count})")  # however slow we are, it is not over
     going.at(count // 10, room.fill)
 
     until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
@@ -125,6 +126,7 @@ def test_a_full_broker_is_waited_for_and_the_page_says_so(room: Room) -> None:
     assert not {state for _subject, state, *_ in going.targets()} & {"failed", "unknown"}
 
     room.free()
+    stack.ask("Operation.objects.update(rate=None)")
     going.wait()
     assert going.check(count) == {"done": count}
     assert page_says(going, refused=False)()

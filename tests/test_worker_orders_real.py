@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.hosting import run, settle, work
-from tests.servers import RabbitMQ
+from tests.hosting import Shell, settle, work
+from tests.servers import RabbitMQ, Redis
 from tests.stack import ROOT, until
 
 ORDER = """
@@ -34,18 +34,23 @@ print(json.dumps([list(one) for one in rows.values_list("state", "reason", "deta
 """
 
 
+#: Debian's Redis takes its turn in `make chaos`: it says what Valkey says.
+ALL_BROKERS = bool(os.environ.get("CHAOS_REDIS"))
+
+
 @pytest.fixture(
     params=[
         pytest.param("valkey", marks=pytest.mark.stack),
         pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
+        *([pytest.param("redis", marks=pytest.mark.stack)] if ALL_BROKERS else []),
     ]
 )
 def url(request, tmp_path, valkey):
     if request.param == "valkey":
         yield valkey
         return
-    (home := tmp_path / "rabbitmq").mkdir()
-    node = RabbitMQ(home)
+    (home := tmp_path / request.param).mkdir()
+    node = Redis(home) if request.param == "redis" else RabbitMQ(home)
     yield node.url
     node.close()
 
@@ -62,26 +67,27 @@ def test_real_workers(tmp_path, valkey, url):
         for name, (pool, *more) in pools.items()
     }
 
-    def said(code):
-        return json.loads(run(code, environment).splitlines()[-1])
+    shell = Shell(environment, "import django; django.setup()")
+    said = shell.said
 
     def give(verb, *names, **options):
         return said(ORDER.format(verb=verb, names=list(names), options=options))
 
-    def inspect(what):
+    def inspect(what, *names):
+        """Celery's command line is through when all who are named have answered."""
         command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "inspect", what, "-j"]
+        command += ["-d", ",".join(names or pools)]
         done = subprocess.run(
-            [*command, "-t", "5"], cwd=ROOT, env=environment, capture_output=True, text=True,
+            [*command, "-t", "20"], cwd=ROOT, env=environment, capture_output=True, text=True,
             timeout=60,
         )  # fmt: skip
         said = done.stdout.strip().splitlines()
         return json.loads(said[-1]) if said else {}  # nobody answered
 
     def size(name):
-        return len(inspect("stats")[name]["pool"]["processes"])
+        return len(inspect("stats", name)[name]["pool"]["processes"])
 
     try:
-        until(lambda: len(inspect("ping")) == 4, "four workers")
         until(
             lambda: (
                 said(
@@ -92,6 +98,7 @@ def test_real_workers(tmp_path, valkey, url):
             ),
             "four rows",
         )
+        assert len(inspect("ping")) == 4
         assert give("pool_grow", "one@here", n=2)[1] == [["done", "", "2 → 4"]]
         until(lambda: size("one@here") == 4, "a pool of 4")
         assert give("pool_shrink", "one@here", n=1)[1] == [["done", "", "4 → 3"]]
@@ -101,7 +108,9 @@ def test_real_workers(tmp_path, valkey, url):
         assert give("cancel_consumer", "two@here", queue="mail")[1] == [
             ["done", "", "celery, mail → celery"]
         ]
-        assert [queue["name"] for queue in inspect("active_queues")["two@here"]] == ["celery"]
+        assert [queue["name"] for queue in inspect("active_queues", "two@here")["two@here"]] == [
+            "celery"
+        ]
         assert give("add_consumer", "two@here", queue="mail")[1][0][0] == "done"
         everybody = list(pools)
         task = {"task_name": "host.noop"}
@@ -134,8 +143,9 @@ def test_real_workers(tmp_path, valkey, url):
         pk, told = give("shut_down", "three@here")
         until(lambda: said(LATER.format(pk=pk)) == [["done", "", ""]], "it stopped")
         started["three@here"].wait(60)
-        assert "three@here" not in inspect("ping")
+        assert "three@here" not in inspect("ping", "one@here", "two@here", "four@here")
     finally:
+        shell.close()
         for process in started.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
