@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from celery.app.task import Context
@@ -15,6 +15,7 @@ from django_celery_results.models import ChordCounter, TaskResult
 
 from opsconsole.celery import app
 from tasks_admin import database
+from tasks_admin.backend import rows
 from tasks_admin.backend.chords import Part
 from tasks_admin.models import Result
 from tasks_admin.tasks import TargetTask, housekeep
@@ -127,6 +128,19 @@ class TestTimes:
         row = self.ended(time.monotonic() + 3600)
 
         assert row.run_time == timedelta()
+
+    def test_a_process_that_is_held_up_in_between(self, monkeypatch):
+        class Slow(datetime):
+            @classmethod
+            def now(cls, *args):
+                time.sleep(0.01)
+                return datetime.now(*args)
+
+        monkeypatch.setattr(rows, "datetime", Slow)
+
+        row = self.ended(time.monotonic())
+
+        assert row.date_started <= row.date_done
 
     def test_a_publisher_whose_clock_is_ahead(self):
         make_result("PENDING", task_id="a")
