@@ -79,6 +79,8 @@ class Settings:
     WORKER_PRESENCE: bool = True
     #: A worker that was not seen for so many days is no longer listed.
     WORKER_EXPIRES_DAYS: int = 7
+    #: The greatest size that staff can give to a worker's pool.
+    POOL_MOST: int = 64
     #: What Prometheus sends as its bearer token to `/metrics`; empty: staff with the permission
     #: alone may look.
     METRICS_TOKEN: str = ""

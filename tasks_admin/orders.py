@@ -1,24 +1,38 @@
-"""Orders: what workers are told to do, recorded before they are told, with an outcome for each."""
+"""Orders: what workers are told to do, recorded before they are told, with an outcome for each.
+
+A worker that nobody heard says by itself what it did when it wakes up. One that never got the
+order, or was started anew, has nothing to say: it is asked.
+"""
 
 import contextlib
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db.models.functions import Now
+
 from tasks_admin import control, masks, operations
+from tasks_admin.conf import settings
 from tasks_admin.errors import BrokerUnreachable
-from tasks_admin.models import Operation, Target
-from tasks_admin.models.targets import TargetState
+from tasks_admin.models import Operation, Queue, Target, Worker
+from tasks_admin.models.targets import TargetQuerySet, TargetState
 from tasks_admin.operations import Outcome
+from tasks_admin.verbs import ORDERS, PAUSES
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+#: Seconds after which nobody is about to give a recorded order any more; orders asked about.
+LATER, MOST = 30.0, 500
+#: Why an outcome is not known: there was no answer, or the answer was a promise.
+UNHEARD, STOPPING = "unheard", "stopping"
 
 
 def record(
     *, verb: str, names: list[str], actor: "User", reason: str, about: dict[str, Any]
 ) -> Operation:
     """Record that these workers are told to do it; what comes of it is not known yet."""
-    unheard = [Outcome(subject=name, state=TargetState.UNKNOWN, reason="unheard") for name in names]
+    unheard = [Outcome(subject=name, state=TargetState.UNKNOWN, reason=UNHEARD) for name in names]
     operation = operations.record(verb=verb, actor=actor, reason=reason, outcomes=unheard)
     changes = [
         {"name": name, "old": "", "new": str(value) if value is not None else "–"}
@@ -28,9 +42,8 @@ def record(
     return operation
 
 
-def give(operation: Operation, arguments: dict[str, Any]) -> None:
-    """Tell the workers of a record, and write down what each of them says at once."""
-    names = list(operation.targets.values_list("subject", flat=True))
+def give(operation: Operation, arguments: dict[str, Any], *, names: list[str]) -> None:
+    """Tell these workers, and write down what each of them says at once."""
     key = str(operation.key)
     said: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(BrokerUnreachable):  # then nobody knows whether they were told
@@ -47,12 +60,77 @@ def outcome(key: str, name: str, reply: dict[str, Any]) -> None:
             operation__in=Operation.objects.filter(key=uuid.UUID(key)), subject=name
         )
         detail = masks.mask_text(_words(reply))
+        # It was said not to be done, and whoever gave the order came to it later still.
+        target.filter(reason="untold").update(state=TargetState.UNKNOWN, reason=UNHEARD)
         if "ok" not in reply:
             target.settle(TargetState.FAILED, reason="refused_order", detail=detail)
         elif reply["ok"] == "stops":  # its absence is the answer
-            target.filter(state=TargetState.UNKNOWN).update(reason="stopping")
+            target.filter(state=TargetState.UNKNOWN).update(reason=STOPPING)
         else:
             target.settle(TargetState.DONE, detail=detail)
+
+
+def follow_up() -> None:
+    """Find out what became of orders of which nobody heard, where the workers answer now.
+
+    Raises `BrokerUnreachable`.
+    """
+    found = list(_unsettled().select_related("operation").order_by("-pk")[:MOST])
+    rows = Worker.objects.filter(name__in={target.subject for target in found})
+    there = set(rows.believed().values_list("name", flat=True))
+    gone = set(rows.values_list("name", flat=True)) - there
+    for target in found:
+        if target.reason == STOPPING and target.subject in gone:
+            _settle(target, TargetState.DONE, "absent")
+    answering = [target for target in found if target.subject in there]
+    if paused := [target for target in answering if target.operation.verb in PAUSES]:
+        _tell_again(paused)
+    if others := [target for target in answering if target.operation.verb in ORDERS]:
+        _ask(others)
+
+
+def _unsettled() -> TargetQuerySet:
+    """Workers told something, of which nobody heard what became of it."""
+    days = timedelta(days=settings.WORKER_EXPIRES_DAYS)
+    lately = Operation.objects.filter(
+        verb__in=[*ORDERS, *PAUSES],
+        created_at__gt=Now() - days,
+        created_at__lt=Now() - timedelta(seconds=LATER),
+    )
+    why = [UNHEARD, STOPPING]
+    return Target.objects.filter(operation__in=lately, state=TargetState.UNKNOWN, reason__in=why)
+
+
+def _tell_again(targets: list[Target]) -> None:
+    """Pauses may be told twice: they are numbered, and what is told is what holds now."""
+    paused, decision = Queue.objects.desired()
+    for operation in {target.operation for target in targets}:
+        names = [target.subject for target in targets if target.operation_id == operation.pk]
+        give(operation, {"paused": paused, "decision": decision}, names=names)
+
+
+def _ask(targets: list[Target]) -> None:
+    """Other orders are not told twice: a worker that did not do it may no longer be meant to."""
+    keys = sorted({str(target.operation.key) for target in targets})
+    names = sorted({target.subject for target in targets})
+    told = control.outcomes(keys, destination=names)
+    # Of two workers of one name the one that did it counts.
+    said = {(name, key): reply for name, key, reply in sorted(told, key=lambda one: bool(one[2]))}
+    for target in targets:
+        name, key = target.subject, str(target.operation.key)
+        if (name, key) not in said:
+            continue
+        if reply := said[name, key]:
+            outcome(key, name, reply)
+        elif target.reason == STOPPING:  # another process has its name
+            _settle(target, TargetState.DONE, "absent")
+        else:
+            _settle(target, TargetState.FAILED, "untold")
+
+
+def _settle(target: Target, state: TargetState, reason: str) -> None:
+    rows = Target.objects.filter(pk=target.pk, state=TargetState.UNKNOWN, reason=target.reason)
+    rows.settle(state, reason=reason)
 
 
 def _words(reply: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from tasks_admin.models import Cause, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 from tasks_admin.reasons import label
+from tasks_admin.verbs import ORDERS, PAUSES
 
 #: Targets on a page.
 PAGE = 50
@@ -24,6 +25,8 @@ PAGE = 50
 BROKER_AWAY = 20
 #: Seconds after which a rate says something.
 LONG_ENOUGH = 5
+#: For so long a page looks for the answer of a worker that was silent.
+HEARD = timedelta(hours=1)
 #: Seconds after which a message that nobody takes is worth a word.
 UNTAKEN = 30
 
@@ -44,6 +47,8 @@ class Progress:
     broker_away: bool
     #: Whether what was published half a minute ago and more is taken by no worker.
     untaken: bool
+    #: Whether something may still change.
+    changing: bool
 
     @property
     def percent(self) -> int:
@@ -84,6 +89,7 @@ def of(operation: Operation) -> Progress:
         broker_away=bool(todo) and _waits_for_broker(operation),
         untaken=bool(counts[TargetState.QUEUED]) and _waits_for_worker(operation),
         time_left=_time_left(operation, todo, rate),
+        changing=not operation.over or _may_be_heard(operation, counts[TargetState.UNKNOWN]),
     )
 
 
@@ -93,6 +99,12 @@ def _time_left(operation: Operation, todo: int, ended: int) -> timedelta | None:
     if operation.state != OperationState.RUNNING or not (todo and ended) or age < LONG_ENOUGH:
         return None
     return timedelta(seconds=round(todo * min(age, 60) / ended))
+
+
+def _may_be_heard(operation: Operation, unknown: int) -> bool:
+    """Whether a worker that did not answer may soon say what became of an order."""
+    lately = timezone.now() - operation.created_at < HEARD
+    return bool(unknown) and lately and operation.verb in (*ORDERS, *PAUSES)
 
 
 def _waits_for_worker(operation: Operation) -> bool:

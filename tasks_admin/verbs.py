@@ -30,6 +30,8 @@ ENABLE_PERIODIC = "enable_periodic"
 DISABLE_PERIODIC = "disable_periodic"
 #: What is not left half done: it can't be paused or aborted.
 WHOLE = (PURGE_QUEUE, RESTORE_QUEUE)
+#: What every worker obeys, also one that is started later.
+PAUSES = (PAUSE_QUEUE, RESUME_QUEUE)
 #: What workers can be told to do to themselves.
 ORDERS = (
     "pool_grow", "pool_shrink", "autoscale", "pool_restart", "add_consumer", "cancel_consumer",

@@ -94,6 +94,7 @@ def test_orders(capsys, alice, monkeypatch):
     (row,) = told(capsys, *words)
 
     assert (row["outcome"], row["detail"]) == ("done", "2 → 4")
+    there()
     with pytest.raises(CommandError, match="whole number"):
         ops(capsys, *words[:3], "n=99", *words[4:])
 

@@ -11,7 +11,7 @@ from tasks_admin.control import Snapshot, WorkerView, orders, snapshots
 from tasks_admin.errors import NotAllowed, WrongArguments, WrongState
 from tasks_admin.models import Operation, Worker
 from tasks_admin.orders import outcome
-from tests.pages import WORKERS, text
+from tests.pages import OPERATIONS, WORKERS, text
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +85,19 @@ class TestOutcomes:
         assert operation.counts()["done"] == 2
         outcome(str(operation.key), "w", {"error": "late"})
         assert told(operation)["w"] == ("done", "", "2 → 3")
+
+    def test_a_page_waits_for_who_is_silent(self, as_user, monkeypatch, alice):
+        there(view())
+        say(monkeypatch)
+        operation = give(alice)
+        client, page = as_user(alice), f"{OPERATIONS}{operation.pk}/progress/"
+
+        assert "hx-trigger" in client.get(page).content.decode()
+        outcome(str(operation.key), "w", {"ok": "x", "before": 2, "after": 3})
+        heard = client.get(page)
+
+        assert heard.headers["HX-Refresh"] == "true"
+        assert "hx-trigger" not in heard.content.decode()
 
     def test_no_broker(self, no_broker, alice):
         now = timezone.now()

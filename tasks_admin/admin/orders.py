@@ -12,14 +12,14 @@ from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tasks_admin import broker, workers
+from tasks_admin import workers
 from tasks_admin.admin.confirm import actor_of, may
 from tasks_admin.errors import ConsoleError, NotAllowed, WrongArguments
 from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
 from tasks_admin.verbs import ORDERS, VERBS
-from tasks_admin.workers import MOST, OPTIONS
+from tasks_admin.workers import OPTIONS
 
 #: What the order comes to, where a name does not say it.
 WARNINGS = {
@@ -36,11 +36,12 @@ WARNINGS = {
 
 
 class OrderForm(ReasonForm):
-    """The options of an order, and why it is given."""
+    """The options of an order to these workers, and why it is given."""
 
-    def __init__(self, data: QueryDict | None, *, verb: str) -> None:
+    def __init__(self, data: QueryDict | None, *, verb: str, names: list[str]) -> None:
         super().__init__(data)
-        made = {name: _field(name) for name in OPTIONS.get(verb, ())}
+        made = {name: _field(name, verb, names) for name in OPTIONS.get(verb, ())}
+        self.options = list(made)
         if verb in {"shut_down", "cancel_consumer"}:
             made["typed"] = forms.CharField(
                 label=_("Queues left alone"),
@@ -50,36 +51,36 @@ class OrderForm(ReasonForm):
                 ),
             )
         self.fields = made | {"reason": self.fields["reason"]}
-        self.options = list(made)
 
     def given(self) -> dict[str, Any]:
         """The options, as the verb takes them."""
-        return {name: self.cleaned_data[name] for name in self.options if name != "typed"}
+        return {name: self.cleaned_data[name] for name in self.options}
 
 
-def _field(name: str) -> forms.Field:
-    if name in {"n", "min", "max"}:
+def _field(name: str, verb: str, names: list[str]) -> forms.Field:
+    if name in workers.SIZES:
         label = {"n": _("Processes"), "min": _("At least"), "max": _("At most")}[name]
-        return forms.IntegerField(label=label, min_value=1, max_value=MOST, initial=1)
-    if name in {"soft", "hard"}:
-        label = _("Soft time limit") if name == "soft" else _("Time limit")
+        return forms.IntegerField(label=label, min_value=1, max_value=workers.most(name), initial=1)
+    if name in workers.LIMITS:
         return forms.IntegerField(
-            label=label, min_value=1, required=False, help_text=_("Seconds. Empty: no limit.")
+            label=_("Soft time limit") if name == "soft" else _("Time limit"),
+            min_value=1,
+            max_value=workers.most(name),
+            required=False,
+            help_text=_("Seconds. Empty: no limit."),
         )
-    if name == "queue":
-        return forms.ChoiceField(label=_("Queue"), choices=_named(broker.queues()))
-    if name == "task_name":
-        return forms.ChoiceField(label=_("Task"), choices=_named(broker.registered()))
+    if name in {"queue", "task_name"}:
+        known = workers.choices(name, verb, names)
+        return forms.ChoiceField(
+            label=_("Queue") if name == "queue" else _("Task"),
+            choices=[(one, one) for one in known],
+        )
     return forms.CharField(
         label=_("Rate limit"),
         required=False,
         max_length=10,
         help_text=_("Like 10/s, 10/m or 10/h, for each worker. Empty: no limit."),
     )
-
-
-def _named(names: list[str]) -> list[tuple[str, str]]:
-    return [(name, name) for name in names]
 
 
 class Ordering(ModelAdmin[Any]):
@@ -90,9 +91,10 @@ class Ordering(ModelAdmin[Any]):
         view = self.admin_site.admin_view(self.order)
         return [path("order/<slug:verb>/", view, name="tasks_admin_worker_order")]
 
-    def offered(self, request: HttpRequest) -> list[Any]:
-        """The orders that who looks may give."""
-        return [VERBS[verb] for verb in ORDERS if may(request, verb)]
+    def offered(self, request: HttpRequest, seen: list[workers.Seen]) -> list[Any]:
+        """The orders that who looks may give, and one of these workers at least can carry out."""
+        possible = {verb for one in seen for verb in workers.possible(one)}
+        return [VERBS[verb] for verb in ORDERS if verb in possible and may(request, verb)]
 
     def order(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Ask on a GET; do it on a POST."""
@@ -102,7 +104,9 @@ class Ordering(ModelAdmin[Any]):
             raise PermissionDenied
         data = request.POST if request.method == "POST" else request.GET
         names = [name.replace("\x00", "") for name in data.getlist("name")]
-        form = OrderForm(request.POST if request.method == "POST" else None, verb=verb)
+        if request.method != "POST" and "all" in data:  # the page names them, and sends the names
+            names = workers.able(verb)
+        form = OrderForm(request.POST if request.method == "POST" else None, verb=verb, names=names)
         if request.method == "POST" and form.is_valid():
             done = self._give(request, verb, names, form)
             if done is not None:
@@ -114,6 +118,7 @@ class Ordering(ModelAdmin[Any]):
             "verb": VERBS[verb],
             "form": form,
             "names": names,
+            "chosen": [seen for seen in workers.overview().workers if seen.name in names],
             "warning": WARNINGS.get(verb, ""),
             "back": reverse("admin:tasks_admin_worker_changelist"),
         }

@@ -29,11 +29,13 @@ class WorkerAdmin(Ordering, ReadOnlyAdmin):
         """Ask the workers, and show what they said."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        overview = workers.overview()
         context: dict[str, Any] = {
             **self._common(request, str(capfirst(self.opts.verbose_name_plural))),
-            "overview": workers.overview(),
+            "overview": overview,
             "brief": f":{BRIEF}",
-            "orders": self.offered(request),
+            "orders": self.offered(request, overview.workers),
+            "able": [seen for seen in overview.workers if workers.possible(seen)],
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/tasks_admin/worker/change_list.html", context)
@@ -56,9 +58,7 @@ class WorkerAdmin(Ordering, ReadOnlyAdmin):
             **self._common(request, seen.name),
             "seen": seen,
             "overview": overview,
-            "orders": [
-                verb for verb in self.offered(request) if verb.name in workers.possible(seen)
-            ],
+            "orders": self.offered(request, [seen]),
             "details": {} if refresh or not seen.answered else _details(seen.name),
             **(extra_context or {}),
         }

@@ -78,7 +78,9 @@ def _update(
 ) -> tuple[str, list[Any]]:
     new = {name: row.new[name] for name in row.new if name not in SHY or row.new[name] is not None}
     sets: dict[str, tuple[str, list[Any]]] = {name: ("%s", [new[name]]) for name in new}
-    if row.ran is not None:  # first: on SQLite each asks the clock, and nothing ends before it began
+    if (
+        row.ran is not None
+    ):  # first: on SQLite each asks the clock, and nothing ends before it began
         sets["date_started"] = _ago(connection, row.ran)
     sets["date_done"] = _ago(connection)
     if row.tail:

@@ -7,7 +7,7 @@ connections from the process's pool, and ten such calls at a time leave it hangi
 from tasks_admin.control import commands, pauses  # noqa: F401 (workers learn our commands)
 from tasks_admin.control.asking import ask
 from tasks_admin.control.commands import count_taken, taken, told, told_to_revoke
-from tasks_admin.control.orders import RESIZABLE, done, heard, order
+from tasks_admin.control.orders import RESIZABLE, done, heard, order, outcomes
 from tasks_admin.control.snapshots import (
     Snapshot,
     WorkerView,
@@ -41,6 +41,7 @@ __all__ = [
     "heard",
     "known",
     "order",
+    "outcomes",
     "pauses",
     "processes",
     "revoke",

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from celery.worker import state as worker_state
-from celery.worker.control import Panel, control_command
+from celery.worker.control import Panel, control_command, inspect_command
 
+from tasks_admin.conf import settings
 from tasks_admin.control import pauses
 from tasks_admin.control.asking import ask
 
@@ -39,6 +40,12 @@ def console_order(state: Any, key: str, command: str, arguments: dict[str, Any])
     return done[key]
 
 
+@inspect_command()
+def console_outcomes(state: Any, keys: list[str]) -> dict[str, dict[str, Any] | None]:
+    """Tell what became of these orders here; None of one that this process did not carry out."""
+    return {key: done.get(key) for key in keys}
+
+
 def order(
     key: str, command: str, arguments: dict[str, Any], *, destination: list[str]
 ) -> dict[str, dict[str, Any]]:
@@ -49,6 +56,27 @@ def order(
     told = {"key": key, "command": command, "arguments": arguments}
     said = ask("console_order", arguments=told, destination=destination, expected=destination)
     return {name: reply for name, reply in said if isinstance(reply, dict)}
+
+
+def outcomes(
+    keys: list[str], *, destination: list[str]
+) -> list[tuple[str, str, dict[str, Any] | None]]:
+    """What these workers say became of orders: (worker, key, what it did; None: nothing).
+
+    A worker reads what it is told in its order. Who answers this and was told before it says None
+    of what never reached it. Raises `BrokerUnreachable`.
+    """
+    arguments = {"keys": keys}
+    said = ask(
+        "console_outcomes", arguments=arguments, destination=destination, expected=destination
+    )
+    return [
+        (name, key, reply[key] if isinstance(reply[key], dict) else None)
+        for name, reply in said
+        if isinstance(reply, dict)
+        for key in keys
+        if key in reply
+    ]
 
 
 def _do(state: Any, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +95,13 @@ def _do(state: Any, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
 def _celery(command: str) -> Callable[..., Any]:
     """Celery's own command of that name."""
     return lambda state, **arguments: Panel.data[command](state, **arguments)
+
+
+def _grow(state: Any, n: int) -> Any:
+    most = settings.POOL_MOST
+    if _size(state, {}) + n > most:
+        return {"error": f"the pool would have more than {most} processes"}
+    return Panel.data["pool_grow"](state, n=n)
 
 
 def _shrink(state: Any, n: int) -> Any:
@@ -144,6 +179,7 @@ ASPECTS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "resume_queue": _queues,
 }
 ACTS: dict[str, Callable[..., Any]] = {
+    "pool_grow": _grow,
     "pool_shrink": _shrink,
     "add_consumer": _consume,
     "cancel_consumer": _ignore,

@@ -136,7 +136,7 @@ def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -
         )
         Queue.objects.decide(name, paused=paused, decision=operation.pk)
         every, decision = Queue.objects.desired()
-    orders.give(operation, {"paused": every, "decision": decision})
+    orders.give(operation, {"paused": every, "decision": decision}, names=concerned)
     forget()
     return operation
 

@@ -1,16 +1,21 @@
 """Workers: what can be told of them, and what staff can do with them."""
 
-from tasks_admin.workers.acts import MOST, OPTIONS, checked, forsakes, order, possible
+from tasks_admin.workers.acts import able, forsakes, order, possible
 from tasks_admin.workers.looks import Overview, Seen, State, one, overview
+from tasks_admin.workers.options import LIMITS, OPTIONS, SIZES, checked, choices, most
 
 __all__ = [
-    "MOST",
+    "LIMITS",
     "OPTIONS",
+    "SIZES",
     "Overview",
     "Seen",
     "State",
+    "able",
     "checked",
+    "choices",
     "forsakes",
+    "most",
     "one",
     "order",
     "overview",

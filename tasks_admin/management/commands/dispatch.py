@@ -12,14 +12,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections, connection
 
-from tasks_admin import dispatch, losses, presence, queues, tallies
+from tasks_admin import dispatch, losses, orders, presence, queues, tallies
 from tasks_admin.errors import BrokerUnreachable
 
 logger = logging.getLogger("tasks_admin.dispatch")
 
 #: Seconds between two rounds; after a round that failed the pause doubles, up to LONGEST.
 PAUSE = 0.5
-#: Seconds between two looks into the queues and at what ended, for rates, history and metrics.
+#: Seconds between two looks into the queues, at what ended, and at orders nobody heard of.
 NOTE_EVERY = 10.0
 LONGEST = 5.0
 NAME = f"{socket.gethostname()}:{os.getpid()}"
@@ -62,6 +62,7 @@ class Command(BaseCommand):
                 self.noted = time.monotonic()
                 queues.note()
                 tallies.go_on()
+                orders.follow_up()
             if time.monotonic() - self.looked > losses.EVERY:
                 self.looked = time.monotonic()
                 if count := self.losses.go_on():

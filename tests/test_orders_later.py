@@ -1,0 +1,164 @@
+"""Orders of which nobody heard: what became of them is found out when the workers answer."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tasks_admin import control, orders, verbs
+from tasks_admin.models import Operation, Queue, Target, Worker
+from tests.test_worker_presence import make_worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def gave(alice):
+    """An order that was given a while ago, and of which nobody heard."""
+
+    def give(verb="pool_grow", *names, reason="unheard", ago=60):
+        operation = orders.record(
+            verb=verb, names=list(names or ("w",)), actor=alice, reason="r", about={}
+        )
+        then = timezone.now() - timedelta(seconds=ago)
+        Operation.objects.filter(pk=operation.pk).update(created_at=then)
+        operation.targets.update(reason=reason)
+        return operation
+
+    return give
+
+
+@pytest.fixture
+def say(monkeypatch):
+    """Let workers answer this, by name; the outermost edge. Returns who was asked."""
+    asked = []
+
+    def say(*replies):
+        def told(keys, *, destination):
+            asked.extend(destination)
+            return [(name, key, reply) for key in keys for name, reply in replies]
+
+        monkeypatch.setattr(control, "outcomes", told)
+        return asked
+
+    return say
+
+
+def became(operation):
+    return list(operation.targets.values_list("state", "reason", "detail"))
+
+
+DONE = {"ok": "x", "before": 2, "after": 3}
+
+
+class TestAsked:
+    """A worker that answers again."""
+
+    @pytest.mark.parametrize(
+        ("replies", "expected"),
+        [
+            ([("w", DONE)], ("done", "", "2 → 3")),
+            ([("w", {"error": "no"})], ("failed", "refused_order", "no")),
+            ([("w", None)], ("failed", "untold", "")),
+            ([("w", None), ("w", DONE), ("w", None)], ("done", "", "2 → 3")),
+            ([], ("unknown", "unheard", "")),
+        ],
+    )  # fmt: skip
+    def test_what_it_says(self, gave, say, replies, expected):
+        make_worker("w")
+        operation = gave()
+        say(*replies)
+
+        orders.follow_up()
+
+        assert became(operation) == [expected]
+
+    def test_who_is_silent_or_was_asked_just_now_is_left_alone(self, gave, say):
+        make_worker("w", ago=60)
+        make_worker("v")
+        gave("pool_grow", "w")
+        gave("pool_grow", "v", ago=1)
+        gave("pool_grow", "stranger")
+        asked = say(("w", None), ("v", None))
+
+        orders.follow_up()
+
+        assert asked == []
+        assert set(Target.objects.values_list("reason", flat=True)) == {"unheard"}
+
+    def test_an_order_that_was_carried_out_later_still(self, gave, say):
+        make_worker("w")
+        operation = gave()
+        say(("w", None))
+        orders.follow_up()
+
+        orders.outcome(str(operation.key), "w", DONE)
+
+        assert became(operation) == [("done", "", "2 → 3")]
+
+    def test_nothing_to_ask(self, django_assert_num_queries):
+        with django_assert_num_queries(1):
+            orders.follow_up()
+
+
+class TestStopping:
+    """A worker that said that it stops is believed when it is not there any more."""
+
+    @pytest.mark.parametrize("ago", [0, 60])
+    def test_it_fell_silent(self, gave, say, ago):
+        make_worker("w", ago=ago)
+        operation = gave("shut_down", reason="stopping")
+        say(("w", {"ok": "stops"}))
+
+        orders.follow_up()
+
+        gone = ("done", "absent", "")
+        assert became(operation) == [gone if ago else ("unknown", "stopping", "")]
+
+    def test_another_one_has_its_name(self, gave, say):
+        make_worker("w")
+        operation = gave("shut_down", reason="stopping")
+        say(("w", None))
+
+        orders.follow_up()
+
+        assert became(operation) == [("done", "absent", "")]
+
+
+class TestPauses:
+    """They are told again: they are numbered, and what holds now is told."""
+
+    def test_what_holds_now(self, gave, monkeypatch):
+        make_worker("w")
+        make_worker("silent", ago=60)
+        operation = gave("pause_queue", "w", "silent")
+        Queue.objects.decide("mail", paused=True, decision=operation.pk)
+        told = []
+
+        def order(key, verb, arguments, *, destination):
+            told.append((key, arguments, destination))
+            return {"w": {"ok": "obeys", "before": "mail", "after": ""}}
+
+        monkeypatch.setattr(control, "order", order)
+
+        orders.follow_up()
+
+        paused = {"paused": ["mail"], "decision": operation.pk}
+        assert told == [(str(operation.key), paused, ["w"])]
+        assert set(became(operation)) == {("done", "", "mail → "), ("unknown", "unheard", "")}
+
+
+def test_a_worker_tells_what_it_did():
+    key, other = str(uuid.uuid4()), str(uuid.uuid4())
+    control.done[key] = DONE
+
+    told = control.orders.console_outcomes(None, keys=[key, other])
+
+    assert told == {key: DONE, other: None}
+    control.done.clear()
+
+
+def test_every_order_is_followed_up():
+    assert {*verbs.ORDERS, *verbs.PAUSES} <= set(control.orders.ASPECTS)
+    assert Worker._meta.get_field("name").max_length == Target._meta.get_field("subject").max_length
