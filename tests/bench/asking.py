@@ -1,11 +1,9 @@
 """Milliseconds for the state of all workers: the page's snapshot, `inspect()`, and Flower.
 
-Three real workers; then one of them is stopped by SIGSTOP. Flower is asked where it is installed
-(`BENCH_FLOWER` names a Python that has it); its eight questions in a row stand in for it elsewhere.
+Three real workers; then one of them is stopped by SIGSTOP.
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -13,24 +11,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from celery import current_app
+
 from tests.bench.publishing import rabbitmq, valkey
+from tests.flower import Flower
 from tests.hosting import run as run_code
 from tests.hosting import work
-from tests.ports import free_port
 from tests.stack import ROOT, until
 
-ROUNDS = 7
+ROUNDS, MESSAGES = 7, 500
 POOLS = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
-#: What Flower asks each time, one after the other.
-EIGHT = (
-    "stats", "active_queues", "registered", "scheduled", "active", "reserved", "revoked", "conf",
-)  # fmt: skip
 HERE = "from tests.bench import asking; print(asking.measured())"
 THERE = "from tests.bench import asking; print(asking.there())"
 
@@ -44,19 +40,21 @@ def run() -> list[dict[str, Any]]:
 def _on(name: str, server: Callable[[], Any]) -> list[dict[str, Any]]:
     with server() as url, _workers(url) as (environment, processes):
         until(lambda: run_code(THERE, environment).split()[-1] == "3", "three workers")
-        took = _told(environment)
-        if flower := _flower(url, environment):
-            took["flower"] = flower
-        os.kill(processes[0].pid, signal.SIGSTOP)
-        stopped = _told(environment)
-    beside = "Flower" if "flower" in took else "eight inspect() calls, as Flower asks"
-    eight = took.get("flower") or took["eight"]
+        flower = Flower(url)
+        try:
+            flower.knows(*POOLS)
+            took, theirs = _told(environment), _clocked_often(flower.workers)
+            os.kill(processes[0].pid, signal.SIGSTOP)
+            stopped, their_stopped = _told(environment), _clocked_often(flower.workers)
+        finally:
+            flower.close()
+    what = f"3 workers, {name}"
     return [
-        _row(f"3 workers, {name}, beside inspect()", took["inspect"], took["ours"]),
-        _row(f"3 workers, {name}, beside {beside}", eight, took["ours"]),
-        _row(f"3 workers, {name}, one stopped, beside eight calls", stopped["eight"],
-             stopped["ours"]),
-    ]  # fmt: skip
+        _row(f"{what}, beside inspect()", took["inspect"], took["ours"]),
+        _row(f"{what}, beside Flower", theirs, took["ours"]),
+        _row(f"{what}, one stopped, beside Flower", their_stopped, stopped["ours"]),
+        _row(f"{what}, queueing alone and beside 50 who look", took["alone"], took["crowded"]),
+    ]
 
 
 def _row(what: str, rival: float, ours: float) -> dict[str, Any]:
@@ -109,56 +107,55 @@ def measured() -> str:
     """Medians in milliseconds, taken in turns; in a process of its own."""
     app = _ready()
     from tasks_admin import control
+    from tests import plainhost
 
     def ours() -> None:
         control.forget()
         control.snapshot()
 
-    def eight() -> None:
-        for name in EIGHT:
-            getattr(app.control.inspect(), name)()
-
-    kinds = {"ours": ours, "inspect": lambda: app.control.inspect().active(), "eight": eight}
-    for act in (ours, kinds["inspect"]):  # connections are made
+    kinds = {"ours": ours, "inspect": lambda: app.control.inspect().active()}
+    for act in kinds.values():  # connections are made
         act()
     took: dict[str, list[float]] = {name: [] for name in kinds}
-    for number in range(ROUNDS):
+    for _ in range(ROUNDS):
         for name, act in kinds.items():
-            if name != "eight" or number < 2:
-                took[name].append(_clocked(act))
-    return json.dumps({name: statistics.median(times) for name, times in took.items()})
+            took[name].append(_clocked(act))
+    found = {name: statistics.median(times) for name, times in took.items()}
+
+    def queue() -> None:
+        plainhost.noop.apply_async((1,))
+
+    found["alone"] = _clocked_often(queue, MESSAGES)
+    with _crowd(control.snapshot):
+        found["crowded"] = _clocked_often(queue, MESSAGES)
+    return json.dumps(found)
+
+
+@contextlib.contextmanager
+def _crowd(look: Callable[[], Any]) -> Iterator[None]:
+    """Fifty who look at the page meanwhile, each twice a second."""
+    over = threading.Event()
+
+    def stare(app: Any) -> None:
+        app.set_current()
+        while not over.wait(0.5):
+            look()
+
+    crowd = [threading.Thread(target=stare, args=[current_app._get_current_object()])
+             for _ in range(50)]  # fmt: skip
+    for one in crowd:
+        one.start()
+    yield
+    over.set()
+    for one in crowd:
+        one.join()
+
+
+def _clocked_often(act: Callable[[], Any], times: int = ROUNDS) -> float:
+    return statistics.median(_clocked(act) for _ in range(times))
 
 
 def _clocked(act: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     act()
     return (time.perf_counter() - begun) * 1000
-
-
-def _flower(broker: str, environment: dict[str, str]) -> float | None:
-    """The median of Flower's answer with all workers refreshed; None where it is not installed."""
-    python = os.environ.get("BENCH_FLOWER", "")
-    if not python and importlib.util.find_spec("flower") is None:
-        return None
-    port = free_port()
-    command = [python or sys.executable, "-m", "celery", "--broker", broker, "flower"]
-    command += [f"--port={port}", "--address=127.0.0.1", "--logging=error"]
-    address = f"http://127.0.0.1:{port}/api/workers?refresh=1"
-    with tempfile.TemporaryDirectory() as directory:
-        alone = environment | {"FLOWER_UNAUTHENTICATED_API": "1"}
-        alone.pop("DJANGO_SETTINGS_MODULE", None)  # it is no part of the project
-        process = subprocess.Popen(command, cwd=directory, env=alone)
-        try:
-            until(
-                lambda: len(_fetched(address) or {}) == len(POOLS), "Flower knows three workers", 30
-            )
-            return statistics.median(_clocked(lambda: _fetched(address)) for _ in range(ROUNDS))
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _fetched(address: str) -> Any:
-    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=20) as answer:
-        return json.load(answer)
-    return None
