@@ -98,7 +98,8 @@ def perform(client: Client, verb: str) -> bool:
             confirm(client, page, RESULTS)
         return Operation.objects.filter(verb=verb).exists()
     if verb in ORDERS:
-        worker = Worker.objects.create(name="w", start=uuid.uuid4(), **SEEN)
+        facts = {"queues": ["mail"]}
+        worker = Worker.objects.create(name="w", start=uuid.uuid4(), facts=facts, **SEEN)
         client.post(f"{WORKERS}order/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()
         return Operation.objects.filter(verb=verb).exists()

@@ -13,10 +13,10 @@ from django.http.response import StreamingHttpResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from tasks_admin import operations, results
-from tasks_admin.admin.confirm import actor_of, confirmed, may
+from tasks_admin.admin.confirm import actor_of, confirmed, may, posts
 from tasks_admin.admin.edits import edited
 from tasks_admin.admin.exchange.cells import guard
 from tasks_admin.admin.results import preview
@@ -25,7 +25,7 @@ from tasks_admin.forms import ReasonForm, ThrottleForm
 from tasks_admin.masks import mask_text
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
-from tasks_admin.verbs import RETRY_FAILED
+from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
 
 ACTS: dict[str, Callable[..., Operation]] = {
     "approve": operations.approve,
@@ -51,7 +51,9 @@ class OperationActs(ModelAdmin[Any]):
     def act_urls(self) -> list[Any]:
         """An address for each act."""
         view = self.admin_site.admin_view
-        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry, "edit": self.edit}
+        acts = {verb: posts(verb, self._act(verb)) for verb in ACTS}
+        acts["retry"] = posts(RETRY_FAILED, self.retry)
+        acts["edit"] = posts(EDIT_AND_RETRY, self.edit)
         return [
             path("<path:pk>/targets.csv", view(self.csv), name="tasks_admin_operation_csv"),
             *(
@@ -75,7 +77,6 @@ class OperationActs(ModelAdmin[Any]):
         return request.user.has_perm("tasks_admin.export_operations")
 
     def _act(self, verb: str) -> Callable[..., HttpResponse]:
-        @require_POST
         def view(request: HttpRequest, pk: str) -> HttpResponse:
             operation = self.operation_of(request, pk)
             form = (ThrottleForm if verb == "throttle" else ReasonForm)(request.POST)
@@ -102,7 +103,6 @@ class OperationActs(ModelAdmin[Any]):
         if "reason" in form.errors:
             messages.error(request, _("Say why: the reason is kept with the operation."))
 
-    @method_decorator(require_POST)
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue what failed again, as an operation of its own that is linked to this one."""
         operation = self.operation_of(request, pk)
@@ -120,7 +120,6 @@ class OperationActs(ModelAdmin[Any]):
             back=operation.get_absolute_url(),
         )
 
-    @method_decorator(require_POST)
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue what failed again with other arguments, the same for all, linked to this one."""
         operation = self.operation_of(request, pk)

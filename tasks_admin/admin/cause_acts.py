@@ -9,14 +9,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 
 from tasks_admin import causes
-from tasks_admin.admin.confirm import actor_of, may
+from tasks_admin.admin.confirm import actor_of, may, posts
 from tasks_admin.errors import ConsoleError, NotAllowed
 from tasks_admin.forms import ReasonForm
 from tasks_admin.models import Cause, Operation
-from tasks_admin.verbs import MUTE, REOPEN, RESOLVE, VERBS, Verb
+from tasks_admin.verbs import EDIT_AND_RETRY, MUTE, REOPEN, RESOLVE, RETRY_FAILED, VERBS, Verb
 
 ACTS: dict[str, Callable[..., Operation]] = {
     RESOLVE: causes.resolve,
@@ -31,7 +30,9 @@ class CauseActs(ModelAdmin[Any]):
     def act_urls(self) -> list[Any]:
         """An address for each act."""
         view = self.admin_site.admin_view
-        acts = {verb: self._act(verb) for verb in ACTS} | {"retry": self.retry, "edit": self.edit}
+        acts = {verb: posts(verb, self._act(verb)) for verb in ACTS}
+        acts["retry"] = posts(RETRY_FAILED, self.retry)
+        acts["edit"] = posts(EDIT_AND_RETRY, self.edit)
         return [
             path(f"<path:pk>/{name}/", view(act), name=f"tasks_admin_cause_{name}")
             for name, act in acts.items()
@@ -54,7 +55,6 @@ class CauseActs(ModelAdmin[Any]):
         return [VERBS[v] for v in ACTS if may(request, v) and causes.can(cause, v)]
 
     def _act(self, verb: str) -> Callable[..., HttpResponse]:
-        @require_POST
         def view(request: HttpRequest, pk: str) -> HttpResponse:
             cause = self.cause_of(request, pk)
             form = ReasonForm(request.POST)

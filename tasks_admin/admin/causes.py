@@ -10,11 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from django.views.decorators.http import require_POST
 
 from tasks_admin import causes, masks, results, tracebacks
 from tasks_admin.admin.cause_acts import CauseActs
@@ -123,7 +121,6 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
         }
         return TemplateResponse(request, "admin/tasks_admin/cause/change_form.html", context)
 
-    @method_decorator(require_POST)
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue again what failed for it, and was not retried yet."""
         cause = self.cause_of(request, pk)
@@ -138,7 +135,6 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
             back=cause.get_absolute_url(),
         )
 
-    @method_decorator(require_POST)
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue all of that again with other arguments, the same for all."""
         cause = self.cause_of(request, pk)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
@@ -15,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
 
 from tasks_admin import operations
 from tasks_admin.errors import ConsoleError, NotAllowed, SelectionChanged
@@ -78,6 +80,19 @@ def may(request: HttpRequest, verb: str) -> bool:
     return True
 
 
+def posts(verb: str, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view that does what a verb says: 403 for who may not, by any method; then POST alone."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not may(request, verb):
+            raise PermissionDenied
+        answer: HttpResponse = require_POST(view)(request, *args, **kwargs)
+        return answer
+
+    return guarded
+
+
 def queued(operation: Operation) -> str:
     """What was done: recorded. What becomes of it, the operation's page tells."""
     if operation.state == OperationState.PENDING:
@@ -134,7 +149,19 @@ def _page(
 
 
 class ForgivingActions(ModelAdmin[Any]):
-    """Answers a forged or garbled selection with a sentence instead of an error page."""
+    """Answers a garbled selection with a sentence, and who may not do it with 403.
+
+    Django would show an error page, and the list once more as if nothing had been asked.
+    """
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Refuse what is not permitted before anything is read."""
+        chosen = {*request.POST.getlist("action")} & VERBS.keys()
+        if not all(may(request, verb) for verb in chosen):
+            raise PermissionDenied
+        return super().changelist_view(request, extra_context)
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any

@@ -9,13 +9,11 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import NoReverseMatch, path, reverse
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 
 from tasks_admin import causes, lineage, masks, results, tracebacks
-from tasks_admin.admin.confirm import actor_of, may
+from tasks_admin.admin.confirm import actor_of, may, posts
 from tasks_admin.admin.result_filters import StatusFilter
 from tasks_admin.admin.trees import Node, tree
 from tasks_admin.errors import NotAllowed
@@ -59,10 +57,10 @@ class ResultPage(ModelAdmin[Any]):
 
     def get_urls(self) -> list[Any]:
         """Add the address of a result by its task id, and of what is masked in it."""
-        view = self.admin_site.admin_view
+        view, reveal = self.admin_site.admin_view, posts(REVEAL_ARGUMENTS, self.reveal)
         return [
             path("of/", view(self.of), name="tasks_admin_result_of"),
-            path("<int:pk>/reveal/", view(self.reveal), name="tasks_admin_result_reveal"),
+            path("<int:pk>/reveal/", view(reveal), name="tasks_admin_result_reveal"),
             *super().get_urls(),
         ]
 
@@ -78,7 +76,6 @@ class ResultPage(ModelAdmin[Any]):
             return redirect("admin:tasks_admin_result_changelist")
         return redirect("admin:tasks_admin_result_change", pk)
 
-    @method_decorator(require_POST)
     def reveal(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the page once without masks, after it was recorded who looks, and why."""
         result = self.get_object(request, str(pk)) if self.has_view_permission(request) else None

@@ -1,0 +1,110 @@
+"""Permission × verb × method, made of the table of verbs: who may only look gets 403 everywhere."""
+
+import uuid
+
+import pytest
+
+from tasks_admin.models import Operation, Quarantined, Worker
+from tasks_admin.verbs import ORDERS, VERBS
+from tests.conftest import LOOKS, grant
+from tests.making import make_cause, make_operation, make_result, make_users
+from tests.pages import CAUSES, OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS
+from tests.test_worker_presence import make_worker
+
+pytestmark = pytest.mark.django_db
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
+#: What is chosen in a list that one may look at: to ask for it is a POST.
+CHOSEN = {
+    "send_reset_email": USERS,
+    "retry_failed": RESULTS,
+    "edit_and_retry": RESULTS,
+    "revoke": RESULTS,
+    "terminate": RESULTS,
+}
+MOVES = ("pause", "resume", "abort", "throttle", "approve")
+
+
+def of_an_operation(verb):
+    return f"{OPERATIONS}{make_operation(1).pk}/{verb}/"
+
+
+def of_a_cause(verb):
+    return f"{CAUSES}{make_cause().pk}/{verb}/"
+
+
+def of_a_queue(verb):
+    purged = make_operation(1)
+    Operation.objects.filter(pk=purged.pk).update(verb="purge_queue")
+    Quarantined.objects.create(operation=purged, queue="mail", payload=b"{}")
+    return f"{QUEUES}mail/{verb}/?operation={purged.pk}"
+
+
+def of_a_worker(verb):
+    Worker.objects.all().delete()
+    return f"{WORKERS}order/{verb}/?name={make_worker('w').pk}"
+
+
+def own_address(verb):
+    """Where a verb is done that has an address of its own; there, 403 answers every method."""
+    if verb in ORDERS:
+        return of_a_worker(verb)
+    if verb in MOVES:
+        return of_an_operation(verb)
+    if verb in {"resolve", "mute", "reopen"}:
+        return of_a_cause(verb)
+    if verb.endswith("_queue"):
+        return of_a_queue(verb)
+    if verb.endswith("_periodic"):
+        return f"{PERIODIC}act/{verb}/?name=housekeeping"
+    assert verb == "reveal_arguments", f"where is {verb} done?"
+    return f"{RESULTS}{make_result().pk}/reveal/"
+
+
+@pytest.fixture
+def viewer(as_user, make_user):
+    """Staff who may look at everything: with all other permissions, or with none."""
+
+    def sign_in(*verbs):
+        looks = ["auth.view_user", *(f"tasks_admin.view_{noun}" for noun in LOOKS)]
+        granted = [VERBS[verb].full_permission for verb in verbs]
+        return as_user(grant(make_user(is_staff=True), *looks, *granted))
+
+    return sign_in
+
+
+@pytest.mark.parametrize("all_others", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("verb", [verb for verb in STAFF_VERBS if verb not in CHOSEN])
+def test_403_by_every_method(viewer, no_broker, verb, method, all_others):
+    client = viewer(*(other for other in STAFF_VERBS if other != verb) if all_others else ())
+    path, before = own_address(verb), Operation.objects.count()
+    query = path.partition("?")[2].split("=") if "?" in path else []
+    data = {"reason": "r"} | ({query[0]: query[1]} if query else {})
+
+    response = getattr(client, method)(path, *([data] if method == "post" else []))
+
+    assert response.status_code == 403
+    assert Operation.objects.count() == before
+
+
+@pytest.mark.parametrize("all_others", [True, False])
+@pytest.mark.parametrize("verb", CHOSEN)
+def test_403_for_what_is_chosen_in_a_list(viewer, verb, all_others):
+    client = viewer(*(other for other in STAFF_VERBS if other != verb) if all_others else ())
+    rows = make_users(1) if verb == "send_reset_email" else [make_result()]
+    data = {"action": verb, "_selected_action": [rows[0].pk], "index": "0", "confirm": "Yes"}
+    data |= {"reason": "r", "key": uuid.uuid4(), "select_across": "0", "shown": "x"}
+
+    assert client.post(CHOSEN[verb], data).status_code == 403
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("act", ["retry", "edit"])
+@pytest.mark.parametrize("method", METHODS)
+def test_403_for_a_whole_operation_or_cause(viewer, act, method):
+    paths = [of_an_operation(act), of_a_cause(act)]
+    client, before = viewer(), Operation.objects.count()
+
+    assert [getattr(client, method)(path).status_code for path in paths] == [403, 403]
+    assert Operation.objects.count() == before
