@@ -14,7 +14,7 @@ def answering(**fields):
     """As if this worker had just answered."""
     known = {"name": "w@here", "pool": "prefork", "processes": 2, "queues": ["mail"]}
     view = WorkerView(**known | fields)
-    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic())
+    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic() + 60)
 
 
 def publish(count, queue="mail", **more):

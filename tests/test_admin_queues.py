@@ -1,6 +1,7 @@
 """The pages of queues: what they show, ask and do."""
 
 import json
+import re
 
 import pytest
 
@@ -123,14 +124,16 @@ def test_messages_that_are_no_json_are_not_read(client, broker):
     assert "not JSON (application/x-python-serialize): not read" in words
 
 
-def test_a_restoration_is_offered(client, broker):
+def test_a_restoration_is_offered(client, broker, settings):
     publish(3)
     client.post(f"{QUEUES}mail/purge_queue/", {"reason": "r"})
     dispatch.sweep()
     purge = Operation.objects.get()
     answering()
 
-    assert "In quarantine" in text(client.get(f"{QUEUES}mail/change/"))
+    assert re.search(r"In quarantine .* 3 Restore", text(client.get(f"{QUEUES}mail/change/")))
+    settings.TASKS_ADMIN_COUNT_BOUND = 2
+    assert re.search(r"In quarantine .* 2\+ Restore", text(client.get(f"{QUEUES}mail/change/")))
     page = client.get(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk})
     assert f"({purge})" in text(page)
     client.post(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk, "reason": "r"})

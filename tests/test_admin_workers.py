@@ -34,7 +34,7 @@ def client(as_user, alice):
 
 def seen(*views):
     """As if these workers had just answered."""
-    snapshots._last = Snapshot(workers=list(views), taken_at=time.monotonic())
+    snapshots._last = Snapshot(workers=list(views), taken_at=time.monotonic() + 60)
 
 
 def view(**fields):
@@ -76,6 +76,52 @@ def test_ids_of_any_kind(client, task_id):
     seen(view(running=[{"id": task_id, "name": None, "started": None}]))
 
     assert client.get(WORKERS).status_code == 200
+
+
+def test_what_one_ran_that_fell_silent(client, broker):
+    seen_at = timezone.now() - timedelta(hours=3)
+    running = [{"id": "a", "name": "tests.add", "started": seen_at.timestamp() - 5, "pid": 7}]
+    Worker.objects.create(
+        name="w", start=uuid4(), started_at=seen_at, seen_at=seen_at,
+        facts={"pool": "prefork", "running": running},
+    )  # fmt: skip
+    seen(view())
+
+    words = text(client.get(f"{WORKERS}w/change/"))
+
+    assert "It does not answer." in words
+    assert re.search(r"Had run for .* tests.add a 5.0 s 7", words)
+
+
+def test_an_order_can_go_to_all_that_answer(client):
+    seen(view(), view(name="w2@here", pool="solo"), view(name="w3@here", foreign=True))
+
+    assert "all that answer" in text(client.get(WORKERS))
+    page = client.get(f"{WORKERS}order/enable_events/", {"all": "1"})
+    assert "Enable events: 2 workers are asked. w1@here" in text(page)
+    assert page.content.count(b'type="hidden" name="name"') == 2
+    page = client.get(f"{WORKERS}order/pool_grow/", {"all": "1"})
+    assert "Grow the pool: 1 worker is asked. w1@here consumes nothing prefork × 2" in text(page)
+
+
+def test_what_nobody_can_do_is_not_offered(client):
+    seen(view(pool="solo"))
+
+    page = client.get(WORKERS)
+
+    assert b"order/pool_grow/" not in page.content
+    assert b"order/shut_down/" in page.content
+
+
+def test_queues_to_choose_from_follow_the_workers(client):
+    seen(view(queues=["mail"]), view(name="w2@here", queues=["special"]))
+
+    def offered(verb):
+        page = client.get(f"{WORKERS}order/{verb}/", {"name": "w2@here"})
+        return [value for value, _label in page.context_data["form"].fields["queue"].choices]
+
+    assert offered("add_consumer") == ["celery", "mail", "special"]
+    assert offered("cancel_consumer") == ["special"]
 
 
 def test_markup_is_text(client):

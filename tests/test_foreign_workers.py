@@ -68,6 +68,10 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     app.send_task("other.wait", [5], queue="theirs", task_id="theirs-1")
     until(lambda: there()[0].running, "a task that runs")
     assert there()[0].running[0]["id"] == "theirs-1"
+    app.send_task("other.wait", [5], queue="theirs", task_id="later", countdown=300)
+    until(lambda: [task["id"] for task in there()[0].scheduled] == ["later"], "one for later")
+    app.control.revoke("later")
+    until(lambda: there()[0].revoked == 1, "one that is revoked")
     page = text(as_user(alice).get(WORKERS))
     assert re.search("other@there It answers, and .* without the console .* prefork × 2 1 ", page)
     assert not queues.one("theirs")[0].forsaken

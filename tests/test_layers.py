@@ -24,7 +24,10 @@ FLOORS = [
         "terminations", "orders", "quarantine", "tallies",
     },
     {"models", "control", "broker", "mail", "database"},
-    {"verbs", "conf", "errors", "reasons", "durations", "failpoints", "masks", "tracebacks"},
+    {
+        "verbs", "conf", "counts", "errors", "reasons", "durations", "failpoints", "masks",
+        "tracebacks",
+    },
 ]  # fmt: skip
 #: Wiring, and what Django calls by itself.
 ASIDE = {"__init__", "migrations", "templatetags", "locale", "checks"}

@@ -36,7 +36,7 @@ def told(capsys, *words):
 
 def there():
     view = WorkerView(name="w@here", pool="prefork", processes=2, queues=["mail"])
-    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic())
+    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic() + 60)
 
 
 def test_workers(capsys, alice):
@@ -48,7 +48,7 @@ def test_workers(capsys, alice):
 
 def test_a_terminal_is_told_nothing_but_text(capsys, alice):
     view = WorkerView(name="w\x1b[2J\n", pool="prefork", queues=["mail"])
-    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic())
+    snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic() + 60)
 
     assert "w?[2J?  online" in ops(capsys, "workers", "--as", "alice")
 
@@ -99,6 +99,22 @@ def test_orders(capsys, alice, monkeypatch):
         ops(capsys, *words[:3], "n=99", *words[4:])
 
 
+def test_an_order_to_all(capsys, alice, monkeypatch):
+    there()
+    solo = WorkerView(name="solo@here", pool="solo", processes=1, queues=["mail"])
+    snapshots._last.workers.append(solo)
+    given = []
+    monkeypatch.setattr(control, "order", lambda *_, **to: given.append(to) or {})
+    words = ("pool_grow", "--all", "--set", "n=2", "--as", "alice", "--reason", "r")
+
+    told(capsys, *words)
+
+    assert given == [{"destination": ["w@here"]}]
+    control.forget()
+    with pytest.raises(CommandError, match="no such worker"):
+        ops(capsys, *words)
+
+
 @pytest.mark.parametrize(
     "words",
     [("retry", "x"), ("terminate", "x"), ("pause", "1"), ("shut_down", "w@here")],
@@ -115,7 +131,7 @@ def test_who_may_not_is_refused(capsys, charlie, words):
 
 @pytest.mark.parametrize("word", ["workers", "results", "operations"])
 def test_who_may_not_look_sees_nothing(capsys, mallory, word):
-    with pytest.raises(CommandError, match="may not look"):
+    with pytest.raises(CommandError, match="lacks the permission"):
         ops(capsys, word, "--as", "mallory")
 
 
@@ -173,7 +189,7 @@ class TestQueues:
             ops(capsys, "purge_queue", "nobody", "--as", "alice", "--reason", "r")
 
     def test_who_may_not_look(self, capsys, mallory):
-        with pytest.raises(CommandError, match="may not look at queues"):
+        with pytest.raises(CommandError, match="lacks the permission"):
             ops(capsys, "queues", "--as", "mallory")
 
 

@@ -16,8 +16,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from tasks_admin.admin.readonly import OrMore
+from tasks_admin import counts
 from tasks_admin.conf import settings
+from tasks_admin.counts import OrMore
 
 BEFORE, AFTER = "before", "after"
 
@@ -136,7 +137,6 @@ class KeyedChangeList(ChangeList):
 
     def _count(self) -> int:
         """How many match, up to `COUNT_BOUND`, or among the newest that were looked through."""
-        bound = settings.COUNT_BOUND
         limit = self.limit
         if self.key:
             forward, self.forward = self.forward, False
@@ -145,9 +145,7 @@ class KeyedChangeList(ChangeList):
         rows = self.queryset.order_by()
         if limit is not None:
             rows = rows.filter(**{f"{self.fields[0]}__gte": limit})
-        count: int = rows.values("pk")[: bound + 1].count()
-        if count > bound:
-            return OrMore(bound)
+        count = counts.bounded(rows)
         return count if limit is None else OrMore(count)
 
     def _link(self, rows: list[Any], *, start: list[Any], more: bool) -> None:

@@ -8,15 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from tasks_admin.conf import settings
-
-
-class OrMore(int):
-    """A number of rows at which counting was stopped: "10,000+"."""
-
-    def __str__(self) -> str:
-        """Say so wherever Django's templates show the number."""
-        return f"{int(self):,}+"
+from tasks_admin import counts
 
 
 class BoundedPaginator(Paginator[Any]):
@@ -26,9 +18,7 @@ class BoundedPaginator(Paginator[Any]):
     def count(self) -> int:
         """The number of rows, or the bound, which says that there are more."""
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        bound: int = settings.COUNT_BOUND
-        count = rows.order_by().values("pk")[: bound + 1].count()
-        return count if count <= bound else OrMore(bound)
+        return counts.bounded(rows)
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):

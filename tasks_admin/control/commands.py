@@ -42,7 +42,6 @@ def console_details(state: Any) -> dict[str, Any]:
         "tasks": [_task(task) for task in list(app.tasks.values())[:MOST_NAMES]],
         "settings": _settings(app),
         "broker": masks.mask_text(broker),
-        "rusage": (consumer.controller.stats().get("rusage") or {}),
     }
 
 

@@ -11,6 +11,8 @@ COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "active_queues": lambda told: {"queues": [_name(queue) for queue in _listed(told)]},
     "active": lambda told: {"running": [_task(task) for task in _listed(told)]},
     "reserved": lambda told: {"reserved": [_task(task) for task in _listed(told)]},
+    "scheduled": lambda told: {"scheduled": [_timed(entry) for entry in _listed(told)]},
+    "revoked": lambda told: {"revoked": len(_listed(told))},
 }
 
 
@@ -61,6 +63,11 @@ def _task(task: Any) -> dict[str, Any]:
         "pid": task.get("worker_pid"),
         "eta": None,
     }
+
+
+def _timed(entry: Any) -> dict[str, Any]:
+    entry = entry if isinstance(entry, Mapping) else {}
+    return _task(entry.get("request")) | {"eta": str(entry.get("eta") or "")[:40] or None}
 
 
 def _name(queue: Any) -> str:

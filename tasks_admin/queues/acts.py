@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker, masks, operations, orders
+from tasks_admin import broker, counts, masks, operations, orders
 from tasks_admin.errors import WrongState
 from tasks_admin.models import Operation, Quarantined, Queue
 from tasks_admin.models.results import legible
@@ -48,7 +48,7 @@ class Next:
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantine:
-    """What one purge moved, and what of it is left."""
+    """What one purge moved, and how much of it is left; `counts.OrMore` beyond the bound."""
 
     operation: Operation
     left: int
@@ -118,7 +118,7 @@ def quarantines(name: str) -> list[Quarantine]:
     """The newest purges of this queue of which something can be restored."""
     kept = Quarantined.objects.filter(operation=OuterRef("pk"), queue=name)
     found = Operation.objects.filter(Exists(kept), verb=PURGE_QUEUE).order_by("-pk")[:MOST]
-    return [Quarantine(operation=one, left=one.quarantined.count()) for one in found]
+    return [Quarantine(operation=one, left=counts.bounded(one.quarantined.all())) for one in found]
 
 
 def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -> Operation:

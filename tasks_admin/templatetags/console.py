@@ -6,6 +6,7 @@ from datetime import timedelta
 from django import template
 
 from tasks_admin import durations
+from tasks_admin.workers import Seen
 
 register = template.Library()
 
@@ -17,8 +18,12 @@ def duration(value: timedelta | None) -> str:
 
 
 @register.filter
-def running_for(started: object) -> str:
-    """How long something runs that began then (seconds since 1970, by a worker's clock)."""
+def running_for(started: object, seen: Seen) -> str:
+    """How long something runs that began then (seconds since 1970, by the worker's clock).
+
+    Of a worker that does not answer: how long it had run at the last sign of life.
+    """
     if not isinstance(started, (int, float)):
         return ""
-    return durations.spoken(timedelta(seconds=max(time.time() - started, 0.0)))
+    until = time.time() if seen.answered or not seen.row else seen.row.seen_at.timestamp()
+    return durations.spoken(timedelta(seconds=max(until - started, 0.0)))

@@ -1,15 +1,17 @@
 """`manage.py ops`: what the pages show and do, by the same functions and permissions."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tasks_admin import durations, operations, periodic, queues, results, revokes, workers
+from tasks_admin import operations, periodic, queues, results, revokes, workers
 from tasks_admin.errors import ConsoleError
+from tasks_admin.management import rows
+from tasks_admin.management.rows import Row
 from tasks_admin.models import Operation, Result
 from tasks_admin.verbs import (
     DISABLE_PERIODIC,
@@ -23,8 +25,13 @@ from tasks_admin.verbs import (
     RUN_PERIODIC,
 )
 
-#: Rows that a table has unless more are asked for, and at most.
-USUAL, MOST = 50, 10_000
+#: Rows that a table has unless more are asked for.
+USUAL = 50
+LISTS: dict[str, Callable[[User], list[Row]]] = {
+    "workers": rows.of_workers,
+    "queues": rows.of_queues,
+    "periodic": rows.of_periodic,
+}
 MOVES = {
     "pause": operations.pause,
     "resume": operations.resume,
@@ -43,7 +50,6 @@ PERIODIC_ACTS = {
 }
 ACTS = {"retry": results.retry_failed, "revoke": revokes.revoke, "terminate": revokes.terminate}
 NAMED = QUEUE_ACTS | PERIODIC_ACTS
-Row = dict[str, Any]
 
 
 class Command(BaseCommand):
@@ -86,7 +92,8 @@ class Command(BaseCommand):
             move.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
         for word in ORDERS:
             order = words.add_parser(word, parents=[acting], help=f"tell workers: {word}")
-            order.add_argument("ids", nargs="+", metavar="WORKER")
+            order.add_argument("ids", nargs="*", metavar="WORKER")
+            order.add_argument("--all", action="store_true", help="all workers that answer")
             order.add_argument("--typed", default="", help="queues that nobody else consumes")
             order.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
 
@@ -94,28 +101,23 @@ class Command(BaseCommand):
         """Do it; what is refused ends with a sentence, and status 1."""
         actor = _actor(options["actor"])
         try:
-            rows = self._rows(options["word"], actor, options)
+            found = self._rows(options["word"], actor, options)
         except ConsoleError as error:
             raise CommandError(str(error)) from None
         if options["json"]:
-            self.stdout.write(json.dumps(rows, default=str, ensure_ascii=False))
+            self.stdout.write(json.dumps(found, default=str, ensure_ascii=False))
         else:
-            for line in _table(rows):
+            for line in _table(found):
                 self.stdout.write(line)
 
     def _rows(self, word: str, actor: User, options: dict[str, Any]) -> list[Row]:
-        if word == "workers":
-            return _workers(actor)
-        if word == "queues":
-            return _queues(actor)
-        if word == "periodic":
-            return _periodic(actor)
-        if word == "results":
-            return _results(actor, options)
+        if word in LISTS:
+            return LISTS[word](actor)
         if word == "operations":
-            _may_look(actor, "operation")
-            found = Operation.objects.order_by("-pk")[: _limit(options)]
-            return [_operation(operation) for operation in found]
+            return rows.of_operations(actor, limit=options["limit"])
+        if word == "results":
+            wanted = {"status": options["status"], "task_name": options["task"]}
+            return rows.of_results(actor, limit=options["limit"], **wanted)
         return _acted(word, actor, options)
 
 
@@ -128,101 +130,24 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     elif word == RESTORE_QUEUE:
         operation = queues.restore(operation=_found(ids[0]), **told)
     elif word == PEEK_QUEUE:
-        return [_next(one) for one in queues.look_into(name=ids[0], **told)]
+        return [rows.of_message(one) for one in queues.look_into(name=ids[0], **told)]
     elif word in MOVES:
         operation = _found(ids[0])
         MOVES[word](operation=operation, **told)
         operation.refresh_from_db()
     else:
         told["typed"] = options["typed"]
+        names = workers.able(word) if options["all"] else ids
         given = dict(pair.partition("=")[::2] for pair in options["set"])
         options = {name: int(text) if text.isdigit() else text for name, text in given.items()}
-        operation = workers.order(verb=word, names=ids, options=options, **told)
+        operation = workers.order(verb=word, names=names, options=options, **told)
     if not operation.over or word not in {*ORDERS, PAUSE_QUEUE, RESUME_QUEUE}:
-        return [_operation(operation)]
+        return [rows.of_operation(operation)]
     targets = operation.targets.order_by("pk")
     return [
         {"worker": one.subject, "outcome": one.state, "why": one.reason, "detail": one.detail}
         for one in targets
     ]
-
-
-def _workers(actor: User) -> list[Row]:
-    _may_look(actor, "worker")
-    known = workers.overview()
-    return [
-        {
-            "name": seen.name,
-            "state": str(seen.state),
-            "pool": seen.view.pool,
-            "processes": seen.view.processes,
-            "running": seen.view.running_count,
-            "reserved": seen.view.reserved_count,
-            "queues": ",".join(seen.view.queues),
-            "seen": durations.spoken(seen.sign_age),
-        }
-        for seen in known.workers
-    ]
-
-
-def _queues(actor: User) -> list[Row]:
-    _may_look(actor, "queue")
-    return [
-        {
-            "name": seen.name,
-            "waiting": seen.waiting,
-            "oldest": durations.spoken(seen.oldest),
-            "with_workers": seen.held,
-            "consumers": ",".join(one.name for one in seen.consumers),
-            "in_a_minute": _rounded(seen.rates.into),
-            "out_a_minute": _rounded(seen.rates.out),
-            "paused": bool(seen.paused_at),
-            "nobody_consumes": seen.forsaken,
-        }
-        for seen in queues.overview().queues
-    ]
-
-
-def _rounded(rate: float | None) -> float | None:
-    return None if rate is None else round(rate, 1)
-
-
-def _periodic(actor: User) -> list[Row]:
-    _may_look(actor, "periodictask")
-    names = ("name", "task", "schedule", "enabled", "last_at", "next_at", "runs")
-    return [{name: getattr(seen, name) for name in names} for seen in periodic.overview().tasks]
-
-
-def _next(one: queues.Next) -> Row:
-    return {"task": one.task, "id": one.task_id, "arguments": one.shown, "bytes": one.size}
-
-
-def _results(actor: User, options: dict[str, Any]) -> list[Row]:
-    _may_look(actor, "result")
-    wanted = {"status": options["status"], "task_name": options["task"]}
-    found = Result.objects.filter(**{name: value for name, value in wanted.items() if value})
-    slim = found.order_by("-pk").only("task_id", "status", "task_name", "worker", "date_created")
-    return [
-        {
-            "id": row.task_id,
-            "status": row.status,
-            "task": row.task_name,
-            "worker": row.worker,
-            "queued": row.date_created,
-        }
-        for row in slim[: _limit(options)]
-    ]
-
-
-def _operation(operation: Operation) -> Row:
-    return {
-        "id": operation.pk,
-        "verb": operation.verb,
-        "state": operation.state,
-        "by": operation.actor_name,
-        "targets": operation.total,
-        **dict(operation.counts()),
-    }
 
 
 def _actor(name: str) -> User:
@@ -231,29 +156,20 @@ def _actor(name: str) -> User:
     return found or _no("user", name)
 
 
-def _may_look(actor: User, noun: str) -> None:
-    if not (actor.is_active and actor.has_perm(f"tasks_admin.view_{noun}")):
-        raise CommandError(f"{actor.get_username()} may not look at {noun}s.")
-
-
 def _found(pk: int) -> Operation:
     return Operation.objects.filter(pk=pk).first() or _no("operation", pk)
-
-
-def _limit(options: dict[str, Any]) -> int:
-    return max(1, min(int(options["limit"]), MOST))
 
 
 def _no(noun: str, name: object) -> Any:
     raise CommandError(f"There is no {noun} {name}.")
 
 
-def _table(rows: list[Row]) -> Iterable[str]:
+def _table(found: list[Row]) -> Iterable[str]:
     """Columns as wide as what stands in them."""
-    if not rows:
+    if not found:
         return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [names, *([_plain(row.get(name)) for name in names] for row in rows)]
+    names = list(dict.fromkeys(name for row in found for name in row))
+    lines = [names, *([_plain(row.get(name)) for name in names] for row in found)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
     for line in lines:
         cells = zip(line, widths, strict=True)
