@@ -21,6 +21,7 @@ from tasks_admin.broker.declared import (
 from tasks_admin.broker.payloads import Payload
 from tasks_admin.broker.publishing import (
     BATCH,
+    PATIENCE,
     Message,
     connected,
     publish,
@@ -31,6 +32,7 @@ from tasks_admin.broker.schedules import Entry, scheduled
 
 __all__ = [
     "BATCH",
+    "PATIENCE",
     "Depth",
     "Depths",
     "Entry",

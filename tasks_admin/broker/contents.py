@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from kombu import Connection
 
 from tasks_admin.broker.payloads import Payload
-from tasks_admin.broker.publishing import connected
+from tasks_admin.broker.publishing import PATIENCE, connected
 from tasks_admin.errors import WrongState
 
 ADAPTERS = {"redis": "on_redis", "amqp": "on_amqp"}
@@ -45,7 +45,7 @@ def depths(names: Iterable[str]) -> Depths:
 
     Raises `BrokerUnreachable`.
     """
-    with connected() as connection:
+    with connected(PATIENCE) as connection:
         queues, unacknowledged = _adapter(connection).depths(connection, list(names))
     told = {name: Depth(**facts) for name, facts in queues.items()}
     return Depths(queues=told, unacknowledged=unacknowledged)
@@ -57,7 +57,7 @@ def peek(name: str, most: int) -> list[Payload]:
     RabbitMQ gives them out and takes them back: then they count as delivered once more. Raises
     `BrokerUnreachable`, and `WrongState` where a look could lose them.
     """
-    with connected() as connection:
+    with connected(PATIENCE) as connection:
         return list(_adapter(connection).peek(connection, name, most))
 
 

@@ -18,6 +18,13 @@ logger = logging.getLogger(__name__)
 
 #: Messages a flush.
 BATCH = 500
+#: Seconds for which a page waits for a broker that says nothing.
+PATIENCE = 1.0
+#: What each kind of broker calls the time for which a connection waits for it.
+TIMEOUTS: dict[str, tuple[str, ...]] = {
+    "redis": ("socket_timeout", "socket_connect_timeout"),
+    "amqp": ("connect_timeout", "read_timeout", "write_timeout"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +81,19 @@ def publish(messages: Sequence[Message]) -> None:
 
 
 @contextmanager
-def connected() -> Iterator[Connection]:
+def connected(patience: float | None = None) -> Iterator[Connection]:
     """A connection outside the pool, made at once or not at all.
+
+    A broker that says nothing for `patience` seconds is given up; None: for as long as the
+    project's settings say. Who looks at a page waits for a second, who moves messages for longer.
 
     Raises `BrokerUnreachable`, also for what goes wrong while it is used; `QueueFull` is one.
     """
     connection: Connection = current_app.connection_for_write()
+    if patience is not None:
+        connection.connect_timeout = patience
+        timeouts = dict.fromkeys(TIMEOUTS.get(connection.transport.driver_type, ()), patience)
+        connection.transport_options = {**(connection.transport_options or {}), **timeouts}
     # Every transport has errors of its own.
     troubles: tuple[type[BaseException], ...]
     troubles = KombuError, OSError, *connection.connection_errors, *connection.channel_errors

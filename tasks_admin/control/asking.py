@@ -8,7 +8,7 @@ from celery import current_app
 from celery.app.control import Control
 from django.db import DatabaseError
 
-from tasks_admin.broker import connected
+from tasks_admin.broker import PATIENCE, connected
 from tasks_admin.conf import settings
 from tasks_admin.models import Worker
 
@@ -45,7 +45,7 @@ def ask(
         if expected and not missing:
             raise _Enough
 
-    with connected() as connection, contextlib.suppress(_Enough):
+    with connected(PATIENCE) as connection, contextlib.suppress(_Enough):
         control.broadcast(
             command,
             arguments=arguments,

@@ -113,7 +113,9 @@ def overview() -> Overview:
     known = workers()
     every = {*names(), *(name for seen in known.workers for name in _consumed(seen))}
     wanted = sorted(every)[:MOST]
-    look = _look(wanted)
+    # Whoever could not be asked a moment ago is not asked again: nobody waits twice.
+    gone = known.trouble and Look(taken_at=time.monotonic(), trouble=known.trouble)
+    look = gone or _look(wanted)
     heard = not known.trouble and (bool(known.answered) or not look.trouble)
     paused = dict(Queue.objects.filter(paused_at__isnull=False).values_list("name", "paused_at"))
     past = _past(wanted) if look.trouble else {}
