@@ -98,7 +98,8 @@ def connected(patience: float | None = None) -> Iterator[Connection]:
     troubles: tuple[type[BaseException], ...]
     troubles = KombuError, OSError, *connection.connection_errors, *connection.channel_errors
     try:
-        with connection:  # kombu would wait and try again: each address is tried once
+        with connection, _hung_up(connection, troubles):
+            # kombu would wait and try again: each address is tried once
             connection.ensure_connection(max_retries=len(connection.alt), interval_start=0)
             yield connection
     except troubles as error:
@@ -107,6 +108,17 @@ def connected(patience: float | None = None) -> Iterator[Connection]:
     except connection.recoverable_connection_errors:  # RabbitMQ refused a message, and is well
         logger.warning("The broker refused a message: its queue takes no more.")
         raise QueueFull(_("The broker does not answer.")) from None
+
+
+@contextmanager
+def _hung_up(connection: Connection, troubles: tuple[type[BaseException], ...]) -> Iterator[None]:
+    """After trouble say no goodbye: RabbitMQ would be waited for, and reads nothing in an alarm."""
+    try:
+        yield
+    except troubles:
+        if connection.transport.driver_type == "amqp":
+            connection.collect()
+        raise
 
 
 def waiting(queues: Iterable[str]) -> dict[str, int]:

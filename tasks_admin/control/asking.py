@@ -1,12 +1,14 @@
 """Asking: one command to all workers or some, until those who are expected have answered."""
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from celery import current_app
 from celery.app.control import Control
 from django.db import DatabaseError
+from kombu import Producer
+from kombu.pidbox import Mailbox
 
 from tasks_admin.broker import PATIENCE, connected
 from tasks_admin.conf import settings
@@ -15,6 +17,27 @@ from tasks_admin.models import Worker
 
 class _Enough(Exception):
     """All who were expected have answered."""
+
+
+class _OneTry(Producer):
+    """Publishes once: kombu's mailbox would try for ever, and hold whoever looks at a page."""
+
+    def publish(self, body: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Raise what goes wrong."""
+        return super().publish(body, **options | {"retry": False, "confirm_timeout": PATIENCE})
+
+
+class _Mailbox(Mailbox):
+    """Publishes on the connection that it is given, and never on one of the process's pool."""
+
+    @contextlib.contextmanager
+    def producer_or_acquire(self, producer: Any = None, channel: Any = None) -> Iterator[Producer]:
+        """A producer of our own."""
+        yield _OneTry(channel, auto_declare=False)
+
+
+class _Control(Control):
+    Mailbox = _Mailbox
 
 
 def ask(
@@ -32,8 +55,7 @@ def ask(
     of it when nobody in particular is expected. Raises `BrokerUnreachable`. Silence is no answer:
     who did not answer may still do what it was told.
     """
-    control: Any = Control(current_app)
-    control.mailbox._producer_pool = None  # publish on the connection passed, not on a pooled one
+    control: Any = _Control(current_app)
     heard: list[tuple[str, Any]] = []
     missing = set(expected)
 
