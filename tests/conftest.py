@@ -182,9 +182,11 @@ def broker(valkey: str) -> Iterator[Any]:
     import redis
 
     from opsconsole.celery import app
+    from tasks_admin.control import foreigners
 
     client = redis.Redis.from_url(valkey)
     client.flushall()
+    foreigners.neighbours.__init__()  # type: ignore[misc] (nobody is there yet)
     before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
     yield client

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from celery.contrib.testing.worker import start_worker
 
 from tasks_admin import control, queues, workers
 from tasks_admin.control import Snapshot, WorkerView, foreigners, snapshots
@@ -16,6 +17,7 @@ from tasks_admin.errors import WrongArguments
 from tasks_admin.models import Operation
 from tests.pages import OPERATIONS, WORKERS, text
 from tests.stack import until
+from tests.test_worker_presence import make_worker
 
 pytestmark = pytest.mark.django_db
 CODE = """
@@ -33,22 +35,81 @@ def forgetful():
     """A snapshot is kept for two seconds."""
     control.forget()
     queues.forget()
+    foreigners.neighbours.__init__()
     yield
+    foreigners.neighbours.__init__()
     control.forget()
     queues.forget()
 
 
 @pytest.fixture
-def stranger(broker, valkey):
+def stranger(broker, valkey, tmp_path):
     """A real worker of an app that knows nothing of the console."""
     # Celery would set Django up by itself, and the console with it.
     environment = {name: v for name, v in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     command = [sys.executable, "-c", CODE, valkey]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    yield process
+    log = tmp_path / "stranger.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, env=environment, start_new_session=True, stdout=file, stderr=file
+        )
+    yield log
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@pytest.mark.stack
+@pytest.mark.django_db(transaction=True)
+def test_it_is_there_each_time_and_its_log_is_left_alone(stranger):
+    """Also where one of ours answers first, and is all that is expected."""
+    from opsconsole.celery import app
+
+    def names():
+        control.forget()
+        return sorted(view.name for view in control.snapshot().workers)
+
+    until(lambda: names() == ["other@there"], "a worker of another app")
+    ours = {"perform_ping_check": False, "queues": ["mail"], "hostname": "ours@here"}
+    with start_worker(app, **ours):
+        make_worker("ours@here")
+        foreigners.neighbours.look()
+        assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
+
+    assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
+
+
+def test_who_is_gone_is_waited_for_once(monkeypatch):
+    neighbours = foreigners.neighbours
+    neighbours.names, neighbours.looked = {"gone", "theirs"}, time.monotonic()
+    neighbours.strangers = {"theirs"}
+    asked = []
+
+    def ask(command, *, expected=(), without=(), **_):
+        asked.append((command, sorted(expected), sorted(without)))
+        return []
+
+    monkeypatch.setattr(snapshots, "ask", ask)
+    monkeypatch.setattr(foreigners, "ask", ask)
+    snapshots.answers()
+    snapshots.answers()
+
+    assert asked == [
+        ("console_snapshot", ["gone"], ["theirs"]), ("stats", ["theirs"], []),
+        ("console_snapshot", [], []),
+    ]  # fmt: skip
+
+
+def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
+    foreigners.neighbours.names = foreigners.neighbours.strangers = {"w"}
+    foreigners.neighbours.looked = time.monotonic()
+    make_worker("w")
+    told = {"pool": "prefork", "queues": ["mail"]}
+    monkeypatch.setattr(snapshots, "ask", lambda *_, without, **__: [("w", told)][len(without) :])
+
+    (view,) = snapshots.answers()
+
+    assert not view.foreign
 
 
 @pytest.mark.stack

@@ -1,6 +1,7 @@
 """Asking: one command to all workers or some, until those who are expected have answered."""
 
 import contextlib
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -46,13 +47,16 @@ def ask(
     arguments: dict[str, Any] | None = None,
     destination: Iterable[str] | None = None,
     expected: Collection[str] = (),
+    without: Collection[str] = (),
     limit: int | None = None,
     reply: bool = True,
+    timeout: float | None = None,
 ) -> list[tuple[str, Any]]:
     """Return what workers answer: (name, reply), in the order in which it came.
 
-    Waits until all of `expected` have answered, for `CONTROL_TIMEOUT` seconds at most; the whole
-    of it when nobody in particular is expected. Raises `BrokerUnreachable`. Silence is no answer:
+    Asks those of `destination`, or all but those of `without`. Waits until all of `expected` have
+    answered, and for `timeout` seconds (`CONTROL_TIMEOUT`) after the last answer at most; all of
+    that when nobody in particular is expected. Raises `BrokerUnreachable`. Silence is no answer:
     who did not answer may still do what it was told.
     """
     control: Any = _Control(current_app)
@@ -73,12 +77,21 @@ def ask(
             arguments=arguments,
             destination=list(destination) if destination is not None else None,
             reply=reply,
-            timeout=settings.CONTROL_TIMEOUT,
+            timeout=settings.CONTROL_TIMEOUT if timeout is None else timeout,
             limit=limit,
             callback=hear if reply else None,
             connection=connection,
+            **_all_but(without),
         )
     return heard
+
+
+def _all_but(names: Collection[str]) -> dict[str, str]:
+    """How kombu is told that these are not asked."""
+    if not names:
+        return {}
+    left_out = "|".join(re.escape(name) for name in sorted(names))
+    return {"pattern": rf"(?!(?:{left_out})\Z)", "matcher": "pcre"}
 
 
 def believed() -> set[str]:

@@ -1,10 +1,22 @@
-"""Workers without the console: what Celery's own commands tell of them."""
+"""Workers that give no sign of life: of other apps, or without the console.
 
+They are remembered, so that they are waited for, and are asked with Celery's own commands: a
+command that a worker does not know puts a traceback into its log.
+"""
+
+import contextlib
+import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tasks_admin.control.asking import ask
+from celery import current_app
 
+from tasks_admin.control.asking import ask
+from tasks_admin.errors import BrokerUnreachable
+
+#: Seconds between two looks for such workers.
+EVERY = 60.0
 #: Celery's commands, and what each of them tells us.
 COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "stats": lambda told: _stats(told),
@@ -14,6 +26,48 @@ COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "scheduled": lambda told: {"scheduled": [_timed(entry) for entry in _listed(told)]},
     "revoked": lambda told: {"revoked": len(_listed(told))},
 }
+
+
+class Neighbours:
+    """The workers that answer and are not among those that are believed to be there."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.names: set[str] = set()
+        #: Those of them that do not know our commands.
+        self.strangers: set[str] = set()
+        self.looked = float("-inf")
+
+    def look(self) -> None:
+        """See who is there. Nobody can tell how many will answer: it takes the whole time."""
+        self.looked = time.monotonic()
+        there = {name for name, _pong in ask("ping")}
+        with self.lock:
+            self.names |= there
+
+    def look_now_and_then(self) -> None:
+        """Do that once a minute, beside whoever asks: nobody waits for it."""
+        if time.monotonic() - self.looked > EVERY:
+            self.looked = time.monotonic()
+            app: Any = current_app
+            args = [app._get_current_object()]
+            threading.Thread(target=self._look, args=args, daemon=True).start()
+
+    def heard(
+        self, answered: Collection[str], *, missed: Collection[str], strangers: Collection[str] = ()
+    ) -> None:
+        """Remember who answered, and who of them is a stranger; the others are forgotten."""
+        with self.lock:
+            self.names = (self.names | set(answered)) - set(missed)
+            self.strangers = (self.strangers | set(strangers)) & self.names
+
+    def _look(self, app: Any) -> None:
+        app.set_current()
+        with contextlib.suppress(BrokerUnreachable):  # whoever asks finds that out too
+            self.look()
+
+
+neighbours = Neighbours()
 
 
 def told(names: Collection[str]) -> dict[str, dict[str, Any]]:

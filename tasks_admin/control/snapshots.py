@@ -113,11 +113,24 @@ def snapshot() -> Snapshot:
 
 def answers() -> list[WorkerView]:
     """What the workers say at this moment; asked anew."""
-    views = [view(name, told) for name, told in ask("console_snapshot", expected=believed())]
-    ours = [one for one in views if one and not one.foreign]
-    strangers = sorted({one.name for one in views if one and one.foreign})[:MOST_FOREIGN]
-    told = foreigners.told(strangers) if strangers else {}
-    return ours + [_foreign(name, facts) for name, facts in told.items()]
+    known, neighbours = believed(), foreigners.neighbours
+    neighbours.look_now_and_then()
+    strangers = neighbours.strangers - known
+    expected = known | neighbours.names - strangers
+    replies = ask("console_snapshot", expected=expected, without=strangers)
+    views = [one for name, told in replies if (one := view(name, told))]
+    heard = {name for name, _told in replies}
+    new = {one.name for one in views if one.foreign}
+    neighbours.heard(heard, missed=expected - heard, strangers=new)
+    return [one for one in views if not one.foreign] + _foreigners(strangers | new)
+
+
+def _foreigners(names: set[str]) -> list[WorkerView]:
+    """Workers without the console, as far as they answer Celery's own commands."""
+    told = foreigners.told(sorted(names)[:MOST_FOREIGN])
+    answered = {name for name, facts in told.items() if facts}
+    foreigners.neighbours.heard(answered, missed=told.keys() - answered)
+    return [_foreign(name, told[name]) for name in sorted(answered)]
 
 
 def _foreign(name: str, facts: dict[str, Any]) -> WorkerView:
