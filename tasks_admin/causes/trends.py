@@ -96,7 +96,8 @@ def shares(causes: Iterable[Cause]) -> dict[int, Share]:
         return {}
     runs: dict[str, int] = {}
     failed: dict[int, int] = {}
-    for task, pk, count in counted[0].union(*counted[1:], all=True):
+    # Django 6.1 orders a union by the model's own order, which is none of its columns.
+    for task, pk, count in counted[0].union(*counted[1:], all=True).order_by():
         runs[task] = runs.get(task, 0) + count
         if pk is not None:
             failed[pk] = failed.get(pk, 0) + count
