@@ -78,11 +78,10 @@ def _update(
 ) -> tuple[str, list[Any]]:
     new = {name: row.new[name] for name in row.new if name not in SHY or row.new[name] is not None}
     sets: dict[str, tuple[str, list[Any]]] = {name: ("%s", [new[name]]) for name in new}
-    if (
-        row.ran is not None
-    ):  # first: on SQLite each asks the clock, and nothing ends before it began
-        sets["date_started"] = _ago(connection, row.ran)
-    sets["date_done"] = _ago(connection)
+    now = datetime.now(UTC)  # once: nothing ends before it began
+    sets["date_done"] = _ago(connection, now)
+    if row.ran is not None:
+        sets["date_started"] = _ago(connection, now, row.ran)
     if row.tail:
         sets["meta"] = _meta(row)
     where, params = f"task_id = %s AND status NOT IN ({_places(row.final)})", [row.task_id]
@@ -112,13 +111,14 @@ def _upsert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
 
 def _insert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     values = {"task_id": row.task_id, "meta": row.meta, **row.new, **row.known}
-    begun, moment = _ago(connection, row.ran or 0.0)  # and queued before, but nobody saw that
+    now = datetime.now(UTC)
+    begun, moment = _ago(connection, now, row.ran or 0.0)  # queued before, but nobody saw that
     started = "NULL" if row.ran is None else begun
-    done, now = _ago(connection)
+    done, ended = _ago(connection, now)
     names = ", ".join([*values, "date_created", "date_done", "date_started"])
     places = f"{_places(values)}, {begun}, {done}, {started}"
     sql = f"INSERT INTO {TABLE} ({names}) VALUES ({places})"  # noqa: S608
-    return sql, [*values.values(), *moment, *now, *(moment if row.ran is not None else [])]
+    return sql, [*values.values(), *moment, *ended, *(moment if row.ran is not None else [])]
 
 
 def _meta(row: Row) -> tuple[str, list[Any]]:
@@ -128,10 +128,12 @@ def _meta(row: Row) -> tuple[str, list[Any]]:
     return sql, [f"%{CHILDLESS}", CHILDLESS, row.tail, row.meta]
 
 
-def _ago(connection: BaseDatabaseWrapper, seconds: float = 0.0) -> tuple[str, list[Any]]:
+def _ago(
+    connection: BaseDatabaseWrapper, now: datetime, seconds: float = 0.0
+) -> tuple[str, list[Any]]:
     exact: Any = max(seconds, 0.0)
     if connection.vendor == "sqlite":
-        moment = datetime.now(UTC) - timedelta(seconds=exact)
+        moment = now - timedelta(seconds=exact)
         exact = moment.replace(tzinfo=None).isoformat(" ", "microseconds")
     return AGO[connection.vendor], [exact]
 
