@@ -164,6 +164,18 @@ class TestRefusals:
         with pytest.raises(WrongState, match="not possible"):
             give(alice, verb, **options)
 
+    def test_two_of_one_name_can_only_be_shut_down(self, monkeypatch, alice):
+        now = timezone.now()
+        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, seen_at=now,
+                              doubled_at=now)  # fmt: skip
+        there(view())
+        with pytest.raises(WrongState, match="not possible"):
+            give(alice)
+        there(view(), view(name="v"))
+        say(monkeypatch, w={"ok": "stops"})
+
+        assert told(give(alice, "shut_down")) == {"w": ("unknown", "stopping", "")}
+
     @pytest.mark.parametrize("names", [[], ["stranger"], ["w", "stranger"]])
     def test_nobody_of_that_name(self, alice, names):
         there(view())

@@ -62,6 +62,8 @@ def possible(seen: Seen) -> list[str]:
     """What this worker can be told at all; a silent one may hear it when it wakes up."""
     if seen.state in {State.FOREIGN, State.STOPPED}:
         return []
+    if seen.doubled:  # both would do it, and what one of them says would be taken for both
+        return ["shut_down"]
     if not seen.view.pool:  # it never told: it will answer for itself
         return list(ORDERS)
     pool = seen.view.pool in control.RESIZABLE
