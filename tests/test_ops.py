@@ -10,7 +10,7 @@ from tasks_admin import broker as door
 from tasks_admin import control, dispatch, queues
 from tasks_admin.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Operation, Queue
-from tests.making import make_operation, make_result
+from tests.making import make_cause, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +83,44 @@ def test_moves(capsys, alice):
     with pytest.raises(CommandError, match="nothing was changed"):
         ops(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
     assert told(capsys, "operations", "--as", "alice")[-1]["state"] == "paused"
+
+
+def test_a_rate(capsys, alice):
+    operation = make_operation(1)
+    words = ("throttle", str(operation.pk), "--as", "alice", "--reason", "r")
+
+    told(capsys, *words, "--rate", "60")
+    assert Operation.objects.get(pk=operation.pk).rate == 60
+    with pytest.raises(CommandError, match="greater than or equal to 1"):
+        ops(capsys, *words, "--rate", "-1")
+    told(capsys, *words)
+    assert Operation.objects.get(pk=operation.pk).rate is None
+
+
+def test_causes(capsys, alice):
+    cause = make_cause(task="a")
+    acting = ("--as", "alice", "--reason", "r")
+
+    (row,) = told(capsys, "causes", "--as", "alice")
+    assert (row["id"], row["state"], row["task"]) == (cause.pk, "open", "a")
+    assert told(capsys, "mute", str(cause.pk), *acting)[0]["verb"] == "mute"
+    with pytest.raises(CommandError, match="nothing was changed"):
+        ops(capsys, "mute", str(cause.pk), *acting)
+    with pytest.raises(CommandError, match="There is no cause of failures 99"):
+        ops(capsys, "retry", "--cause", "99", *acting)
+
+
+def test_retry_all_that_failed_of(capsys, alice):
+    make_result()
+    cause = make_cause()
+
+    (row,) = told(capsys, "retry", "--cause", str(cause.pk), "--as", "alice", "--reason", "r")
+
+    assert row["waiting"] == 1
+    operation = Operation.objects.get()
+    assert operation.targets.get().subject == cause.failures.get().task_id
+    with pytest.raises(CommandError):  # nothing of it has failed
+        ops(capsys, "retry", "--operation", str(operation.pk), "--as", "alice", "--reason", "r")
 
 
 def test_orders(capsys, alice, monkeypatch):

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from tasks_admin import durations, periodic, queues, workers
 from tasks_admin.errors import NotAllowed
-from tasks_admin.models import Operation, Result
+from tasks_admin.models import Cause, Operation, Result
 
 #: Rows that a list has at most.
 MOST = 10_000
@@ -86,6 +86,14 @@ def of_results(actor: User, *, limit: int, **wanted: str | None) -> list[Row]:
         }
         for row in slim[: _bounded(limit)]
     ]
+
+
+def of_causes(actor: User, *, limit: int) -> list[Row]:
+    """Causes of failures, the latest first."""
+    _may_look(actor, "cause")
+    names = ("id", "state", "count", "task", "exception", "message", "place", "first_at", "last_at")
+    found = Cause.objects.order_by("-last_at", "-pk")[: _bounded(limit)]
+    return [{name: getattr(one, name) for name in names} for one in found]
 
 
 def of_operations(actor: User, *, limit: int) -> list[Row]:

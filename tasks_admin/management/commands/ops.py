@@ -6,20 +6,25 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tasks_admin import operations, periodic, queues, results, revokes, workers
+from tasks_admin import causes, operations, periodic, queues, results, revokes, workers
 from tasks_admin.errors import ConsoleError
+from tasks_admin.forms import rate_field
 from tasks_admin.management import rows
 from tasks_admin.management.rows import Row
-from tasks_admin.models import Operation, Result
+from tasks_admin.models import Cause, Operation, Result
 from tasks_admin.verbs import (
     DISABLE_PERIODIC,
     ENABLE_PERIODIC,
+    MUTE,
     ORDERS,
     PAUSE_QUEUE,
     PEEK_QUEUE,
     PURGE_QUEUE,
+    REOPEN,
+    RESOLVE,
     RESTORE_QUEUE,
     RESUME_QUEUE,
     RUN_PERIODIC,
@@ -32,12 +37,19 @@ LISTS: dict[str, Callable[[User], list[Row]]] = {
     "queues": rows.of_queues,
     "periodic": rows.of_periodic,
 }
-MOVES = {
+NEWEST: dict[str, Callable[..., list[Row]]] = {
+    "results": rows.of_results,
+    "operations": rows.of_operations,
+    "causes": rows.of_causes,
+}
+MOVES: dict[str, Callable[..., Operation]] = {
     "pause": operations.pause,
     "resume": operations.resume,
     "abort": operations.abort,
     "approve": operations.approve,
+    "throttle": operations.throttle,
 }
+CAUSE_ACTS = {RESOLVE: causes.resolve, MUTE: causes.mute, REOPEN: causes.reopen}
 QUEUE_ACTS = {
     PAUSE_QUEUE: queues.pause,
     RESUME_QUEUE: queues.resume,
@@ -66,15 +78,17 @@ class Command(BaseCommand):
         acting.add_argument("--reason", required=True, help="kept with the operation")
         words = parser.add_subparsers(dest="word", required=True)
         words.add_parser("workers", parents=[shared], help="who answers, and who does not")
-        for word in ("results", "operations"):
+        for word in NEWEST:
             listing = words.add_parser(word, parents=[shared], help=f"the newest {word}")
             listing.add_argument("--limit", type=int, default=USUAL)
             if word == "results":
                 listing.add_argument("--status")
-                listing.add_argument("--task")
+                listing.add_argument("--task", dest="task_name")
         for word in ACTS:
             act = words.add_parser(word, parents=[acting], help=f"{word} these tasks")
-            act.add_argument("ids", nargs="+", metavar="TASK_ID")
+            act.add_argument("ids", nargs="*", metavar="TASK_ID")
+            act.add_argument("--cause", type=int, help="all that failed for it")
+            act.add_argument("--operation", type=int, help="all that failed of it")
         words.add_parser("queues", parents=[shared], help="what waits, and who consumes it")
         for word in QUEUE_ACTS:
             act = words.add_parser(word, parents=[acting], help=word.replace("_", " the "))
@@ -90,6 +104,11 @@ class Command(BaseCommand):
         for word in MOVES:
             move = words.add_parser(word, parents=[acting], help=f"{word} an operation")
             move.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
+            if word == "throttle":
+                move.add_argument("--rate", type=int, help="targets a minute; none: no limit")
+        for word in CAUSE_ACTS:
+            act = words.add_parser(word, parents=[acting], help=f"{word} a cause of failures")
+            act.add_argument("ids", nargs=1, metavar="CAUSE", type=int)
         for word in ORDERS:
             order = words.add_parser(word, parents=[acting], help=f"tell workers: {word}")
             order.add_argument("ids", nargs="*", metavar="WORKER")
@@ -104,6 +123,8 @@ class Command(BaseCommand):
             found = self._rows(options["word"], actor, options)
         except ConsoleError as error:
             raise CommandError(str(error)) from None
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
         if options["json"]:
             self.stdout.write(json.dumps(found, default=str, ensure_ascii=False))
         else:
@@ -113,26 +134,28 @@ class Command(BaseCommand):
     def _rows(self, word: str, actor: User, options: dict[str, Any]) -> list[Row]:
         if word in LISTS:
             return LISTS[word](actor)
-        if word == "operations":
-            return rows.of_operations(actor, limit=options["limit"])
-        if word == "results":
-            wanted = {"status": options["status"], "task_name": options["task"]}
-            return rows.of_results(actor, limit=options["limit"], **wanted)
+        if word in NEWEST:
+            wanted = {name: options[name] for name in ("status", "task_name") if name in options}
+            return NEWEST[word](actor, limit=options["limit"], **wanted)
         return _acted(word, actor, options)
 
 
 def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
     if word in ACTS:
-        operation = ACTS[word](results=Result.objects.filter(task_id__in=ids), **told)
+        operation = ACTS[word](results=_chosen(options), **told)
+    elif word in CAUSE_ACTS:
+        operation = CAUSE_ACTS[word](cause=_found(Cause, ids[0]), **told)
     elif word in NAMED:
         operation = NAMED[word](name=ids[0], **told)
     elif word == RESTORE_QUEUE:
-        operation = queues.restore(operation=_found(ids[0]), **told)
+        operation = queues.restore(operation=_found(Operation, ids[0]), **told)
     elif word == PEEK_QUEUE:
         return [rows.of_message(one) for one in queues.look_into(name=ids[0], **told)]
     elif word in MOVES:
-        operation = _found(ids[0])
+        operation = _found(Operation, ids[0])
+        if word == "throttle":
+            told["rate"] = rate_field().clean(options["rate"])
         MOVES[word](operation=operation, **told)
         operation.refresh_from_db()
     else:
@@ -156,8 +179,17 @@ def _actor(name: str) -> User:
     return found or _no("user", name)
 
 
-def _found(pk: int) -> Operation:
-    return Operation.objects.filter(pk=pk).first() or _no("operation", pk)
+def _found(model: Any, pk: int) -> Any:
+    return model._default_manager.filter(pk=pk).first() or _no(model._meta.verbose_name, pk)
+
+
+def _chosen(options: dict[str, Any]) -> Any:
+    """The results that are named, or that failed for a cause, or in an operation."""
+    if options["cause"] is not None:
+        return causes.failures_of(_found(Cause, options["cause"]))
+    if options["operation"] is not None:
+        return results.failures_of(_found(Operation, options["operation"]))
+    return Result.objects.filter(task_id__in=options["ids"])
 
 
 def _no(noun: str, name: object) -> Any:
