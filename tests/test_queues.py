@@ -11,6 +11,7 @@ from tasks_admin import broker as door
 from tasks_admin import control, queues
 from tasks_admin.models import Queue, QueueMinute, Result, Target, Worker
 from tests.making import make_result
+from tests.pages import QUEUES, text
 from tests.queueing import answering, minutes, publish
 
 pytestmark = pytest.mark.django_db
@@ -47,13 +48,18 @@ class TestLooks:
 
         assert mail().forsaken
 
-    def test_a_silent_consumer_is_one(self, broker):
-        now = timezone.now()
+    @pytest.mark.parametrize(("ago", "forsaken"), [(5, False), (3600, True)])
+    def test_who_is_too_busy_to_answer_is_one_and_who_fell_silent_is_none(
+        self, broker, as_user, alice, ago, forsaken
+    ):
+        then = timezone.now() - timedelta(seconds=ago)
         Worker.objects.create(
-            name="w", start=uuid.uuid4(), started_at=now, seen_at=now, facts={"queues": ["mail"]}
+            name="w", start=uuid.uuid4(), started_at=then, seen_at=then, facts={"queues": ["mail"]}
         )
 
-        assert not mail().forsaken
+        assert mail().forsaken == forsaken
+        assert (len(mail().consumers), len(mail().silent)) == (int(not forsaken), int(forsaken))
+        assert ("1 is silent" in text(as_user(alice).get(QUEUES))) == forsaken
 
     def test_one_that_stopped_is_none(self, broker):
         now = timezone.now()

@@ -50,8 +50,9 @@ class Seen:
     #: For how long the next message has waited; where `at_most`, it may be less.
     oldest: timedelta | None
     at_most: bool
-    #: The workers that consume it, answering or not.
+    #: The workers that consume it, and those that did when they fell silent.
     consumers: list[Consumer]
+    silent: list[Consumer]
     #: How many the broker counts.
     counted: int | None
     #: Tasks of it that the answering workers have: running, reserved, or waiting for their time.
@@ -122,6 +123,7 @@ def overview() -> Overview:
     told = rates(wanted)
     queues = []
     for name in wanted:
+        taking = [seen for seen in known.workers if name in _consumed(seen)]
         depth, before = look.depths.get(name), past.get(name)
         last = before.seen_at if before is not None else None
         oldest = look.ages.get(name)
@@ -132,7 +134,8 @@ def overview() -> Overview:
                 age=timezone.now() - last if depth is None and last else None,
                 oldest=timedelta(seconds=oldest) if oldest is not None else None,
                 at_most=depth is not None and depth.next is None,
-                consumers=[seen for seen in known.workers if name in _consumed(seen)],
+                consumers=[seen for seen in taking if seen.alive],
+                silent=[seen for seen in taking if not seen.alive],
                 counted=depth.consumers if depth else None,
                 held=sum(seen.view.held.get(name, 0) for seen in known.workers if seen.answered),
                 rates=told.get(name, Rates()),

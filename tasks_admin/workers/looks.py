@@ -52,6 +52,13 @@ class Seen:
         return at is not None and timezone.now() - at < timedelta(seconds=2 * SILENT)
 
     @property
+    def alive(self) -> bool:
+        """Whether it answered, or gave a sign of life lately: it may be too busy to answer."""
+        age = self.sign_age
+        lately = age is not None and age < timedelta(seconds=SILENT)
+        return self.answered or (lately and self.state != State.STOPPED)
+
+    @property
     def sign_age(self) -> timedelta | None:
         """How long ago it gave a sign of life."""
         return timezone.now() - self.row.seen_at if self.row else None
