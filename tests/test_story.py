@@ -120,6 +120,80 @@ def test_staff_select_users_send_look_and_retry(demo: Stack, page: Any) -> None:
     picture(page, "mails")
 
 
+def confirm(page: Any, **fields: str) -> None:
+    """Fill in a form of an act, say why, and send it."""
+    for name, value in fields.items():
+        page.fill(f"#id_{name}", value)
+    page.fill("#id_reason", "A story")
+    page.click("input[type=submit].default")
+
+
+def test_staff_pause_purge_and_restore_a_queue(demo: Stack, page: Any) -> None:
+    queue = "/admin/tasks_admin/queue/celery/change/"
+
+    def wait_for(number: str) -> None:
+        until(lambda: page.inner_text("#queue dd >> nth=1") == number, f"{number} wait")
+
+    sign_in(page)
+    page.goto(queue)
+    page.click("text=Pause the queue")
+    confirm(page)
+    assert "celery, mail → mail" in page.inner_text("#progress")
+    page.goto("/admin/tasks_admin/periodictask/")
+    page.click("tr:has-text('tasks_admin.housekeeping') >> text=Run now")
+    confirm(page)
+    run = page.url
+
+    page.goto(queue)
+    wait_for("1")
+    assert "paused" in page.inner_text("#queue")
+    page.click("text=Look at the next messages")
+    assert "tasks_admin.housekeeping" in page.inner_text("#content")
+    picture(page, "queue")
+    page.click("text=Purge")
+    confirm(page)
+    page.wait_for_selector("#progress .badge.finished")
+    page.goto(queue)
+    wait_for("0")
+    page.click("text=Restore")
+    confirm(page)
+    page.wait_for_selector("#progress .badge.finished")
+    page.goto(queue)
+    wait_for("1")
+    page.click("text=Resume the queue")
+    confirm(page)
+    page.goto(run)
+    page.wait_for_selector("#progress .badge.finished")
+    assert "1 done" in page.inner_text("#progress .counts").replace("done 1", "1 done")
+
+
+def test_staff_grow_a_pool_that_is_silent(demo: Stack, page: Any) -> None:
+    pid = demo.ask("Worker.objects.get().facts['pid']")
+    sign_in(page)
+    page.goto("/admin/tasks_admin/worker/")
+    page.focus("#workers a")
+    link = page.query_selector("#workers a")
+    page.wait_for_timeout(6_000)
+    assert link.evaluate("link => document.activeElement === link")  # not exchanged meanwhile
+    page.evaluate("document.activeElement.blur()")
+    until(lambda: not link.evaluate("link => link.isConnected"), "and now it is")
+
+    page.check("input[name=all]")
+    page.click("text=Grow the pool")
+    confirm(page, n="1")
+    page.wait_for_selector("text=2 → 3")
+
+    page.goto("/admin/tasks_admin/worker/")
+    page.check("input[name=name]")
+    os.kill(pid, signal.SIGSTOP)
+    page.click("text=Grow the pool")
+    confirm(page, n="1")
+    page.wait_for_selector("#progress .badge.unknown")
+    assert "it may still be done when the worker wakes up" in page.inner_text("#progress")
+    os.kill(pid, signal.SIGCONT)
+    page.wait_for_selector("text=3 → 4")  # told by the worker, and nobody reloads
+
+
 def test_a_user_chooses_a_new_password_and_signs_in_with_it(demo: Stack, page: Any) -> None:
     who = ("--username", "carol", "--email", "carol@mail.example")
     demo.manage("createsuperuser", "--noinput", *who)
