@@ -123,6 +123,20 @@ class TestSnapshot:
         assert control.view("w", None) is None
 
 
+def test_who_never_stops_talking_is_not_listened_to_for_ever(broker, monkeypatch):
+    """Whoever can write to the broker can answer, as often as they like."""
+    said, talking = [], threading.Event()
+
+    def chatter(control, *_, callback, **__):
+        while not talking.wait(0.01):
+            said.append(callback({f"w{len(said)}": {}}))
+
+    monkeypatch.setattr(control.asking, "DEADLINE", 0.2)
+    monkeypatch.setattr(Control, "broadcast", chatter)
+
+    assert len(control.ask("ping", expected=["w"])) == len(said) + 1
+
+
 class TestAnybody:
     """Whether there is a worker at all."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from kombu.pidbox import Mailbox
 from tasks_admin.broker import PATIENCE, connected
 from tasks_admin.conf import settings
 from tasks_admin.models import Worker
+
+#: Seconds after which nobody is listened to any more, however much they say.
+DEADLINE = 5.0
 
 
 class _Enough(Exception):
@@ -50,25 +54,24 @@ def ask(
     without: Collection[str] = (),
     limit: int | None = None,
     reply: bool = True,
-    timeout: float | None = None,
 ) -> list[tuple[str, Any]]:
     """Return what workers answer: (name, reply), in the order in which it came.
 
     Asks those of `destination`, or all but those of `without`. Waits until all of `expected` have
-    answered, and for `timeout` seconds (`CONTROL_TIMEOUT`) after the last answer at most; all of
-    that when nobody in particular is expected. Raises `BrokerUnreachable`. Silence is no answer:
-    who did not answer may still do what it was told.
+    answered, and for `CONTROL_TIMEOUT` seconds after the last answer at most; all of that when
+    nobody in particular is expected. Raises `BrokerUnreachable`. Silence is no answer: who did not
+    answer may still do what it was told.
     """
     control: Any = _Control(current_app)
     heard: list[tuple[str, Any]] = []
-    missing = set(expected)
+    missing, over = set(expected), time.monotonic() + DEADLINE
 
     def hear(body: Any) -> None:
         if not isinstance(body, dict):
             return
         heard.extend((str(name), said) for name, said in body.items())
         missing.difference_update(body)
-        if expected and not missing:
+        if (expected and not missing) or time.monotonic() > over:
             raise _Enough
 
     with connected(PATIENCE) as connection, contextlib.suppress(_Enough):
@@ -77,7 +80,7 @@ def ask(
             arguments=arguments,
             destination=list(destination) if destination is not None else None,
             reply=reply,
-            timeout=settings.CONTROL_TIMEOUT if timeout is None else timeout,
+            timeout=settings.CONTROL_TIMEOUT,
             limit=limit,
             callback=hear if reply else None,
             connection=connection,
