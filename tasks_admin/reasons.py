@@ -43,7 +43,7 @@ REASONS: dict[str, str | Promise] = {
     "unheard": _("no answer: it may still be done when the worker wakes up"),
     "unheard_begun": _("revoked; a worker did not answer, and may have begun it before"),
     "untold": _("not done: the worker answers now, and was not told or was started anew"),
-    "absent": _("it is not there any more"),
+    "absent": _("it gives no sign of life any more"),
     "stopping": _("was told to stop; it stops when what it runs has ended"),
     "refused_order": _("the worker refused"),
     "quarantined": _("its message was purged from the queue, and can be restored"),

@@ -121,9 +121,8 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
         operation = self.operation_of(request, pk)
         context = self._context(request, operation)
         answer = TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
-        if not context[
-            "progress"
-        ].changing:  # what can be done has changed too: let htmx load the whole page
+        changing = context["progress"].changing
+        if not changing:  # what can be done has changed too: let htmx load the whole page
             answer["HX-Refresh"] = "true"
         return answer
 
