@@ -4,7 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,8 +38,11 @@ class Postgres:
             found = [Path(ours)]
         need(found, "PostgreSQL", "postgresql")
         self.bin, self.port = found[-1].parent, free_port()
+        if os.geteuid() == 0:  # it runs as somebody else, and another run closes our directories
+            directory = Path(tempfile.mkdtemp(prefix="opsconsole-postgres-"))
+            shutil.chown(directory, "postgres")
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self.directory = directory / "data"
-        self._own(directory)
         self._run(
             "initdb", "-D", str(self.directory), "-A", "trust", "-U", "postgres", "-E", "UTF8"
         )
@@ -59,14 +64,6 @@ class Postgres:
     def stop(self) -> None:
         """Stop at once, without waiting for anybody."""
         self._run("pg_ctl", "-D", str(self.directory), "-m", "immediate", "-w", "stop")
-
-    def _own(self, directory: Path) -> None:
-        """PostgreSQL refuses to run as root: let its own user have the directory."""
-        if os.geteuid() == 0:
-            for parent in [directory, *directory.parents]:
-                if parent.stat().st_uid == 0 and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
-            shutil.chown(directory, "postgres")
 
     def _run(self, program: str, *arguments: str) -> None:
         as_postgres: Sequence[str] = (
