@@ -146,7 +146,7 @@ def test_a_window_larger_than_the_queue_loses_nothing(tmp_path: Path) -> None:
             TASKS_ADMIN_WINDOW="10000000",
         )
         ends.callback(stack.close)
-        prepare(stack, USERS)
+        prepare(stack, min(USERS, 100))  # twenty are taken at a time, seconds apart
         stack.start("mail", "web", "dispatcher")
         until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
         count = eligible(stack)
