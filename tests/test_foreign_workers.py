@@ -134,7 +134,9 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     app.control.revoke("later")
     until(lambda: there()[0].revoked == 1, "one that is revoked")
     page = text(as_user(alice).get(WORKERS))
-    assert re.search("other@there It answers, and .* without the console .* prefork × 2 1 ", page)
+    assert re.search("other@there without the console .* prefork × 2 1 ", page)
+    page = text(as_user(alice).get(f"{WORKERS}other@there/change/"))
+    assert "It answers, and does not know the console" in page
     assert not queues.one("theirs")[0].forsaken
     # It is told of as one who does not obey.
     queues.pause(name="theirs", actor=alice, reason="r")
