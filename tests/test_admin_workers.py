@@ -202,7 +202,7 @@ def test_one_that_stopped_and_two_of_one_name(client, broker):
 def test_one_of_another_app(client):
     seen(WorkerView(name="other@there", foreign=True))
 
-    assert "does not know the console" in text(client.get(WORKERS))
+    assert "without the console" in text(client.get(WORKERS))
 
 
 @pytest.mark.parametrize("path", ["add/", "w1@here/delete/"])
