@@ -35,11 +35,15 @@ print(json.dumps([seen.waiting, bool(seen.paused_at), [one.name for one in seen.
 """
 
 
+#: Debian's Redis takes its turn in `make chaos`: it says what Valkey says.
+ALL_BROKERS = bool(os.environ.get("CHAOS_REDIS"))
+
+
 @pytest.fixture(
     params=[
         pytest.param("valkey", marks=pytest.mark.stack),
         pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
-        pytest.param("redis", marks=pytest.mark.stack),
+        *([pytest.param("redis", marks=pytest.mark.stack)] if ALL_BROKERS else []),
     ]
 )
 def environment(request, tmp_path, valkey):
