@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes --only-binary :all:
 USERS ?= 250
 # Much of the suite waits for other processes: files of tests run side by side.
-BESIDE ?= -n 5 --dist loadfile --no-loadscope-reorder
+BESIDE ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-all bench lint format lock messages clean
