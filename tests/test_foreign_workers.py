@@ -14,6 +14,7 @@ from celery.contrib.testing.worker import start_worker
 from tasks_admin import control, queues, workers
 from tasks_admin.control import Snapshot, WorkerView, foreigners, snapshots
 from tasks_admin.errors import WrongArguments
+from tasks_admin.management import rows
 from tasks_admin.models import Operation
 from tests.pages import OPERATIONS, WORKERS, text
 from tests.stack import until
@@ -61,7 +62,7 @@ def stranger(broker, valkey, tmp_path):
 
 @pytest.mark.stack
 @pytest.mark.django_db(transaction=True)
-def test_it_is_there_each_time_and_its_log_is_left_alone(stranger):
+def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
     """Also where one of ours answers first, and is all that is expected."""
     from opsconsole.celery import app
 
@@ -77,6 +78,9 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger):
         assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
 
     assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
+    foreigners.neighbours.__init__()  # as in a shell, where nobody has looked before
+    control.forget()
+    assert [row["name"] for row in rows.of_workers(alice)] == ["other@there", "ours@here"]
 
 
 def test_who_is_gone_is_waited_for_once(monkeypatch):

@@ -4,7 +4,7 @@ All workers are asked at once, on a connection of our own: Celery's own `inspect
 connections from the process's pool, and ten such calls at a time leave it hanging for good.
 """
 
-from tasks_admin.control import commands, pauses  # noqa: F401 (workers learn our commands)
+from tasks_admin.control import commands, foreigners, pauses  # noqa: F401 (workers learn our commands)
 from tasks_admin.control.asking import ask
 from tasks_admin.control.commands import count_taken, taken, told, told_to_revoke
 from tasks_admin.control.orders import RESIZABLE, done, heard, order, outcomes
@@ -37,6 +37,7 @@ __all__ = [
     "count_taken",
     "details",
     "done",
+    "foreigners",
     "forget",
     "heard",
     "known",

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 def of_workers(actor: User) -> list[Row]:
     """Who answers, and what is known of who does not."""
     _may_look(actor, "worker")
+    workers.look_around()
     known = workers.overview()
     return [
         {

@@ -1,7 +1,7 @@
 """Workers: what can be told of them, and what staff can do with them."""
 
 from tasks_admin.workers.acts import able, forsakes, order, possible
-from tasks_admin.workers.looks import Overview, Seen, State, one, overview
+from tasks_admin.workers.looks import Overview, Seen, State, look_around, one, overview
 from tasks_admin.workers.options import LIMITS, OPTIONS, SIZES, checked, choices, most
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "checked",
     "choices",
     "forsakes",
+    "look_around",
     "most",
     "one",
     "order",

@@ -1,5 +1,6 @@
 """What can be told of the workers: what they answer, and of those who don't, what is known."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -87,6 +88,12 @@ def overview() -> Overview:
         silent = [_seen(name, None, row) for name, row in sorted(rows.items())]
         return Overview(workers=silent, trouble=str(error))
     return Overview(workers=_all(snapshot, rows), age=time.monotonic() - snapshot.taken_at)
+
+
+def look_around() -> None:
+    """See which workers give no sign of life and answer; who asks just once waits for that."""
+    with contextlib.suppress(BrokerUnreachable):  # the overview says so
+        control.foreigners.neighbours.look()
 
 
 def one(name: str) -> tuple[Seen | None, Overview]:
