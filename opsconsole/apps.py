@@ -6,4 +6,4 @@ from django.contrib.admin.apps import AdminConfig
 class ConsoleAdminConfig(AdminConfig):
     """`django.contrib.admin`, with the console's site as the default one."""
 
-    default_site = "tasks_admin.site.ConsoleSite"
+    default_site = "opsconsole.site.ConsoleSite"

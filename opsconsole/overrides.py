@@ -4,7 +4,7 @@ import os
 from typing import Any, get_type_hints
 
 from opsconsole.environment import flag, refuse
-from tasks_admin.conf import Settings
+from tasks_admin.lib.conf import Settings
 
 PREFIX = "TASKS_ADMIN_"
 

@@ -23,23 +23,24 @@ class TasksAdminConfig(AppConfig):
             worker_shutdown,
         )
 
-        from tasks_admin import checks, control
+        from tasks_admin import checks
         from tasks_admin.backend import starts, store_published
-        from tasks_admin.presence import beats
-        from tasks_admin.workers import signs
+        from tasks_admin.integrations import control
+        from tasks_admin.periodic import heartbeats
+        from tasks_admin.workers import signals
 
         checks.connect()
         before_task_publish.connect(
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
         )
         for starts_beat in (beat_init, beat_embedded_init):
-            starts_beat.connect(beats.begin, weak=False, dispatch_uid="tasks_admin.beat")
+            starts_beat.connect(heartbeats.begin, weak=False, dispatch_uid="tasks_admin.beat")
         celeryd_after_setup.connect(
-            signs.obey_pauses, weak=False, dispatch_uid="tasks_admin.celeryd_after_setup"
+            signals.obey_pauses, weak=False, dispatch_uid="tasks_admin.celeryd_after_setup"
         )
         task_received.connect(
             control.count_taken, weak=False, dispatch_uid="tasks_admin.task_received"
         )
-        worker_ready.connect(signs.begin, weak=False, dispatch_uid="tasks_admin.worker_ready")
-        worker_shutdown.connect(signs.end, weak=False, dispatch_uid="tasks_admin.worker_shutdown")
+        worker_ready.connect(signals.begin, weak=False, dispatch_uid="tasks_admin.worker_ready")
+        worker_shutdown.connect(signals.end, weak=False, dispatch_uid="tasks_admin.worker_shutdown")
         task_prerun.connect(starts.remember, weak=False, dispatch_uid="tasks_admin.starts")

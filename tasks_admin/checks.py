@@ -8,8 +8,8 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.http.request import split_domain_port, validate_host
 
-from tasks_admin import mail
-from tasks_admin.conf import Settings, settings
+from tasks_admin.integrations.mail import smtp
+from tasks_admin.lib.conf import Settings, settings
 
 #: Characters of the token that opens the metrics, at least.
 SHORTEST_TOKEN = 20
@@ -77,7 +77,7 @@ def import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
 
 def email_timeout(**kwargs: Any) -> list[CheckMessage]:
     """A mail server that hangs must not hold a worker for ever."""
-    if 0 < (mail.timeout() or 0) < 15:
+    if 0 < (smtp.timeout() or 0) < 15:
         return []
     hint = (
         "Set EMAIL_TIMEOUT (from Django 6.1 on: MAILERS' option timeout) to 10: the reset task is "

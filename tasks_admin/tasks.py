@@ -8,19 +8,16 @@ from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 
-from tasks_admin import (
-    control,
-    database,
-    failpoints,
-    housekeeping,
-    operations,
-    resets,
-    revocations,
-    summaries,
-)
-from tasks_admin.conf import settings
-from tasks_admin.errors import MailDelayed, OutcomeUnwritten
+from tasks_admin import operations
+from tasks_admin.accounts import resets
+from tasks_admin.dispatcher import housekeeping
+from tasks_admin.integrations import control, database
+from tasks_admin.lib import failpoints
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import MailDelayed, OutcomeUnwritten
 from tasks_admin.models.targets import TASK_ID
+from tasks_admin.operations import summaries
+from tasks_admin.results import revocations
 
 #: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
 MAIL: dict[str, Any] = {

@@ -15,7 +15,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import translation
 
-from tasks_admin.verbs import ORDERS
+from tasks_admin.lib.verbs import ORDERS
 from tests.ports import free_port
 from tests.smtp import Mailbox
 
@@ -153,14 +153,14 @@ def use_mail_server(settings: Any, **options: Any) -> None:
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Mailbox]:
     """A real SMTP server that mails go to; it refuses by local part, see `tests.smtp`."""
-    from tasks_admin import mail
+    from tasks_admin.integrations.mail import smtp
 
     box = Mailbox()
     controller = Controller(box, hostname="127.0.0.1", port=free_port())
     controller.start()
     use_mail_server(settings, port=controller.port)
     yield box
-    mail.close()
+    smtp.close()
     controller.stop()
 
 
@@ -182,11 +182,11 @@ def broker(valkey: str) -> Iterator[Any]:
     import redis
 
     from opsconsole.celery import app
-    from tasks_admin.control import foreigners
+    from tasks_admin.integrations.control import unmanaged
 
     client = redis.Redis.from_url(valkey)
     client.flushall()
-    foreigners.neighbours.__init__()  # type: ignore[misc] (nobody is there yet)
+    unmanaged.neighbours.__init__()  # type: ignore[misc] (nobody is there yet)
     before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
     yield client

@@ -13,11 +13,12 @@ from django.db import connections
 from django.utils import timezone
 from kombu.utils.json import dumps
 
-from tasks_admin import operations, resets
-from tasks_admin.eligibility import hold_of
+from tasks_admin import operations
+from tasks_admin.accounts import resets
+from tasks_admin.accounts.eligibility import hold_of
+from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Cause, Failure, Operation, Result, Target
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import SEND_RESET_EMAIL
 
 RESET = "tasks_admin.send_reset_email"
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from tasks_admin import broker as door
-from tasks_admin.control import Snapshot, WorkerView, snapshots
+from tasks_admin.integrations import broker as door
+from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import QueueMinute
 
 

@@ -6,11 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 from django.contrib.auth.models import User
 from django.db.models import F
 
-from tasks_admin import operations, resets, tokens
+from tasks_admin import operations
+from tasks_admin.accounts import resets, tokens
+from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tests.smtp import Mailbox
 
 LEASE = 60

@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from tasks_admin import dispatch
-from tasks_admin.errors import MailRefused
+from tasks_admin import dispatcher
+from tasks_admin.lib.errors import MailRefused
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.making import make_operation, make_target
@@ -95,7 +95,7 @@ class TestThrottle:
     def test_the_next_round_obeys(self, client, operation, broker):
         self.throttle(client, operation, "60")
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
 
 class TestCsv:

@@ -3,8 +3,9 @@
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatch, resets, results
-from tasks_admin.errors import MailRefused
+from tasks_admin import dispatcher, results
+from tasks_admin.accounts import resets
+from tasks_admin.lib.errors import MailRefused
 from tasks_admin.models import Operation, Result, Target
 from tests.making import make_operation, make_result, queued
 from tests.pages import OPERATIONS, confirm, hidden, text
@@ -85,7 +86,7 @@ class TestRetry:
         confirm(client, client.post(url), url)
 
         new = Operation.objects.get(verb="retry_failed")
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
         (message,) = queued(broker)
         assert message.args == [user.pk]
         retried = claimed(new.targets.get())

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_admin import causes
 from tasks_admin.models import Cause, Operation, Result
+from tasks_admin.results import failure_groups
 from tests.failing import chained, fail
 from tests.making import make_cause, make_result
 from tests.pages import CAUSES, OPERATIONS, RESULTS, confirm, text
@@ -63,7 +63,7 @@ class TestList:
 
     def test_one_that_failed_again_says_so(self, client, alice):
         fail("t", chained, 1)
-        causes.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
+        failure_groups.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
         assert "failed again" not in text(client.get(CAUSES))
         fail("t", chained, 2)
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from celery import shared_task
 
-from tasks_admin import dispatch
-from tasks_admin.masks import MASK
+from tasks_admin import dispatcher
+from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Result, Target
 from tests.making import make_cause, make_operation, make_result, queued
 from tests.pages import CAUSES, OPERATIONS, RESULTS, choose, confirm, hidden, text
@@ -64,7 +64,7 @@ def test_all_of_it(client, broker):
     assert "What stays" in text(page)
     assert not Operation.objects.exists()
     done = confirm(client, page, RESULTS)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     operation = Operation.objects.get()
     assert done.url == operation.get_absolute_url()
@@ -120,7 +120,7 @@ def test_a_secret_is_kept_and_never_shown(client, broker):
     page = check(client, page, **{"arg-order": "2"})
     assert "hush-hush" not in _html(page)
     confirm(client, page, RESULTS)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (message,) = queued(broker)
     assert message.kwargs == {"token": "hush-hush"}
@@ -142,7 +142,7 @@ def test_a_new_secret_is_kept_masked(client, broker):
 
     page = check(client, begin(client, row), **{"arg-token": "brand-new", "how-token": "typed"})
     operation_page = confirm(client, page, RESULTS, follow=True)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert queued(broker)[0].kwargs == {"token": "brand-new"}
     words = _html(client.get(Operation.objects.get().get_absolute_url()))
@@ -159,7 +159,7 @@ def test_left_out_and_empty(client, broker):
         **{"how-address": "empty", "arg-address": "", "how-express": "default", "arg-express": ""},
     )
     confirm(client, page, RESULTS)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert queued(broker)[0].kwargs == {"address": ""}
 
@@ -173,7 +173,7 @@ def test_a_group_of_failures(client, broker):
     page = check(client, client.post(path), path, **{"arg-order": "5"})
     assert "3 failed tasks" in text(page)
     confirm(client, page, path)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert [message.args for message in queued(broker)] == [[5]] * 3
 

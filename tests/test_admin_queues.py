@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from tasks_admin import control, dispatch, queues
+from tasks_admin import dispatcher, queues
+from tasks_admin.integrations import control
 from tasks_admin.models import Operation, Queue
 from tests.pages import OPERATIONS, QUEUES, text
 from tests.queueing import answering, minutes, publish
@@ -127,7 +128,7 @@ def test_messages_that_are_no_json_are_not_read(client, broker):
 def test_a_restoration_is_offered(client, broker, settings):
     publish(3)
     client.post(f"{QUEUES}mail/purge_queue/", {"reason": "r"})
-    dispatch.sweep()
+    dispatcher.sweep()
     purge = Operation.objects.get()
     answering()
 
@@ -137,5 +138,5 @@ def test_a_restoration_is_offered(client, broker, settings):
     page = client.get(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk})
     assert f"({purge})" in text(page)
     client.post(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk, "reason": "r"})
-    dispatch.sweep()
+    dispatcher.sweep()
     assert broker.llen("mail") == 3

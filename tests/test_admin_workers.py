@@ -11,8 +11,8 @@ from celery.contrib.testing.worker import start_worker
 from django.utils import timezone
 
 from opsconsole.celery import app
-from tasks_admin import control
-from tasks_admin.control import Snapshot, WorkerView, snapshots
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Worker
 from tests.pages import WORKERS, text
 

@@ -5,8 +5,9 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatch, operations, resets, results
-from tasks_admin.errors import NotAllowed, WrongState
+from tasks_admin import dispatcher, operations, results
+from tasks_admin.accounts import resets
+from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Result
 from tests.conftest import grant
 from tests.making import make_result, make_users
@@ -75,13 +76,13 @@ class TestApproval:
 
     def test_nothing_is_published_before_and_everything_after(self, broker, alice, bob):
         operation = start(alice)
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
         assert broker.llen("mail") == 0
         assert not Result.objects.exists()
 
         record = approve(operation, bob)
 
-        assert dispatch.sweep() == 3
+        assert dispatcher.sweep() == 3
         assert (record.verb, record.actor, record.reason) == ("approve", bob, "looks right")
         assert record.parent == operation
 
@@ -143,7 +144,7 @@ class TestApproval:
         operations.throttle(operation=operation, actor=alice, reason="r", rate=6)
         approve(operation, bob)
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
     def test_it_does_not_end_by_itself(self, alice):
         operation = start(alice)

@@ -16,9 +16,9 @@ from kombu.serialization import dumps as encoded
 from kombu.serialization import loads as decoded
 
 from opsconsole.celery import app
-from tasks_admin import broker
 from tasks_admin.backend import store_published
-from tasks_admin.conf import settings as conf
+from tasks_admin.integrations import broker
+from tasks_admin.lib.conf import settings as conf
 from tasks_admin.models import Result
 from tests.making import queued
 

@@ -14,9 +14,9 @@ from django.utils import timezone
 from django_celery_results.models import ChordCounter, TaskResult
 
 from opsconsole.celery import app
-from tasks_admin import database
 from tasks_admin.backend import rows
 from tasks_admin.backend.chords import Part
+from tasks_admin.integrations import database
 from tasks_admin.models import Result
 from tasks_admin.tasks import TargetTask, housekeep
 from tests.making import make_result

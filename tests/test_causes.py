@@ -7,14 +7,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_admin import causes, results
-from tasks_admin.errors import NotAllowed, NothingToDo, WrongState
+from tasks_admin import results
+from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongState
 from tasks_admin.models import Cause, CauseHour, Failure, Operation, Result, Target
+from tasks_admin.results import failure_groups
 from tests.failing import fail, raises
 from tests.making import RESET, at_once, make_cause, make_result
 from tests.pages import CAUSES
 
-ACTS = {"resolve": causes.resolve, "mute": causes.mute, "reopen": causes.reopen}
+ACTS = {
+    "resolve": failure_groups.resolve,
+    "mute": failure_groups.mute,
+    "reopen": failure_groups.reopen,
+}
 pytestmark = pytest.mark.django_db
 
 
@@ -37,8 +42,8 @@ class TestActs:
         assert (operation.verb, operation.reason) == (verb, "because")
         assert operation.over
         assert [target.subject for target in operation.targets.all()] == [str(cause.pk)]
-        assert causes.done_to(cause) == [operation]
-        assert causes.done_to(other) == []
+        assert failure_groups.done_to(cause) == [operation]
+        assert failure_groups.done_to(other) == []
 
     @pytest.mark.parametrize(
         ("verb", "state"), [("resolve", "resolved"), ("mute", "muted"), ("reopen", "open")]
@@ -49,7 +54,7 @@ class TestActs:
         with pytest.raises(WrongState, match=f"This cause is {state}"):
             ACTS[verb](cause=cause, actor=alice, reason="r")
         assert not Operation.objects.exists()
-        assert not causes.can(cause, verb)
+        assert not failure_groups.can(cause, verb)
 
     @pytest.mark.parametrize("verb", ACTS)
     def test_without_the_permission(self, charlie, verb):
@@ -61,12 +66,12 @@ class TestActs:
 
     def test_resolved_and_failed_again_and_resolved_again(self, alice):
         fail("t", raises(), 1)
-        causes.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
+        failure_groups.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
         fail("t", raises(), 2)
         cause = Cause.objects.get()
         assert cause.reopened_at
 
-        causes.resolve(cause=cause, actor=alice, reason="r")
+        failure_groups.resolve(cause=cause, actor=alice, reason="r")
 
         assert Cause.objects.get().reopened_at is None
 
@@ -75,7 +80,9 @@ class TestActs:
         cause = make_cause()
 
         def act(_number):
-            return causes.resolve(cause=Cause.objects.get(pk=cause.pk), actor=alice, reason="r")
+            return failure_groups.resolve(
+                cause=Cause.objects.get(pk=cause.pk), actor=alice, reason="r"
+            )
 
         outcomes = at_once(4, act)
         assert sum(isinstance(one, Operation) for one in outcomes) == 1, outcomes
@@ -89,7 +96,7 @@ class TestRetry:
         cause = make_cause(3)
         make_cause(2)
 
-        operation = causes.retry(cause=cause, actor=alice, reason="r", rate=60, canary=True)
+        operation = failure_groups.retry(cause=cause, actor=alice, reason="r", rate=60, canary=True)
 
         assert (operation.verb, operation.rate, operation.canary) == ("retry_failed", 60, True)
         wanted = set(cause.failures.values_list("task_id", flat=True))
@@ -100,13 +107,13 @@ class TestRetry:
         one = Result.objects.filter(task_id=cause.failures.first().task_id)
         results.retry_failed(results=one, actor=alice, reason="r")
 
-        assert causes.retry(cause=cause, actor=alice, reason="r").total == 2
+        assert failure_groups.retry(cause=cause, actor=alice, reason="r").total == 2
         with pytest.raises(NothingToDo):
-            causes.retry(cause=cause, actor=alice, reason="r")
+            failure_groups.retry(cause=cause, actor=alice, reason="r")
 
     def test_without_the_permission(self, charlie):
         with pytest.raises(NotAllowed):
-            causes.retry(cause=make_cause(), actor=charlie, reason="r")
+            failure_groups.retry(cause=make_cause(), actor=charlie, reason="r")
 
 
 class TestLooks:
@@ -114,11 +121,11 @@ class TestLooks:
 
     def test_a_page(self, alice):
         cause = make_cause(25)
-        causes.retry(cause=cause, actor=alice, reason="r")
+        failure_groups.retry(cause=cause, actor=alice, reason="r")
         Result.objects.filter(task_id=cause.failures.last().task_id).delete()
 
-        seen, older = causes.newest(cause)
-        rest, end = causes.newest(cause, before=older)
+        seen, older = failure_groups.newest(cause)
+        rest, end = failure_groups.newest(cause, before=older)
 
         assert (len(seen), len(rest), end) == (20, 5, None)
         keys = [one.failure.pk for one in seen + rest]
@@ -130,8 +137,8 @@ class TestLooks:
     def test_the_cause_of_a_task(self):
         cause = make_cause()
 
-        assert causes.of(cause.failures.get().task_id) == cause
-        assert causes.of("unknown") is None
+        assert failure_groups.of(cause.failures.get().task_id) == cause
+        assert failure_groups.of("unknown") is None
 
 
 class TestTrends:
@@ -144,7 +151,7 @@ class TestTrends:
             hour = now - timedelta(hours=hours)
             CauseHour.objects.create(cause=cause, hour=hour, count=count)
 
-        trends = causes.hourly([cause, other])
+        trends = failure_groups.hourly([cause, other])
 
         counts = [bar.count for bar in trends[cause.pk].bars]
         assert (len(counts), counts[-1], counts[0], counts[-4]) == (24, 8, 1, 2)
@@ -156,8 +163,8 @@ class TestTrends:
         fail("t", raises(), 1)
 
         cause = Cause.objects.get()
-        assert causes.hourly([cause])[cause.pk].bars[-1].count == 1
-        assert causes.daily(cause).bars[-1].count == 1
+        assert failure_groups.hourly([cause])[cause.pk].bars[-1].count == 1
+        assert failure_groups.daily(cause).bars[-1].count == 1
 
     def test_days_are_those_of_the_reader(self):
         cause = make_cause()
@@ -168,7 +175,7 @@ class TestTrends:
 
         for zone in ("UTC", "Pacific/Auckland", "America/Los_Angeles"):
             with timezone.override(zone):
-                trend = causes.daily(cause)
+                trend = failure_groups.daily(cause)
             assert (len(trend.bars), trend.total, trend.bars[-1].count) == (14, 1, 1)
 
 
@@ -181,21 +188,21 @@ class TestShares:
         for status in ("SUCCESS",) * 5 + ("REVOKED", "PENDING", "STARTED", "RETRY"):
             make_result(status)
 
-        shares = causes.shares([one, other, elsewhere])
+        shares = failure_groups.shares([one, other, elsewhere])
 
-        assert shares[one.pk] == causes.Share(failed=3, runs=10)
+        assert shares[one.pk] == failure_groups.Share(failed=3, runs=10)
         assert shares[one.pk].percent == 30
         assert shares[other.pk].failed == 1
         assert elsewhere.pk not in shares
-        assert causes.shares([]) == {}
+        assert failure_groups.shares([]) == {}
 
     def test_no_more_than_the_newest(self, monkeypatch):
-        monkeypatch.setattr(causes.trends, "RUNS", 4)
+        monkeypatch.setattr(failure_groups.trends, "RUNS", 4)
         cause = make_cause(3)
         for _ in range(3):
             make_result("SUCCESS")
 
-        assert causes.shares([cause])[cause.pk] == causes.Share(failed=1, runs=4)
+        assert failure_groups.shares([cause])[cause.pk] == failure_groups.Share(failed=1, runs=4)
 
 
 def grow(count):
@@ -249,8 +256,13 @@ def plan(sql):
 
 def test_a_hold_of_an_act_keeps_nobody_out(alice):
     cause = make_cause()
-    for act in (causes.resolve, causes.reopen, causes.resolve, causes.reopen):
+    for act in (
+        failure_groups.resolve,
+        failure_groups.reopen,
+        failure_groups.resolve,
+        failure_groups.reopen,
+    ):
         act(cause=cause, actor=alice, reason="r")
 
     assert Target.objects.filter(hold__isnull=False).count() == 0
-    assert len(causes.done_to(cause)) == 4
+    assert len(failure_groups.done_to(cause)) == 4

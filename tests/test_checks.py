@@ -4,7 +4,7 @@ import pytest
 from django.core.checks import run_checks
 from django.test import override_settings
 
-from tasks_admin.conf import Settings
+from tasks_admin.lib.conf import Settings
 from tests.conftest import use_mail_server
 
 PREFIX = "tasks_admin."

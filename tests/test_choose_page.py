@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
+from tasks_admin.accounts.views import SESSION_KEY
 from tasks_admin.models import Operation, Reset
-from tasks_admin.views.resets import SESSION_KEY
 from tests.sending import link_for
 
 PAGE = "/user/reset/password/"

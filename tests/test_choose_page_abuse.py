@@ -7,8 +7,8 @@ from django.contrib.auth import hashers
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tasks_admin.accounts.views import SESSION_KEY
 from tasks_admin.models import Operation
-from tasks_admin.views.resets import SESSION_KEY
 from tests.making import at_once
 from tests.sending import link_for
 
@@ -210,7 +210,7 @@ class TestLimits:
 
 
 def settings_with(scope, allowed):
-    from tasks_admin.conf import Settings
+    from tasks_admin.lib.conf import Settings
 
     return Settings.LIMITS | {scope: (allowed, 3600)}
 

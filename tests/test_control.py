@@ -10,8 +10,8 @@ from celery.app.control import Control
 from celery.contrib.testing.worker import start_worker
 
 from opsconsole.celery import app
-from tasks_admin import control
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable
 from tests.making import at_once
 from tests.stack import until
 

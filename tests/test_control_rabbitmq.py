@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from tasks_admin import control, queues, workers
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin import queues, workers
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable
 from tests.conftest import broker_at
 from tests.making import at_once
 from tests.servers import RabbitMQ

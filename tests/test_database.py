@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError, connection
 
-from tasks_admin import database
+from tasks_admin.integrations import database
 
 
 def failing(times: int, error: type[Exception] = OperationalError):

@@ -5,9 +5,9 @@ import json
 import pytest
 from celery import Task, shared_task, signals
 
-from tasks_admin import broker as door
-from tasks_admin import dispatch, operations
-from tasks_admin.dispatch import messages
+from tasks_admin import dispatcher, operations
+from tasks_admin.dispatcher import messages
+from tasks_admin.integrations import broker as door
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import retry_failed
 from tests.making import (
@@ -35,7 +35,7 @@ def retry(*rows, actor):
 def test_each_due_target_becomes_one_message(broker):
     operation = make_operation(3)
 
-    assert dispatch.sweep() == 3
+    assert dispatcher.sweep() == 3
 
     targets = list(operation.targets.order_by("pk"))
     messages = queued(broker)
@@ -47,7 +47,7 @@ def test_each_due_target_becomes_one_message(broker):
 def test_a_message_says_what_a_worker_needs(broker):
     make_operation(1)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (message,) = queued(broker)
     assert message.headers["task"] == RESET
@@ -60,7 +60,7 @@ def test_a_message_says_what_a_worker_needs(broker):
 def test_a_message_holds_no_name_and_no_address(broker):
     make_operation(1, prefix="somebody")
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (raw,) = broker.lrange("mail", 0, -1)
     assert b"somebody" not in raw
@@ -70,7 +70,7 @@ def test_a_message_holds_no_name_and_no_address(broker):
 def test_what_waits_can_be_seen_before_a_worker_has_it(broker):
     operation = make_operation(1)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     row = Result.objects.get()
     assert (row.task_id, row.status) == (operation.targets.get().task_id, "PENDING")
@@ -80,28 +80,28 @@ def test_what_waits_can_be_seen_before_a_worker_has_it(broker):
 
 def test_a_second_sweep_publishes_nothing_twice(broker):
     make_operation(3)
-    dispatch.sweep()
+    dispatcher.sweep()
 
-    assert dispatch.sweep() == 0
+    assert dispatcher.sweep() == 0
     assert broker.llen("mail") == 3
 
 
 def test_what_is_not_due_waits(broker):
     make_target("waiting", due=60)
 
-    assert dispatch.sweep() == 0
+    assert dispatcher.sweep() == 0
 
 
 def test_no_more_than_the_window_is_in_flight(broker, settings):
     settings.TASKS_ADMIN_WINDOW = 3
     operation = make_operation(5)
 
-    assert dispatch.sweep() == 3
-    assert dispatch.sweep() == 0
+    assert dispatcher.sweep() == 3
+    assert dispatcher.sweep() == 0
 
     one = operation.targets.filter(state="queued").order_by("pk")[:1]
     Target.objects.filter(pk__in=one.values("pk")).settle("done")
-    assert dispatch.sweep() == 1
+    assert dispatcher.sweep() == 1
     assert states() == ["done", "queued", "queued", "queued", "waiting"]
 
 
@@ -110,7 +110,7 @@ def test_the_window_is_one_for_each_operation(broker, settings):
     make_operation(3, prefix="a")
     make_operation(3, prefix="b")
 
-    assert dispatch.sweep() == 4
+    assert dispatcher.sweep() == 4
 
 
 @pytest.mark.parametrize("state", ["paused", "aborted"])
@@ -118,7 +118,7 @@ def test_nothing_is_published_unless_it_runs(broker, state):
     make_operation(2)
     Operation.objects.update(state=state)
 
-    assert dispatch.sweep() == 0
+    assert dispatcher.sweep() == 0
     assert broker.llen("mail") == 0
 
 
@@ -127,7 +127,7 @@ def test_what_a_worker_put_back_into_an_aborted_operation_is_cancelled(broker, a
     operations.abort(operation=target.operation, actor=alice, reason="r")
     Target.objects.all().put_back(30, reason="delayed")
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     operation = Operation.objects.get(pk=target.operation_id)
     assert (operation.state, operation.over) == ("aborted", True)
@@ -138,7 +138,7 @@ def test_an_operation_of_another_version_is_left_alone(broker):
     make_operation(1)
     Operation.objects.update(verb="from_the_future")
 
-    assert dispatch.sweep() == 0
+    assert dispatcher.sweep() == 0
     assert states() == ["waiting"]
 
 
@@ -146,7 +146,7 @@ def test_an_operation_ends_with_its_last_target(broker):
     operation = make_operation(2)
     operation.targets.all().settle("done")
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     operation.refresh_from_db()
     assert (operation.state, operation.over, operation.tally) == ("finished", True, {"done": 2})
@@ -157,7 +157,7 @@ def test_a_paused_operation_does_not_end(broker):
     operation.targets.all().settle("done")
     Operation.objects.update(state="paused")
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     operation.refresh_from_db()
     assert not operation.over
@@ -167,7 +167,7 @@ def test_a_paused_operation_does_not_end(broker):
 def test_three_dispatchers_publish_each_target_once(broker):
     operation = make_operation(30)
 
-    outcomes = at_once(3, lambda n: dispatch.sweep())
+    outcomes = at_once(3, lambda n: dispatcher.sweep())
 
     assert sum(outcomes) == 30, outcomes
     ids = [message.id for message in queued(broker)]
@@ -184,7 +184,7 @@ def test_signals_are_sent_when_somebody_listens(broker):
     for signal in (signals.before_task_publish, signals.after_task_publish):
         signal.connect(listen, weak=False, dispatch_uid="test")
     try:
-        dispatch.sweep()
+        dispatcher.sweep()
     finally:
         for signal in (signals.before_task_publish, signals.after_task_publish):
             signal.disconnect(dispatch_uid="test")
@@ -202,7 +202,7 @@ class TestRetry:
         old = make_result(args=args, kwargs=kwargs, queue="elsewhere", task="tests.echo")
         retry(old, actor=alice)
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         (message,) = queued(broker, "elsewhere")
         assert (message.headers["task"], message.args, message.kwargs) == (
@@ -217,7 +217,7 @@ class TestRetry:
     def test_without_a_queue_on_record_the_route_decides(self, broker, alice):
         retry(make_result(meta=None), actor=alice)
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         assert broker.llen("mail") == 1
 
@@ -238,7 +238,7 @@ class TestRetry:
         retry(old, actor=alice)
         Result.objects.filter(pk=old.pk).update(**change)
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
         target = Target.objects.get()
         assert (target.state, target.reason, target.hold) == ("skipped", reason, None)
@@ -249,7 +249,7 @@ class TestRetry:
         retry(old, actor=alice)
         old.delete()
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         assert states() == ["skipped"]
 
@@ -279,4 +279,4 @@ def test_a_task_is_routed_as_the_project_says(broker):
 def test_users_without_a_target_are_nobodys_business(broker):
     make_users(2)
 
-    assert dispatch.sweep() == 0
+    assert dispatcher.sweep() == 0

@@ -5,11 +5,12 @@ import time
 import pytest
 from django.utils import timezone
 
-from tasks_admin import dispatch, operations, progress
-from tasks_admin.dispatch import rounds
-from tasks_admin.errors import BrokerUnreachable, QueueFull
+from tasks_admin import dispatcher, operations
+from tasks_admin.dispatcher import publishing
+from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
 from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import progress
 from tests.making import make_operation, make_result, make_target, queued
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ class TestBroker:
         make_operation(3)
 
         with pytest.raises(BrokerUnreachable):
-            dispatch.sweep()
+            dispatcher.sweep()
 
         assert set(Target.objects.values_list("state", "reason")) == {("waiting", "broker")}
         assert not Result.objects.exists()
@@ -36,7 +37,7 @@ class TestBroker:
         began = time.monotonic()
 
         with pytest.raises(BrokerUnreachable):
-            dispatch.sweep()
+            dispatcher.sweep()
 
         assert time.monotonic() - began < 30
         assert set(Target.objects.values_list("state", flat=True)) == {"waiting"}
@@ -47,7 +48,7 @@ class TestBroker:
         broker.config_set("maxmemory", 1)
         try:
             with pytest.raises(BrokerUnreachable):
-                dispatch.sweep()
+                dispatcher.sweep()
         finally:
             broker.config_set("maxmemory", 0)
 
@@ -58,13 +59,13 @@ class TestBroker:
         broker.config_set("maxmemory", 1)
         try:
             with pytest.raises(BrokerUnreachable):
-                dispatch.sweep()
+                dispatcher.sweep()
         finally:
             broker.config_set("maxmemory", 0)
-        assert dispatch.sweep() == 0, "not before the pause is over"
+        assert dispatcher.sweep() == 0, "not before the pause is over"
         make_due()
 
-        assert dispatch.sweep() == 3
+        assert dispatcher.sweep() == 3
 
         assert {message.id for message in queued(broker)} == {
             target.task_id for target in Target.objects.all()
@@ -78,9 +79,9 @@ class TestBroker:
             assert operations.claim(messages[0].task_id, 60)
             raise BrokerUnreachable
 
-        monkeypatch.setattr("tasks_admin.broker.publish", and_taken)
+        monkeypatch.setattr("tasks_admin.integrations.broker.publish", and_taken)
         with pytest.raises(BrokerUnreachable):
-            dispatch.sweep()
+            dispatcher.sweep()
 
         states = dict(Target.objects.values_list("pk", "state"))
         assert states == {first.pk: "running", second.pk: "waiting"}
@@ -88,7 +89,7 @@ class TestBroker:
     def test_what_was_queued_unconfirmed_may_be_taken(self, no_broker):
         target = make_operation(1).targets.get()
         with pytest.raises(BrokerUnreachable):
-            dispatch.sweep()
+            dispatcher.sweep()
         target.refresh_from_db()
 
         assert operations.claim(target.task_id, 60)
@@ -104,7 +105,7 @@ class TestBroker:
         broker.config_set("maxmemory", 1)  # a broker that can be asked, and takes nothing
         try:
             with pytest.raises(BrokerUnreachable):
-                dispatch.sweep()
+                dispatcher.sweep()
         finally:
             broker.config_set("maxmemory", 0)
 
@@ -112,16 +113,16 @@ class TestBroker:
 
     def test_a_full_queue_does_not_stop_the_others(self, broker, monkeypatch):
         full, other = make_operation(1, prefix="a"), make_operation(1, prefix="b")
-        publish = rounds.broker.publish
+        publish = publishing.broker.publish
 
         def refuse(messages):
             if messages[0].task_id.startswith(str(full.key)):
                 raise QueueFull
             publish(messages)
 
-        monkeypatch.setattr("tasks_admin.broker.publish", refuse)
+        monkeypatch.setattr("tasks_admin.integrations.broker.publish", refuse)
         with pytest.raises(QueueFull):
-            dispatch.sweep()
+            dispatcher.sweep()
 
         assert [m.id for m in queued(broker)] == [other.targets.get().task_id]
 
@@ -131,7 +132,7 @@ class TestBroker:
         make_operation(1, prefix="b")
 
         with pytest.raises(BrokerUnreachable):
-            dispatch.sweep()
+            dispatcher.sweep()
 
         assert Operation.objects.get(pk=ended.pk).state == "finished"
 
@@ -161,7 +162,7 @@ class TestLost:
         target = make_target("queued", due=-1)
         make_result("PENDING", task_id=target.task_id)
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
         (message,) = queued(broker)
         target.refresh_from_db()
@@ -175,7 +176,7 @@ class TestLost:
     def test_not_before_its_lease_is_over(self, broker):
         make_target("queued", due=5)
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
 
 class TestDead:
@@ -185,7 +186,7 @@ class TestDead:
         target = make_target("running", due=-1)
         make_result("STARTED", task_id=target.task_id)
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
         target.refresh_from_db()
         assert (target.state, target.attempt, target.crashes) == ("queued", 2, 1)
@@ -194,17 +195,17 @@ class TestDead:
     def test_not_before_its_lease_is_over(self, broker):
         make_target("running", due=5)
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
         assert Target.objects.get().crashes == 0
 
     def test_what_kills_its_process_each_time_is_given_up(self, broker):
         target = make_target("running", due=-1)
         for _ in range(2):
-            assert dispatch.sweep() == 1
+            assert dispatcher.sweep() == 1
             Target.objects.update(state="running")
             make_due()
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
         target.refresh_from_db()
         assert (target.state, target.reason, target.crashes) == ("failed", "crashed", 3)
@@ -216,7 +217,7 @@ class TestDead:
         make_result(task_id="old", task="tests.once")
         make_result("STARTED", task_id=target.task_id)
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
         target.refresh_from_db()
         assert (target.state, target.reason, target.hold) == ("unknown", "vanished", "result:old")

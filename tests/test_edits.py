@@ -5,9 +5,10 @@ import datetime as dt
 import pytest
 from celery import shared_task
 
-from tasks_admin import dispatch, edits, operations, results
-from tasks_admin.errors import NotAllowed, NothingToDo, WrongArguments, WrongState
+from tasks_admin import dispatcher, operations, results
+from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongArguments, WrongState
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.results import editing
 from tests.conftest import grant
 from tests.making import RESET, make_result, queued
 
@@ -22,7 +23,7 @@ def charge(order: int, *, amount: float = 1.0, password: str = "", when: dt.date
 def edit(actor, *rows, args=(7,), **more):
     chosen = Result.objects.filter(pk__in=[row.pk for row in rows])
     kwargs = more.pop("kwargs", {})
-    return edits.edit_and_retry(
+    return editing.edit_and_retry(
         results=chosen, args=list(args), kwargs=kwargs, actor=actor, reason="r", **more
     )
 
@@ -32,7 +33,7 @@ def test_what_is_sent_is_what_was_edited(broker, alice):
     day = dt.date(2026, 1, 31)
 
     edit(alice, row, args=[9], kwargs={"amount": 3.0, "when": day})
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (message,) = queued(broker)
     assert message.args == [9]
@@ -50,7 +51,7 @@ def test_one_set_for_a_group(broker, alice):
     rows = [make_result(task=TASK, args=[number]) for number in range(3)]
 
     operation = edit(alice, *rows, args=[5])
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert [message.args for message in queued(broker)] == [[5]] * 3
     assert operation.total == 3
@@ -91,7 +92,7 @@ def test_what_was_not_stored_exactly_can_be_edited(broker, alice):
     row = make_result(task=TASK, task_args='"(1, {...})"')
 
     operation = edit(alice, row)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert [message.args for message in queued(broker)] == [[7]]
     assert operation.changes == [{"name": "order", "old": None, "new": "7"}]
@@ -145,7 +146,7 @@ def test_a_task_that_cannot_be_queued_is_refused(alice, task):
 
 def test_nothing_selected(alice, db):
     with pytest.raises(WrongState, match="Nothing is selected"):
-        edits.edit_and_retry(
+        editing.edit_and_retry(
             results=Result.objects.none(), args=[1], kwargs={}, actor=alice, reason="r"
         )
 

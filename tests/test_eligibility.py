@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from tasks_admin import operations, resets
-from tasks_admin.eligibility import judged, may_be_mailed
+from tasks_admin import operations
+from tasks_admin.accounts import resets
+from tasks_admin.accounts.eligibility import judged, may_be_mailed
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import OUTCOMES
 from tasks_admin.operations import Selection

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
 from tasks_admin.admin.exchange import resources
-from tasks_admin.masks import MASK
+from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Result
 from tests.exchange import client
 from tests.making import make_result

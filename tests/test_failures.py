@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from opsconsole.celery import app
-from tasks_admin import dispatch, failures
-from tasks_admin.failures import notes
+from tasks_admin import dispatcher
 from tasks_admin.models import Cause, CauseHour, Failure, Result, Target
+from tasks_admin.results import failures
+from tasks_admin.results.failures import recording
 from tests.failing import CAUSES, chained, fail, raises
 from tests.making import make_result, make_target
 
@@ -94,7 +95,7 @@ class TestOnce:
         target = make_target("running", due=-1, crashes=2)
         make_result("STARTED", task_id=target.task_id)
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         assert Result.objects.get(task_id=target.task_id).status == "FAILURE"
         cause = Cause.objects.get()
@@ -123,7 +124,7 @@ class TestBounds:
     """Messages that are never alike can't fill the table."""
 
     def test_too_many_messages_are_one_group(self, monkeypatch):
-        monkeypatch.setattr(notes, "MOST", 3)
+        monkeypatch.setattr(recording, "MOST", 3)
         for word in ("ant", "bee", "cow", "dog", "elk", "fox"):
             fail("t", raises(word), 1)
         fail("t", raises("ant"), 1)
@@ -152,9 +153,9 @@ class TestTrouble:
 
     @pytest.mark.parametrize("broken", ["_FAILED", "_COUNTED_HOUR", "_COUNTED"])
     def test_a_statement_that_fails(self, monkeypatch, caplog, broken):
-        monkeypatch.setattr(notes, broken, "INSERT INTO nowhere VALUES (1)")
+        monkeypatch.setattr(recording, broken, "INSERT INTO nowhere VALUES (1)")
 
-        with caplog.at_level(logging.ERROR, logger="tasks_admin.failures.notes"):
+        with caplog.at_level(logging.ERROR, logger="tasks_admin.results.failures.recording"):
             fail("t", raises(), 1, task_id="a")
 
         assert Result.objects.get(task_id="a").status == "FAILURE"
@@ -178,22 +179,22 @@ class TestTrouble:
 
     def test_a_cause_that_is_deleted_meanwhile_is_made_anew(self, monkeypatch):
         fail("t", raises(), 1)
-        counted = notes._COUNTED
+        counted = recording._COUNTED
         answers = iter([counted.replace("WHERE digest", "WHERE 1 = 0 AND digest"), counted])
 
         class Once:
             def format(self, **words):
                 return next(answers).format(**words)
 
-        monkeypatch.setattr(notes, "_COUNTED", Once())
+        monkeypatch.setattr(recording, "_COUNTED", Once())
         fail("t", raises(), 2)
 
         assert Cause.objects.get().count == 2
         assert CauseHour.objects.get().count == 2
 
     def test_a_connection_that_is_lost_is_told_to_who_stores(self, monkeypatch):
-        monkeypatch.setattr(notes, "_lost", lambda alias: True)
-        monkeypatch.setattr(notes, "_FAILED", "no sql")
+        monkeypatch.setattr(recording, "_lost", lambda alias: True)
+        monkeypatch.setattr(recording, "_FAILED", "no sql")
 
         with pytest.raises(DatabaseError), transaction.atomic():
             failures.note(task_id="a", task="t", result=None, traceback=None)

@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from django.db.models import Sum
 
 from opsconsole.celery import app
-from tasks_admin import mail
+from tasks_admin.integrations.mail import smtp
 from tasks_admin.models import Cause, CauseHour, Failure, Result
 from tests.failing import CAUSES, fail, raises
 from tests.making import at_once
@@ -59,7 +59,7 @@ def fails_for(which, number):
 @shared_task(name="tests.hang_up_failing", ignore_result=True)
 def hang_up():
     """Connections belong to the worker's thread: close them there."""
-    mail.close()
+    smtp.close()
     connections.close_all()
     HUNG_UP.set()
 

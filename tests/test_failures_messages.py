@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tasks_admin.failures import Kind, normalised, place
-from tasks_admin.failures.messages import KEPT, said
+from tasks_admin.results.failures import Kind, normalised, place
+from tasks_admin.results.failures.messages import KEPT, said
 
 ALIKE = {
     "numbers": ["order 12 of 9,000 took -3.5e-7 s", "order 7 of 1 took 4 s"],

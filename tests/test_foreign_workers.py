@@ -11,9 +11,10 @@ import time
 import pytest
 from celery.contrib.testing.worker import start_worker
 
-from tasks_admin import control, queues, workers
-from tasks_admin.control import Snapshot, WorkerView, foreigners, snapshots
-from tasks_admin.errors import WrongArguments
+from tasks_admin import queues, workers
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots, unmanaged
+from tasks_admin.lib.errors import WrongArguments
 from tasks_admin.management import rows
 from tasks_admin.models import Operation
 from tests.pages import OPERATIONS, WORKERS, text
@@ -36,9 +37,9 @@ def forgetful():
     """A snapshot is kept for two seconds."""
     control.forget()
     queues.forget()
-    foreigners.neighbours.__init__()
+    unmanaged.neighbours.__init__()
     yield
-    foreigners.neighbours.__init__()
+    unmanaged.neighbours.__init__()
     control.forget()
     queues.forget()
 
@@ -74,17 +75,17 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
     ours = {"perform_ping_check": False, "queues": ["mail"], "hostname": "ours@here"}
     with start_worker(app, **ours):
         make_worker("ours@here")
-        foreigners.neighbours.look()
+        unmanaged.neighbours.look()
         assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
 
     assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
-    foreigners.neighbours.__init__()  # as in a shell, where nobody has looked before
+    unmanaged.neighbours.__init__()  # as in a shell, where nobody has looked before
     control.forget()
     assert [row["name"] for row in rows.of_workers(alice)] == ["other@there", "ours@here"]
 
 
 def test_who_is_gone_is_waited_for_once(monkeypatch):
-    neighbours = foreigners.neighbours
+    neighbours = unmanaged.neighbours
     neighbours.names, neighbours.looked = {"gone", "theirs"}, time.monotonic()
     neighbours.strangers = {"theirs"}
     asked = []
@@ -94,7 +95,7 @@ def test_who_is_gone_is_waited_for_once(monkeypatch):
         return []
 
     monkeypatch.setattr(snapshots, "ask", ask)
-    monkeypatch.setattr(foreigners, "ask", ask)
+    monkeypatch.setattr(unmanaged, "ask", ask)
     snapshots.answers()
     snapshots.answers()
 
@@ -105,8 +106,8 @@ def test_who_is_gone_is_waited_for_once(monkeypatch):
 
 
 def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
-    foreigners.neighbours.names = foreigners.neighbours.strangers = {"w"}
-    foreigners.neighbours.looked = time.monotonic()
+    unmanaged.neighbours.names = unmanaged.neighbours.strangers = {"w"}
+    unmanaged.neighbours.looked = time.monotonic()
     make_worker("w")
     told = {"pool": "prefork", "queues": ["mail"]}
     monkeypatch.setattr(snapshots, "ask", lambda *_, without, **__: [("w", told)][len(without) :])
@@ -151,18 +152,18 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     "reply", [None, 7, "x", [], [7], {}, {"pool": 7}, {"pool": {"processes": "x"}}, {"total": [1]}]
 )
 def test_replies_that_make_no_sense(monkeypatch, reply):
-    monkeypatch.setattr(foreigners, "ask", lambda *_, **__: [("w", reply)])
+    monkeypatch.setattr(unmanaged, "ask", lambda *_, **__: [("w", reply)])
 
-    told = foreigners.told(["w"])
+    told = unmanaged.told(["w"])
 
     assert snapshots._foreign("w", told["w"]).foreign
 
 
 def test_who_leaves_a_question_open_is_not_asked_on(monkeypatch):
     asked = []
-    monkeypatch.setattr(foreigners, "ask", lambda command, **_: asked.append(command) or [])
+    monkeypatch.setattr(unmanaged, "ask", lambda command, **_: asked.append(command) or [])
 
-    assert foreigners.told(["w"]) == {"w": {}}
+    assert unmanaged.told(["w"]) == {"w": {}}
     assert asked == ["stats"]
 
 

@@ -7,10 +7,11 @@ from django.db.models import CharField, F, Value
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_admin import operations, resets
+from tasks_admin import operations
+from tasks_admin.accounts import resets
+from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import SEND_RESET_EMAIL
 from tests.making import hold, make_users
 
 

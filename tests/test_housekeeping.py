@@ -11,7 +11,10 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_admin import housekeeping, operations, presence, resets, results, tasks
+from tasks_admin import operations, results, tasks
+from tasks_admin.accounts import resets
+from tasks_admin.dispatcher import housekeeping
+from tasks_admin.lib import deletion
 from tasks_admin.models import (
     Attempt,
     Beat,
@@ -25,6 +28,8 @@ from tasks_admin.models import (
     Target,
     Worker,
 )
+from tasks_admin.operations import dispatchers
+from tasks_admin.results import expiry
 from tests.making import make_cause, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
@@ -60,16 +65,16 @@ class TestResults:
         aged(31, old)
         aged(29, young)
 
-        assert housekeeping.forget_results(MONTH) == 1
+        assert expiry.delete_expired(MONTH) == 1
         assert Result.objects.get() == young
 
     @pytest.mark.parametrize(("count", "bites"), [(0, 0), (3, 2), (6, 3), (7, 4)])
     def test_in_bites(self, monkeypatch, count, bites):
-        monkeypatch.setattr(housekeeping, "BITE", 2)
+        monkeypatch.setattr(deletion, "MAX_BATCH", 2)
         aged(31, *(make_result() for _ in range(count)))
 
         with CaptureQueriesContext(connection) as queries:
-            assert housekeeping.forget_results(MONTH) == count
+            assert expiry.delete_expired(MONTH) == count
 
         assert not Result.objects.exists()
         assert sum(query["sql"].startswith("DELETE") for query in queries) == bites
@@ -81,11 +86,11 @@ class TestResults:
         aged(400, row, make_result())
         Target.objects.update(state=state)
 
-        assert housekeeping.forget_results(MONTH) == 1
+        assert expiry.delete_expired(MONTH) == 1
         assert Result.objects.get() == row
 
         Target.objects.all().settle("done")
-        assert housekeeping.forget_results(MONTH) == 1
+        assert expiry.delete_expired(MONTH) == 1
 
     def test_celerys_own_task_does_it(self):
         young = make_result()
@@ -125,7 +130,7 @@ class TestOperations:
         assert set(Target.objects.values_list("operation", flat=True)) == {young.pk}
 
     def test_targets_go_in_bites(self, monkeypatch):
-        monkeypatch.setattr(housekeeping, "BITE", 1)
+        monkeypatch.setattr(deletion, "MAX_BATCH", 1)
         ended(400)
 
         assert housekeeping.forget_operations() == 1
@@ -206,7 +211,7 @@ class TestRequests:
 
 def test_the_hourly_task_does_all_of_it():
     ended(400)
-    presence.sign("killed")
+    dispatchers.sign("killed")
     Dispatcher.objects.update(seen_at="2020-01-01T00:00Z")
     Attempt.objects.create(key="k", expires_at="2020-01-01T00:00Z")
     Revocation.objects.create(task_id="a", revoked_at="2020-01-01T00:00Z")

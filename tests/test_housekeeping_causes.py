@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tasks_admin import housekeeping
+from tasks_admin.dispatcher import housekeeping
+from tasks_admin.lib import deletion
 from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tasks_admin.results import expiry
 from tests.making import make_cause
 
 pytestmark = pytest.mark.django_db
@@ -21,14 +23,14 @@ def test_failures_go_with_their_results():
     Failure.objects.filter(cause=old).update(failed_at=ago(31))
     Result.objects.filter(task_id__in=old.failures.values("task_id")).update(date_done=ago(31))
 
-    assert housekeeping.forget_results(timedelta(days=30)) == 2
+    assert expiry.delete_expired(timedelta(days=30)) == 2
 
     assert (old.failures.count(), young.failures.count()) == (0, 2)
 
 
 @pytest.mark.parametrize("bite", [1, 2, 3, 100])
 def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
-    monkeypatch.setattr(housekeeping, "BITE", bite)
+    monkeypatch.setattr(deletion, "MAX_BATCH", bite)
     cause = make_cause(7)
     gone = list(cause.failures.values_list("task_id", flat=True))[::2]
     Result.objects.filter(task_id__in=gone).delete()

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_admin import broker as door
+from tasks_admin.integrations import broker as door
 from tasks_admin.models import Result, Target
 from tests.making import make_operation, make_result
 from tests.pages import RESULTS, text

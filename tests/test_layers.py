@@ -11,23 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "tasks_admin"
 FLOORS = [
-    {
-        "admin", "site", "views", "tasks", "management", "urls", "apps", "forms", "checks",
-        "middleware",
-    },
-    {"causes", "edits", "lineage", "periodic", "progress", "queues", "resets", "results", "revokes",
-     "summaries", "metrics", "workers"},
-    {"backend", "dispatch", "losses"},
-    {
-        "operations", "tokens", "limits", "letters", "eligibility", "deliveries", "pace",
-        "presence", "housekeeping", "failures", "revocations", "signatures",
-        "terminations", "orders", "quarantine", "tallies",
-    },
-    {"models", "control", "broker", "mail", "database"},
-    {
-        "verbs", "conf", "counts", "errors", "reasons", "durations", "failpoints", "masks",
-        "tracebacks",
-    },
+    {"admin", "tasks", "management", "urls", "apps", "checks"},
+    {"backend", "dispatcher"},
+    {"accounts", "results", "workers", "queues", "periodic"},
+    {"operations"},
+    {"integrations"},
+    {"models"},
+    {"lib"},
 ]  # fmt: skip
 #: Wiring, and what Django calls by itself.
 ASIDE = {"__init__", "migrations", "templatetags", "locale", "checks"}
@@ -35,15 +25,15 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 #: Who may know a package, by the beginning of a module's name.
 DOORS = {
     "celery": {
-        "tasks_admin.broker", "tasks_admin.control", "tasks_admin.tasks", "tasks_admin.backend",
+        "tasks_admin.integrations", "tasks_admin.tasks", "tasks_admin.backend",
         "tasks_admin.apps", "opsconsole.celery", "opsconsole.settings",
     },
     "kombu": {
-        "tasks_admin.broker", "tasks_admin.control", "tasks_admin.backend",
+        "tasks_admin.integrations", "tasks_admin.backend",
         "tasks_admin.models.results", "opsconsole.settings",
     },
-    "prometheus_client": {"tasks_admin.metrics"},
-    "itsdangerous": {"tasks_admin.tokens"},
+    "prometheus_client": {"tasks_admin.admin.monitoring"},
+    "itsdangerous": {"tasks_admin.accounts.tokens"},
     "import_export": {"tasks_admin.admin.exchange"},
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import letters
+from tasks_admin.integrations.mail import emails
 from tasks_admin.models import Operation, Target
 
 LINK = "https://console.example/user/reset/password/?token=abc.def"
@@ -25,7 +25,7 @@ def user(name="ann", **fields):
 def compose(to=None, name="reset", pk=5, **operation):
     target = Target(pk=pk, operation=Operation(**operation))
     context = {"link": LINK, "minutes": 60}
-    message = letters.compose(name, user=to or user(), target=target, context=context)
+    message = emails.compose(name, user=to or user(), target=target, context=context)
     return message_from_bytes(message.message().as_bytes(), policy=policy.default)
 
 

@@ -6,8 +6,8 @@ import time
 import pytest
 from django.db import connection
 
-from tasks_admin import limits
-from tasks_admin.errors import TooMany
+from tasks_admin.accounts import rate_limits
+from tasks_admin.lib.errors import TooMany
 from tasks_admin.models import Attempt
 
 pytestmark = pytest.mark.django_db
@@ -26,40 +26,40 @@ def at(monkeypatch):
 
 
 def test_as_many_as_are_allowed_pass():
-    limits.hit("one", "x")
-    limits.hit("one", "x")
+    rate_limits.hit("one", "x")
+    rate_limits.hit("one", "x")
 
     with pytest.raises(TooMany):
-        limits.hit("one", "x")
+        rate_limits.hit("one", "x")
     with pytest.raises(TooMany):
-        limits.hit("one", "x")
+        rate_limits.hit("one", "x")
 
 
 def test_values_and_scopes_are_counted_apart():
     for scope, value in [("one", "x"), ("one", "y"), ("other", "x"), ("one", 1), ("one", "")]:
-        limits.hit(scope, value)
-        limits.hit(scope, value)
+        rate_limits.hit(scope, value)
+        rate_limits.hit(scope, value)
 
 
 def test_the_next_window_begins_anew(at):
     for _ in range(2):
-        limits.hit("one", "x")
+        rate_limits.hit("one", "x")
 
     at(1_000_000_079.0)
     with pytest.raises(TooMany):
-        limits.hit("one", "x")
+        rate_limits.hit("one", "x")
     at(1_000_000_080.0)
 
-    limits.hit("one", "x")
+    rate_limits.hit("one", "x")
 
 
 @pytest.mark.parametrize("value", ["\x00", "a" * 1_000_000, "é\u2028", None, 2**200])
 def test_any_value_can_be_counted(value):
-    limits.hit("one", value)
+    rate_limits.hit("one", value)
 
 
 def test_no_value_is_kept():
-    limits.hit("one", "ann@mail.example")
+    rate_limits.hit("one", "ann@mail.example")
 
     row = Attempt.objects.values_list().get()
     assert not any("ann" in str(column) for column in row)
@@ -67,12 +67,12 @@ def test_no_value_is_kept():
 
 def test_counts_are_forgotten_when_their_window_is_over(at):
     at(1_000_000_020.0)
-    limits.hit("one", "old")
-    assert limits.forget_expired() == 1
+    rate_limits.hit("one", "old")
+    assert rate_limits.forget_expired() == 1
 
     at(4_000_000_000.0)
-    limits.hit("one", "new")
-    assert limits.forget_expired() == 0
+    rate_limits.hit("one", "new")
+    assert rate_limits.forget_expired() == 0
 
 
 def test_a_count_that_is_forgotten_at_the_very_moment_does_no_harm(monkeypatch):
@@ -84,7 +84,7 @@ def test_a_count_that_is_forgotten_at_the_very_moment_does_no_harm(monkeypatch):
 
     monkeypatch.setattr(Attempt.objects, "bulk_create", and_gone)
 
-    limits.hit("one", "x")
+    rate_limits.hit("one", "x")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -93,7 +93,7 @@ def test_those_who_try_at_once_are_all_counted():
 
     def work():
         try:
-            limits.hit("one", "x")
+            rate_limits.hit("one", "x")
             outcomes.append("passed")
         except TooMany:
             outcomes.append("refused")

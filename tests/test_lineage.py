@@ -4,9 +4,10 @@ import pytest
 from celery.app.task import Context
 
 from opsconsole.celery import app
-from tasks_admin import dispatch, lineage, results
+from tasks_admin import dispatcher, results
 from tasks_admin.models import Result, Target
 from tasks_admin.models.results import Doubt
+from tasks_admin.results import history
 from tests.making import make_result, make_target
 from tests.pages import text
 
@@ -21,13 +22,13 @@ def retry(actor):
 
 
 def line(result):
-    return [step.task_id for step in lineage.of(result)]
+    return [step.task_id for step in history.of(result)]
 
 
 def test_what_the_project_queued_itself_stands_alone(db):
     row = make_result()
 
-    (step,) = lineage.of(row)
+    (step,) = history.of(row)
 
     assert (step.task_id, step.target, step.attempt, step.result) == (row.task_id, None, 1, row)
 
@@ -35,14 +36,14 @@ def test_what_the_project_queued_itself_stands_alone(db):
 def test_a_retry_follows_what_it_repeats(broker, alice):
     old = make_result()
     operation = retry(alice)
-    (_first, waiting) = lineage.of(old)
+    (_first, waiting) = history.of(old)
     assert (waiting.task_id, waiting.target.operation) == ("", operation)
 
-    dispatch.sweep()
+    dispatcher.sweep()
     new = Result.objects.exclude(pk=old.pk).get()
 
     assert line(old) == line(new) == [old.task_id, new.task_id]
-    assert lineage.of(old)[1].target.operation == operation
+    assert history.of(old)[1].target.operation == operation
 
 
 def test_a_retry_of_a_retry(broker, alice):
@@ -51,7 +52,7 @@ def test_a_retry_of_a_retry(broker, alice):
         Result.objects.update(status="FAILURE")
         Target.objects.all().settle("failed")
         retry(alice)
-        dispatch.sweep()
+        dispatcher.sweep()
     rows = list(Result.objects.order_by("pk"))
 
     for row in rows:
@@ -64,14 +65,14 @@ def test_the_attempts_at_a_target(db):
 
     for row in rows:
         assert line(row) == [row.task_id for row in rows]
-    assert [step.attempt for step in lineage.of(rows[0])] == [1, 2, 3]
+    assert [step.attempt for step in history.of(rows[0])] == [1, 2, 3]
 
 
 def test_long_lines_are_cut_around_the_one_that_is_looked_at(db):
     target = make_target("queued", attempt=5_000)
     row = make_result("RETRY", task_id=target.task_id)
 
-    assert len(line(row)) == lineage.MOST
+    assert len(line(row)) == history.MOST
     assert line(make_result(task_id=target.task_id_of(7)))[0].endswith("-7")
 
 

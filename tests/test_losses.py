@@ -7,10 +7,12 @@ import pytest
 import redis
 from django.utils import timezone
 
-from tasks_admin import broker as door
-from tasks_admin import control, dispatch, losses, results, revocations
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin import dispatcher, results
+from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result
+from tasks_admin.results import lost, revocations
 from tests.hosting import lines, run, settle, work
 from tests.making import make_result, make_target, queued
 from tests.stack import until
@@ -36,11 +38,11 @@ def status_of(row):
     return Result.objects.get(pk=row.pk).status
 
 
-@pytest.mark.parametrize("status", losses.ENDLESS)
+@pytest.mark.parametrize("status", lost.ENDLESS)
 def test_what_is_nowhere_is_lost(nobody_has_it, status):
     row = make_old(status)
 
-    assert losses.Search().go_on() == 1
+    assert lost.Search().go_on() == 1
     assert status_of(row) == "LOST"
 
 
@@ -48,14 +50,14 @@ def test_what_is_nowhere_is_lost(nobody_has_it, status):
 def test_what_has_an_end_or_a_time_of_its_own_is_not(nobody_has_it, status):
     row = make_old(status)
 
-    assert losses.Search().go_on() == 0
+    assert lost.Search().go_on() == 0
     assert status_of(row) == status
 
 
 def test_what_is_young_is_not(nobody_has_it):
     make_old(seconds=10)
 
-    assert losses.Search().go_on() == 0
+    assert lost.Search().go_on() == 0
 
 
 def test_while_its_queue_holds_anything_nobody_knows(nobody_has_it):
@@ -63,7 +65,7 @@ def test_while_its_queue_holds_anything_nobody_knows(nobody_has_it):
     other = make_old(queue="celery")
     door.publish([door.routed(task_id="x", task="host.x", queue="mail")])
 
-    assert losses.Search().go_on() == 1
+    assert lost.Search().go_on() == 1
     assert status_of(other) == "LOST"
 
 
@@ -72,7 +74,7 @@ def test_while_a_worker_has_it_or_none_answers_nobody_knows(broker, monkeypatch,
     row = make_old(task_id="mine")
     monkeypatch.setattr(control, "known", lambda ids: known)
 
-    assert losses.Search().go_on() == 0
+    assert lost.Search().go_on() == 0
     assert status_of(row) == "PENDING"
 
 
@@ -80,28 +82,28 @@ def test_without_a_broker_nobody_knows(no_broker):
     make_old()
 
     with pytest.raises(BrokerUnreachable):
-        losses.Search().go_on()
+        lost.Search().go_on()
 
 
 def test_what_an_operation_queued_is_left_to_the_dispatcher(nobody_has_it):
     target = make_target("queued", due=60)
     make_old(task_id=target.task_id)
 
-    assert losses.Search().go_on() == 0
+    assert lost.Search().go_on() == 0
 
 
 def test_what_names_no_queue_is_left_alone(nobody_has_it):
     make_old(queue="")
 
-    assert losses.Search().go_on() == 0
+    assert lost.Search().go_on() == 0
 
 
 def test_all_are_looked_at_in_turn(nobody_has_it, monkeypatch):
-    monkeypatch.setattr(losses, "CHUNK", 4)
+    monkeypatch.setattr(lost, "CHUNK", 4)
     monkeypatch.setattr(control, "known", lambda ids: {"r0", "r1", "r2", "r3", "r4"})
     for number in range(10):
         make_old("STARTED" if number % 2 else "PENDING", task_id=f"r{number}")
-    search = losses.Search()
+    search = lost.Search()
 
     assert [search.go_on() for _ in range(3)] == [0, 3, 2]
     assert search.after == 0
@@ -112,7 +114,7 @@ def test_queued_again_its_old_message_is_void(broker, alice):
     results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
     assert not revocations.revoked(row.task_id)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (message,) = queued(broker)
     assert message.args == [1]

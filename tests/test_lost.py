@@ -7,9 +7,10 @@ from django.contrib.auth.models import User
 from django.db.models import F
 from django.utils import timezone
 
-from tasks_admin import dispatch, operations, resets
-from tasks_admin.dispatch import returns
-from tasks_admin.errors import WrongState
+from tasks_admin import dispatcher, operations
+from tasks_admin.accounts import resets
+from tasks_admin.dispatcher import recovery
+from tasks_admin.lib.errors import WrongState
 from tasks_admin.models import Operation, Queue, Result, Target
 from tasks_admin.results import retry_failed
 from tests.conftest import grant
@@ -48,7 +49,7 @@ def others_wait(broker, queue="mail"):
 
 
 def lost(operation):
-    return {target.pk for target in returns.lost(operation)}
+    return {target.pk for target in recovery.lost(operation)}
 
 
 def pks(targets):
@@ -132,7 +133,7 @@ class TestLost:
         taken(operation, seconds=30)
         operation.targets.filter(state="waiting").settle("skipped")
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
         overtaken.refresh_from_db()
         assert (overtaken.state, overtaken.attempt) == ("queued", 2)
@@ -207,7 +208,7 @@ class TestActor:
     def test_it_is_paused_and_says_why(self, operation, bob, as_user, alice):
         self.take_away(bob)
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
         operation.refresh_from_db()
         assert (operation.state, operation.note) == ("paused", "actor")
@@ -218,13 +219,13 @@ class TestActor:
     def test_whose_account_is_closed_or_gone(self, operation, bob):
         bob.delete()
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         assert Operation.objects.get(pk=operation.pk).note == "actor"
 
     def test_it_can_not_be_resumed_without_the_permission(self, operation, bob, alice):
         self.take_away(bob)
-        dispatch.sweep()
+        dispatcher.sweep()
         operation.refresh_from_db()
 
         with pytest.raises(WrongState, match="may no longer do that"):
@@ -236,19 +237,19 @@ class TestActor:
 
     def test_with_the_permission_back_it_goes_on(self, operation, bob, alice, broker):
         self.take_away(bob)
-        dispatch.sweep()
+        dispatcher.sweep()
         grant(bob, "tasks_admin.send_reset_email")
         operation = Operation.objects.get(pk=operation.pk)
 
         operations.resume(operation=operation, actor=alice, reason="r")
 
-        assert dispatch.sweep() == 2
+        assert dispatcher.sweep() == 2
         assert Operation.objects.get(pk=operation.pk).note == ""
 
     def test_what_users_asked_for_needs_nobodys_permission(self, broker, bob):
         resets.request(users=User.objects.filter(pk=bob.pk), actor=self.take_away(bob))
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
 
 class TestTroubles:
@@ -259,7 +260,7 @@ class TestTroubles:
         broken = retry_failed(results=Result.objects.all(), actor=alice, reason="r")
         make_operation(2)
 
-        assert dispatch.sweep() == 2
+        assert dispatcher.sweep() == 2
 
         assert f"Operation {broken.pk} could not be served." in caplog.text
         assert len(queued(broker)) == 2
@@ -267,16 +268,16 @@ class TestTroubles:
     def test_nothing_to_do_costs_nothing(self, broker, django_assert_num_queries):
         for number in range(5):
             make_operation(1, prefix=f"p{number}")
-        dispatch.sweep()
+        dispatcher.sweep()
 
         with django_assert_num_queries(2):
-            assert dispatch.sweep() == 0
+            assert dispatcher.sweep() == 0
 
     def test_what_is_paused_still_gets_back_what_died(self, broker, alice):
         target = make_target("running", due=-1)
         operations.pause(operation=target.operation, actor=alice, reason="r")
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         target.refresh_from_db()
         assert (target.state, target.crashes) == ("waiting", 1)
@@ -287,7 +288,7 @@ class TestTroubles:
         target = make_target("running", due=-1, started_at=F("due_at"))
         make_result("STARTED", task_id=target.task_id)
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         target.refresh_from_db()
         assert (target.state, target.reason) == ("failed", "crashed")

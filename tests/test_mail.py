@@ -10,8 +10,9 @@ import time
 import pytest
 from django.core.mail import EmailMessage
 
-from tasks_admin import mail, tokens
-from tasks_admin.errors import MailDelayed, MailRefused
+from tasks_admin.accounts import tokens
+from tasks_admin.integrations.mail import smtp
+from tasks_admin.lib.errors import MailDelayed, MailRefused
 from tests.conftest import use_mail_server
 from tests.ports import free_port
 
@@ -45,7 +46,7 @@ def scripted(settings):
         threading.Thread(target=serve, daemon=True).start()
 
     yield start
-    mail.close()
+    smtp.close()
     stack.close()
 
 
@@ -55,18 +56,18 @@ class TestForGood:
     @pytest.mark.parametrize("code", [550, 551, 552, 553, 554])
     def test_the_recipient_is_refused(self, mailbox, code):
         with pytest.raises(MailRefused, match=f"^{code} 5.1.1 <hidden> is not wanted$"):
-            mail.send(letter(f"{code}-bob@mail.example"))
+            smtp.send(letter(f"{code}-bob@mail.example"))
 
     def test_the_message_is_refused(self, mailbox):
         with pytest.raises(MailRefused, match=r"^554 <hidden> not now$"):
-            mail.send(letter("data-554-bob@mail.example"))
+            smtp.send(letter("data-554-bob@mail.example"))
 
     @pytest.mark.parametrize(
         "address", ["@", "bob@", "a@b\nBcc: eve@x.example", "bob@\r\n", "a@b@c.example", "ä b@c@d"]
     )
     def test_what_is_no_address_reaches_no_server(self, mailbox, address):
         with pytest.raises(MailRefused):
-            mail.send(letter(address))
+            smtp.send(letter(address))
 
         assert not mailbox.tries
         assert not mailbox.messages
@@ -75,7 +76,7 @@ class TestForGood:
         message = letter(headers={"X-Name": "a\nBcc: eve@x.example"})
 
         with pytest.raises(MailRefused, match=r"BadHeaderError|ValueError"):
-            mail.send(message)
+            smtp.send(message)
 
         assert not mailbox.messages
 
@@ -86,27 +87,27 @@ class TestForNow:
     @pytest.mark.parametrize("code", [421, 450, 451, 452])
     def test_the_recipient_is_not_wanted_now(self, mailbox, code):
         with pytest.raises(MailDelayed, match=f"^{code} "):
-            mail.send(letter(f"{code}-bob@mail.example"))
+            smtp.send(letter(f"{code}-bob@mail.example"))
 
     def test_the_message_is_not_wanted_now(self, mailbox):
         with pytest.raises(MailDelayed, match=r"^451 "):
-            mail.send(letter("data-451-bob@mail.example"))
+            smtp.send(letter("data-451-bob@mail.example"))
 
     def test_the_connection_is_cut_after_the_message_was_sent(self, mailbox):
         with pytest.raises(MailDelayed, match="SMTPServerDisconnected"):
-            mail.send(letter("drop-bob@mail.example"))
+            smtp.send(letter("drop-bob@mail.example"))
 
     def test_nobody_listens(self, settings):
         use_mail_server(settings, port=free_port())
 
         with pytest.raises(MailDelayed, match="ConnectionRefusedError"):
-            mail.send(letter())
+            smtp.send(letter())
 
     def test_the_name_of_the_server_is_unknown(self, settings):
         use_mail_server(settings, host="mail.invalid", port=25)
 
         with pytest.raises(MailDelayed, match="gaierror"):
-            mail.send(letter())
+            smtp.send(letter())
 
     @pytest.mark.parametrize(
         "replies",
@@ -117,39 +118,39 @@ class TestForNow:
         scripted(*replies)
 
         with pytest.raises(MailDelayed):
-            mail.send(letter())
+            smtp.send(letter())
 
     def test_the_server_does_not_want_us(self, scripted):
         scripted("554 no service for you")
 
         with pytest.raises(MailDelayed, match="554 no service for you"):
-            mail.send(letter())
+            smtp.send(letter())
 
     @pytest.mark.parametrize("reply", ["530 5.7.0 Authentication required", "550 unknown sender"])
     def test_the_sender_is_refused_which_is_not_the_addressees_fault(self, scripted, reply):
         scripted("220 hello", "250 ok", reply)
 
         with pytest.raises(MailDelayed, match=reply[:3]):
-            mail.send(letter())
+            smtp.send(letter())
 
     def test_our_password_is_refused(self, scripted):
         replies = "220 hello", "250-hello\r\n250 AUTH PLAIN", "535 5.7.8 wrong"
         scripted(*replies, username="ops", password="hunter2")
 
         with pytest.raises(MailDelayed, match=r"^535 "):
-            mail.send(letter())
+            smtp.send(letter())
 
     def test_the_server_offers_no_encryption(self, scripted):
         scripted("220 hello", "250 hello", use_tls=True)
 
         with pytest.raises(MailDelayed, match="SMTPNotSupportedError"):
-            mail.send(letter())
+            smtp.send(letter())
 
     def test_a_certificate_that_can_not_be_verified(self):
         """It is a `ValueError` as well, like an impossible address."""
         error = ssl.SSLCertVerificationError("certificate has expired")
 
-        assert isinstance(mail._judge(error, 0, "", unsure=True), MailDelayed)
+        assert isinstance(smtp._judge(error, 0, "", unsure=True), MailDelayed)
 
     def test_the_time_limit_of_the_task_stops_it_at_once(self, scripted):
         """The farewell to a server that hangs must not hang in its turn."""
@@ -166,7 +167,7 @@ class TestForNow:
         began = time.monotonic()
         try:
             with pytest.raises(MailDelayed, match="SoftTimeLimitExceeded"):
-                mail.send(letter())
+                smtp.send(letter())
         finally:
             signal.signal(signal.SIGALRM, before)
 
@@ -189,7 +190,7 @@ class TestWords:
         scripted("220 hello", "250 ok", "250 ok", f"550 {said}", "250 ok")
 
         with pytest.raises(MailRefused) as caught:
-            mail.send(letter())
+            smtp.send(letter())
 
         assert str(caught.value) == f"550 {kept}"
 
@@ -199,7 +200,7 @@ class TestWords:
         scripted("220 hello", "250 ok", "250 ok", "250 ok", "354 go", said)
 
         with pytest.raises(MailRefused) as caught:
-            mail.send(letter())
+            smtp.send(letter())
 
         assert "554 blocked" in str(caught.value)
         assert not any(part in str(caught.value) for part in token.split("."))
@@ -208,7 +209,7 @@ class TestWords:
         scripted("220 hello", "250 ok", "250 ok", "550 \xff\xfe\x1b[31m\x00", "250 ok")
 
         with pytest.raises(MailRefused, match=r"^550 "):
-            mail.send(letter())
+            smtp.send(letter())
 
 
 class TestConnection:
@@ -216,7 +217,7 @@ class TestConnection:
 
     def test_it_is_kept(self, mailbox):
         for number in range(5):
-            mail.send(letter(f"user-{number}@mail.example"))
+            smtp.send(letter(f"user-{number}@mail.example"))
 
         assert len(mailbox.messages) == 5
         assert mailbox.connections == 1
@@ -224,7 +225,7 @@ class TestConnection:
     def test_it_is_kept_after_a_recipient_was_refused(self, mailbox):
         for address in ("550-bob", "450-bob", "ann"):
             with contextlib.suppress(MailRefused, MailDelayed):
-                mail.send(letter(f"{address}@mail.example"))
+                smtp.send(letter(f"{address}@mail.example"))
 
         assert len(mailbox.messages) == 1
         assert mailbox.connections == 1
@@ -232,35 +233,35 @@ class TestConnection:
     @pytest.mark.parametrize("address", ["421-bob", "drop-bob", "data-451-bob"])
     def test_it_is_replaced_after(self, mailbox, address):
         with pytest.raises(MailDelayed):
-            mail.send(letter(f"{address}@mail.example"))
+            smtp.send(letter(f"{address}@mail.example"))
 
-        mail.send(letter())
+        smtp.send(letter())
 
         assert mailbox.messages[-1]["To"] == "ann@mail.example"
         assert mailbox.connections == 2
 
     def test_one_that_died_while_idle_is_replaced_before_it_is_used(self, mailbox, monkeypatch):
-        mail.send(letter())
-        mail._local.connection.connection.sock.shutdown(socket.SHUT_RDWR)
-        monkeypatch.setattr(mail, "IDLE", -1)
+        smtp.send(letter())
+        smtp._local.connection.connection.sock.shutdown(socket.SHUT_RDWR)
+        monkeypatch.setattr(smtp, "IDLE", -1)
 
-        mail.send(letter())
+        smtp.send(letter())
 
         assert len(mailbox.messages) == 2
         assert mailbox.connections == 2
 
     def test_one_that_idled_and_lives_is_kept(self, mailbox, monkeypatch):
-        monkeypatch.setattr(mail, "IDLE", -1)
+        monkeypatch.setattr(smtp, "IDLE", -1)
 
-        mail.send(letter())
-        mail.send(letter())
+        smtp.send(letter())
+        smtp.send(letter())
 
         assert mailbox.connections == 1
 
     def test_each_thread_has_its_own(self, mailbox):
         def work():
-            mail.send(letter())
-            mail.close()
+            smtp.send(letter())
+            smtp.close()
 
         threads = [threading.Thread(target=work) for _ in range(3)]
         for thread in threads:

@@ -9,8 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks_admin import checks, control, queues, tallies
+from tasks_admin import checks, queues
+from tasks_admin.integrations import control
 from tasks_admin.models import Queue, Result, Tallied, Tally
+from tasks_admin.results import counters
 from tests.conftest import grant
 from tests.making import make_operation, make_result
 from tests.queueing import answering, minutes, publish
@@ -149,7 +151,7 @@ class TestTallies:
             self.ended(ago=120)
         self.ended("FAILURE", ago=100)
 
-        assert [tallies.go_on(), tallies.go_on()] == [4, 0]
+        assert [counters.go_on(), counters.go_on()] == [4, 0]
 
         values = told(client)
         assert values["results_total", "SUCCESS", "t"] == 3
@@ -159,35 +161,35 @@ class TestTallies:
     def test_what_is_too_young_or_was_before(self, ago):
         self.ended(ago=ago)
 
-        assert tallies.go_on() == 0
+        assert counters.go_on() == 0
 
     def test_what_has_no_end(self):
         self.ended("PENDING", ago=120)
 
-        assert tallies.go_on() == 0
+        assert counters.go_on() == 0
 
     def test_they_add_up(self):
         Tally.objects.create(task="t", status="SUCCESS", count=7)
         self.ended(ago=120)
 
-        tallies.go_on()
+        counters.go_on()
 
         assert Tally.objects.get().count == 8
 
     def test_of_two_who_count_one_does(self, monkeypatch):
         self.ended(ago=120)
         mark = Tallied.objects.get()
-        tallies.go_on()
+        counters.go_on()
         monkeypatch.setattr(Tallied.objects, "first", lambda: mark)
 
-        assert tallies.go_on() == 0
+        assert counters.go_on() == 0
         assert Tally.objects.get().count == 1
 
     def test_the_first_time_nothing_is_counted(self):
         Tallied.objects.all().delete()
         self.ended(ago=120)
 
-        assert tallies.go_on() == 0
+        assert counters.go_on() == 0
         assert Tallied.objects.exists()
 
     def test_after_a_long_absence_some_at_a_time(self):
@@ -195,7 +197,7 @@ class TestTallies:
         self.ended(ago=3000)
         self.ended(ago=120)
 
-        counted = [tallies.go_on() for _ in range(7)]
+        counted = [counters.go_on() for _ in range(7)]
 
         assert sum(counted) == 2
         assert max(counted) == 1
@@ -204,7 +206,7 @@ class TestTallies:
         for number in range(50):
             self.ended(ago=60 + number)
         with CaptureQueriesContext(connection) as queries:
-            tallies.go_on()
+            counters.go_on()
         sql = next(one["sql"] for one in queries if "COUNT" in one["sql"])
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}")

@@ -31,7 +31,7 @@ def test_a_click_while_the_database_is_locked_says_so_and_changes_nothing(as_use
 
 
 def test_any_other_error_is_an_error(rf):
-    from tasks_admin.middleware import DatabaseAwayMiddleware
+    from tasks_admin.admin.middleware import DatabaseAwayMiddleware
 
     assert (
         DatabaseAwayMiddleware(lambda request: None).process_exception(rf.get("/"), ValueError())

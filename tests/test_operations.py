@@ -5,11 +5,12 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import operations, resets
-from tasks_admin.errors import NothingToDo, SelectionChanged, WrongState
+from tasks_admin import operations
+from tasks_admin.accounts import resets
+from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
+from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tests.making import at_once, make_operation, make_users
 
 

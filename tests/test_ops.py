@@ -6,9 +6,10 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
-from tasks_admin import broker as door
-from tasks_admin import control, dispatch, queues
-from tasks_admin.control import Snapshot, WorkerView, snapshots
+from tasks_admin import dispatcher, queues
+from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Operation, Queue
 from tests.making import make_cause, make_operation, make_result
 
@@ -206,11 +207,11 @@ class TestQueues:
         queued("mail", 3)
         act = ("--as", "alice", "--reason", "r")
         (row,) = told(capsys, "purge_queue", "mail", *act)
-        dispatch.sweep()
+        dispatcher.sweep()
         assert broker.llen("mail") == 0
 
         told(capsys, "restore_queue", str(row["id"]), *act)
-        dispatch.sweep()
+        dispatcher.sweep()
 
         assert broker.llen("mail") == 3
 

@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tasks_admin import control, orders, verbs
+from tasks_admin.integrations import control
+from tasks_admin.lib import verbs
 from tasks_admin.models import Operation, Queue, Target, Worker
+from tasks_admin.workers import commands
 from tests.test_worker_presence import make_worker
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +20,7 @@ def gave(alice):
     """An order that was given a while ago, and of which nobody heard."""
 
     def give(verb="pool_grow", *names, reason="unheard", ago=60):
-        operation = orders.record(
+        operation = commands.record(
             verb=verb, names=list(names or ("w",)), actor=alice, reason="r", about={}
         )
         then = timezone.now() - timedelta(seconds=ago)
@@ -70,7 +72,7 @@ class TestAsked:
         operation = gave()
         say(*replies)
 
-        orders.follow_up()
+        commands.follow_up()
 
         assert became(operation) == [expected]
 
@@ -82,7 +84,7 @@ class TestAsked:
         gave("pool_grow", "stranger")
         asked = say(("w", None), ("v", None))
 
-        orders.follow_up()
+        commands.follow_up()
 
         assert asked == []
         assert set(Target.objects.values_list("reason", flat=True)) == {"unheard"}
@@ -91,15 +93,15 @@ class TestAsked:
         make_worker("w")
         operation = gave()
         say(("w", None))
-        orders.follow_up()
+        commands.follow_up()
 
-        orders.outcome(str(operation.key), "w", DONE)
+        commands.outcome(str(operation.key), "w", DONE)
 
         assert became(operation) == [("done", "", "2 → 3")]
 
     def test_nothing_to_ask(self, django_assert_num_queries):
         with django_assert_num_queries(1):
-            orders.follow_up()
+            commands.follow_up()
 
 
 class TestStopping:
@@ -111,7 +113,7 @@ class TestStopping:
         operation = gave("shut_down", reason="stopping")
         say(("w", {"ok": "stops"}))
 
-        orders.follow_up()
+        commands.follow_up()
 
         gone = ("done", "absent", "")
         assert became(operation) == [gone if ago else ("unknown", "stopping", "")]
@@ -121,7 +123,7 @@ class TestStopping:
         operation = gave("shut_down", reason="stopping")
         say(("w", None))
 
-        orders.follow_up()
+        commands.follow_up()
 
         assert became(operation) == [("done", "absent", "")]
 
@@ -142,7 +144,7 @@ class TestPauses:
 
         monkeypatch.setattr(control, "order", order)
 
-        orders.follow_up()
+        commands.follow_up()
 
         paused = {"paused": ["mail"], "decision": operation.pk}
         assert told == [(str(operation.key), paused, ["w"])]

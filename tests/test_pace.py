@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
-from tasks_admin import dispatch, operations, pace
-from tasks_admin.dispatch import rounds
+from tasks_admin import dispatcher, operations
+from tasks_admin.dispatcher import publishing
 from tasks_admin.models import Operation, Target
+from tasks_admin.operations import pace
 from tests.making import make_operation, queued
 
 pytestmark = pytest.mark.django_db
@@ -112,12 +113,12 @@ class TestRate:
     def test_what_workers_did_not_take_is_no_more_than_a_burst(self, broker):
         operation = with_rate(600)
         for _ in range(10):
-            dispatch.sweep()
+            dispatcher.sweep()
             let_pass(operation, 2)
 
         assert broker.llen("mail") == 20
         operation.targets.filter(state="queued").update(state="running")
-        assert dispatch.sweep() == 20
+        assert dispatcher.sweep() == 20
 
     def test_a_task_that_celery_itself_runs_again_was_taken(self):
         operation = with_rate(30, 2)
@@ -173,25 +174,25 @@ class TestCanary:
         return operation
 
     def test_one_goes_first_and_no_other_before_it_ended(self, operation, broker):
-        assert [dispatch.sweep() for _ in range(3)] == [1, 0, 0]
+        assert [dispatcher.sweep() for _ in range(3)] == [1, 0, 0]
 
         operation.targets.filter(state="queued").update(state="running")
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
         assert len(queued(broker)) == 1
 
     def test_when_it_is_done_the_others_follow(self, operation):
-        dispatch.sweep()
+        dispatcher.sweep()
         operation.targets.filter(state="queued").settle("done")
 
-        assert dispatch.sweep() == 4
+        assert dispatcher.sweep() == 4
         assert not again(operation).canary
 
     @pytest.mark.parametrize("state", ["failed", "unknown"])
     def test_when_it_did_not_succeed_the_operation_is_paused_and_says_why(self, operation, state):
-        dispatch.sweep()
+        dispatcher.sweep()
         operation.targets.filter(state="queued").settle(state, reason="refused")
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
         paused = again(operation)
         assert (paused.state, paused.note) == ("paused", "canary")
@@ -200,43 +201,43 @@ class TestCanary:
 
     @pytest.mark.parametrize("state", ["skipped", "cancelled"])
     def test_one_that_was_not_tried_proves_nothing(self, operation, state):
-        dispatch.sweep()
+        dispatcher.sweep()
         operation.targets.filter(state="queued").settle(state)
 
-        assert [dispatch.sweep() for _ in range(2)] == [1, 0]
+        assert [dispatcher.sweep() for _ in range(2)] == [1, 0]
 
     def test_one_that_is_tried_again_stays_the_only_one(self, operation, broker):
-        dispatch.sweep()
+        dispatcher.sweep()
         first = operation.targets.get(state="queued")
         operation.targets.filter(pk=first.pk).put_back(60, reason="delayed")
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
 
         operation.targets.filter(pk=first.pk).update(due_at="2020-01-01T00:00Z")
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
         assert {message.args[0] for message in queued(broker)} == {int(first.subject)}
 
     def test_who_resumes_after_it_failed_goes_on_without(self, operation, alice):
-        dispatch.sweep()
+        dispatcher.sweep()
         operation.targets.filter(state="queued").settle("failed")
-        dispatch.sweep()
+        dispatcher.sweep()
 
         operations.resume(operation=again(operation), actor=alice, reason="never mind")
 
-        assert dispatch.sweep() == 4
+        assert dispatcher.sweep() == 4
         assert (again(operation).note, again(operation).why_it_waits) == ("", "")
 
     def test_who_pauses_and_resumes_by_hand_keeps_it(self, operation, alice):
-        dispatch.sweep()
+        dispatcher.sweep()
         operations.pause(operation=operation, actor=alice, reason="r")
         operations.resume(operation=operation, actor=alice, reason="r")
 
-        assert dispatch.sweep() == 0
+        assert dispatcher.sweep() == 0
         assert again(operation).canary
 
     def test_two_dispatchers_agree_on_which_one(self, operation):
         one, other = again(operation), again(operation)
 
-        assert [len(rounds._take(each, 1)) for each in (one, other)] == [1, 0]
+        assert [len(publishing._take(each, 1)) for each in (one, other)] == [1, 0]
 
 
 def test_the_console_pauses_only_what_runs(alice):

@@ -8,10 +8,10 @@ from celery.beat import Scheduler
 from django.utils import timezone
 
 from opsconsole.celery import app
-from tasks_admin import dispatch, periodic
-from tasks_admin.errors import NotAllowed, WrongState
+from tasks_admin import dispatcher, periodic
+from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Beat, Operation, PeriodicTask, Result
-from tasks_admin.presence import beats
+from tasks_admin.periodic import heartbeats
 from tests.pages import OPERATIONS, PERIODIC, text
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +52,7 @@ class TestBeat:
 
     def tick(self):
         service = SimpleNamespace(scheduler=Scheduler(app=app, lazy=False))
-        beats.Ticking(service).write()
+        heartbeats.Ticking(service).write()
 
     def test_its_entries(self, schedule):
         schedule.pop("made up")
@@ -67,14 +67,14 @@ class TestBeat:
         assert periodic.overview().beating
 
     def test_a_scheduler_that_fails_does_not_harm_it(self, caplog):
-        beats.Ticking(SimpleNamespace()).write()
+        heartbeats.Ticking(SimpleNamespace()).write()
 
         assert "was not stored" in caplog.text
 
     def test_a_schedule_in_tables_is_read_there(self):
         kind = type("DatabaseScheduler", (), {"__module__": "django_celery_beat.schedulers"})
 
-        assert beats._entries(kind()) == []
+        assert heartbeats._entries(kind()) == []
 
 
 class TestLooks:
@@ -106,8 +106,8 @@ class TestLooks:
 class TestRun:
     def test_it_is_queued_once_with_its_arguments(self, schedule, broker, alice):
         operation = periodic.run(name="often", actor=alice, reason="r")
-        dispatch.sweep()
-        dispatch.sweep()
+        dispatcher.sweep()
+        dispatcher.sweep()
 
         target = operation.targets.get()
         assert (target.subject, target.state) == ("often", "queued")
@@ -146,7 +146,7 @@ class TestPage:
         assert "No beat is at work" in text(client.get(PERIODIC))
 
     def test_the_list(self, client):
-        beats.sign("b")
+        heartbeats.sign("b")
         make_row(HOSTILE, next_in=-900)
 
         page = client.get(PERIODIC)

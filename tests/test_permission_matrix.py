@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 
+from tasks_admin.lib.verbs import ORDERS, VERBS
 from tasks_admin.models import Operation, Quarantined, Worker
-from tasks_admin.verbs import ORDERS, VERBS
 from tests.conftest import LOOKS, grant
 from tests.making import make_cause, make_operation, make_result, make_users
 from tests.pages import CAUSES, OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS

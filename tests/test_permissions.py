@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
+from tasks_admin.lib.verbs import ORDERS, VERBS
 from tasks_admin.models import Operation, Quarantined, Target, Worker
-from tasks_admin.verbs import ORDERS, VERBS
 from tests.conftest import grant
 from tests.making import BeatTable, make_cause, make_operation, make_result, make_users
 from tests.pages import (
@@ -64,7 +64,7 @@ def actor(request):
 @pytest.fixture(autouse=True)
 def with_table(monkeypatch):
     """Periodic tasks can be enabled and disabled."""
-    monkeypatch.setattr("tasks_admin.periodic.acts.table", BeatTable)
+    monkeypatch.setattr("tasks_admin.periodic.actions.table", BeatTable)
 
 
 @pytest.fixture

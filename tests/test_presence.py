@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
-from tasks_admin import presence
 from tasks_admin.management.commands.dispatch import NAME, Command
 from tasks_admin.models import Dispatcher, Operation
+from tasks_admin.operations import dispatchers
 from tests.making import make_operation
 from tests.pages import text
 from tests.stack import Stack, until
@@ -25,62 +25,62 @@ class TestMissing:
     """Nobody signed for a minute, and something is to be published."""
 
     def test_nothing_waits_for_one(self):
-        assert not presence.missing()
+        assert not dispatchers.missing()
 
     def test_something_waits_and_nobody_ever_signed(self):
         make_operation(1)
 
-        assert presence.missing()
+        assert dispatchers.missing()
 
     def test_one_that_signed_is_there_for_a_minute(self):
         make_operation(1)
-        presence.sign("a")
-        assert not presence.missing()
+        dispatchers.sign("a")
+        assert not dispatchers.missing()
 
         later(55)
-        assert not presence.missing()
+        assert not dispatchers.missing()
 
         later(10)
-        assert presence.missing()
-        presence.sign("a")
-        assert not presence.missing()
+        assert dispatchers.missing()
+        dispatchers.sign("a")
+        assert not dispatchers.missing()
 
     def test_one_of_two_is_enough(self):
         make_operation(1)
-        presence.sign("a")
+        dispatchers.sign("a")
         later(3600)
-        presence.sign("b")
+        dispatchers.sign("b")
 
-        assert not presence.missing()
+        assert not dispatchers.missing()
         assert Dispatcher.objects.count() == 2
 
     def test_who_leaves_is_missed_at_once(self):
         make_operation(1)
-        presence.sign("a")
+        dispatchers.sign("a")
 
-        presence.leave("a")
+        dispatchers.leave("a")
 
-        assert presence.missing()
+        assert dispatchers.missing()
 
     @pytest.mark.parametrize("state", ["pending", "paused", "aborted", "finished"])
     def test_what_does_not_run_waits_for_none(self, state):
         make_operation(1)
         Operation.objects.update(state=state)
 
-        assert not presence.missing()
+        assert not dispatchers.missing()
 
     def test_what_has_ended_waits_for_none(self):
         make_operation(1)
         Operation.objects.update(finished_at="2020-01-01T00:00Z")
 
-        assert not presence.missing()
+        assert not dispatchers.missing()
 
     def test_who_was_killed_is_forgotten_after_a_day(self):
-        presence.sign("killed")
+        dispatchers.sign("killed")
         later(86_500)
-        presence.sign("at work")
+        dispatchers.sign("at work")
 
-        assert presence.forget_silent() == 1
+        assert dispatchers.forget_silent() == 1
         assert Dispatcher.objects.get().name == "at work"
 
 
@@ -93,7 +93,7 @@ class TestPage:
         assert SAID in text(client.get(page))
         assert SAID in text(client.get(page.replace("change", "progress")))
 
-        presence.sign("a")
+        dispatchers.sign("a")
 
         assert SAID not in text(client.get(page))
 
@@ -118,7 +118,7 @@ class TestCommand:
         command.sweep(0)
         assert Dispatcher.objects.get().seen_at == seen
 
-        command.signed -= presence.EVERY + 1
+        command.signed -= dispatchers.EVERY + 1
         command.sweep(0)
         assert Dispatcher.objects.get().seen_at > seen
 
@@ -128,7 +128,7 @@ class TestCommand:
 
         Command().sweep(0)
 
-        assert not presence.missing()
+        assert not dispatchers.missing()
 
     @pytest.mark.stack
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

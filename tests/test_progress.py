@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tasks_admin import operations, progress
+from tasks_admin import operations
 from tasks_admin.models import Operation, Target
+from tasks_admin.operations import progress
 from tests.making import make_operation, make_target
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,8 @@ from django.db import connections, transaction
 from kombu.exceptions import EncodeError
 
 from opsconsole.celery import app
-from tasks_admin import dispatch, mail
+from tasks_admin import dispatcher
+from tasks_admin.integrations.mail import smtp
 from tasks_admin.models import Result
 from tests.making import make_operation, make_users, queued
 from tests.stack import until
@@ -48,7 +49,7 @@ def twice(self):
 @shared_task(name="tests.hang_up", ignore_result=True)
 def hang_up():
     """Connections belong to the worker's thread: close them there."""
-    mail.close()
+    smtp.close()
     connections.close_all()
     HUNG_UP.set()
 
@@ -169,10 +170,10 @@ class TestOperation:
 
     def test_all_are_done(self, worker, mailbox):
         operation = make_operation(3)
-        dispatch.sweep()
+        dispatcher.sweep()
 
         until(lambda: operation.counts() == {"done": 3}, "three outcomes", 30)
-        dispatch.sweep()
+        dispatcher.sweep()
         operation.refresh_from_db()
         assert operation.over
         assert len(mailbox.messages) == 3
@@ -188,7 +189,7 @@ class TestOperation:
 
     def test_a_message_delivered_twice_is_one_mail(self, worker, mailbox):
         operation = make_operation(1)
-        dispatch.sweep()
+        dispatcher.sweep()
         until(lambda: operation.counts() == {"done": 1}, "an outcome", 30)
         again = operation.targets.get()
 

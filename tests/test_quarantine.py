@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tasks_admin import broker as door
-from tasks_admin import dispatch, operations, quarantine, queues
-from tasks_admin.errors import NotAllowed, WrongState
+from tasks_admin import dispatcher, operations, queues
+from tasks_admin.integrations import broker as door
+from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Quarantined, Result, Target
+from tasks_admin.queues import quarantine
 from tests.making import make_operation, make_result, make_users
 
 pytestmark = pytest.mark.django_db
@@ -26,13 +27,13 @@ def waiting(queue="mail"):
 
 def purge(actor, name="mail"):
     operation = queues.purge(name=name, actor=actor, reason="r")
-    dispatch.sweep()
+    dispatcher.sweep()
     return Operation.objects.get(pk=operation.pk)
 
 
 def restore(operation, actor):
     done = queues.restore(operation=operation, actor=actor, reason="r")
-    dispatch.sweep()
+    dispatcher.sweep()
     return Operation.objects.get(pk=done.pk)
 
 
@@ -128,7 +129,7 @@ class TestTargets:
     @pytest.fixture
     def purged(self, broker, alice):
         self.operation = make_operation(3, actor=alice)
-        dispatch.sweep()
+        dispatcher.sweep()
         assert waiting() == 3
         return purge(alice)
 
@@ -161,7 +162,8 @@ class TestTargets:
 
 
 def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
-    from tasks_admin import control, losses
+    from tasks_admin.integrations import control
+    from tasks_admin.results import lost
 
     row = make_result("PENDING", task_id="t0", queue="mail")
     Result.objects.update(date_created=timezone.now() - timedelta(days=1))
@@ -169,23 +171,23 @@ def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
     purge(alice)
     monkeypatch.setattr(control, "known", lambda ids: set())
 
-    assert losses.Search().go_on() == 0
+    assert lost.Search().go_on() == 0
     assert Result.objects.get(pk=row.pk).status == "PENDING"
 
 
 def test_a_broker_that_went_away_is_waited_for(broker, alice):
-    from tasks_admin.errors import BrokerUnreachable
+    from tasks_admin.lib.errors import BrokerUnreachable
     from tests.conftest import broker_at
     from tests.ports import free_port
 
     publish(3)
     operation = queues.purge(name="mail", actor=alice, reason="r")
     with broker_at(f"redis://127.0.0.1:{free_port()}/0"), pytest.raises(BrokerUnreachable):
-        dispatch.sweep()
+        dispatcher.sweep()
     assert operation.targets.get().reason == "broker"
 
     Target.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert operation.targets.get().detail == "3"
 
@@ -195,7 +197,7 @@ def test_who_is_not_staff_any_more_does_not_stop_it(broker, alice):
     operation = queues.purge(name="mail", actor=alice, reason="r")
     alice.delete()
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert operation.targets.get().state == "done"
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from tasks_admin import broker as door
+from tasks_admin.integrations import broker as door
 from tests.conftest import broker_at
 from tests.servers import RabbitMQ
 
@@ -212,7 +212,7 @@ class TestRabbitMQ:
         from kombu import Queue
 
         from opsconsole.celery import app
-        from tasks_admin.errors import WrongState
+        from tasks_admin.lib.errors import WrongState
 
         with broker_at(rabbit):
             app.amqp.queues.add(Queue("q", queue_arguments={"x-queue-type": "quorum"}))
@@ -221,7 +221,7 @@ class TestRabbitMQ:
 
 
 def test_no_broker(no_broker):
-    from tasks_admin.errors import BrokerUnreachable
+    from tasks_admin.lib.errors import BrokerUnreachable
 
     with pytest.raises(BrokerUnreachable):
         door.depths(["mail"])
@@ -230,7 +230,7 @@ def test_no_broker(no_broker):
 
 
 def test_another_kind_of_broker_says_so():
-    from tasks_admin.errors import WrongState
+    from tasks_admin.lib.errors import WrongState
 
     with broker_at("memory://"), pytest.raises(WrongState, match="memory"):
         door.depths(["mail"])

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tasks_admin import broker as door
-from tasks_admin import control, queues
+from tasks_admin import queues
+from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import control
 from tasks_admin.models import Queue, QueueMinute, Result, Target, Worker
 from tests.making import make_result
 from tests.pages import QUEUES, text

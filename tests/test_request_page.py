@@ -25,7 +25,7 @@ def ann(make_user):
 @pytest.fixture
 def unlimited(settings):
     """So many tries that no limit is met."""
-    from tasks_admin.conf import Settings
+    from tasks_admin.lib.conf import Settings
 
     settings.TASKS_ADMIN_LIMITS = dict.fromkeys(Settings.LIMITS, (10000, 3600))
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.test import Client, override_settings
 
-from tasks_admin.conf import Settings
+from tasks_admin.lib.conf import Settings
 from tasks_admin.models import Operation, Target
 
 PAGE = "/user/reset/password/request/"

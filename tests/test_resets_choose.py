@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from tasks_admin import resets, tokens
-from tasks_admin.errors import LinkExpired, LinkRefused, LinkUsed
+from tasks_admin.accounts import resets, tokens
+from tasks_admin.lib.errors import LinkExpired, LinkRefused, LinkUsed
 from tasks_admin.models import Operation, Reset
 from tests.making import at_once
 from tests.sending import asked, claimed, link_for, mail_to, newest_token

@@ -6,9 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tasks_admin import deliveries, letters, resets
-from tasks_admin.errors import MailDelayed, MailRefused
+from tasks_admin.accounts import resets
+from tasks_admin.integrations.mail import emails
+from tasks_admin.lib.errors import MailDelayed, MailRefused
 from tasks_admin.models import Reset, Target
+from tasks_admin.operations import deliveries
 from tests.conftest import use_mail_server
 from tests.ports import free_port
 from tests.sending import again, asked, claimed, send
@@ -183,4 +185,4 @@ class TestNotice:
 
 def _letter(target):
     user = User.objects.get(pk=target.subject)
-    return letters.compose("changed", user=user, target=target, context={})
+    return emails.compose("changed", user=user, target=target, context={})

@@ -5,8 +5,8 @@ import logging
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import resets, tokens
-from tasks_admin.errors import LinkUsed, MailDelayed, MailRefused
+from tasks_admin.accounts import resets, tokens
+from tasks_admin.lib.errors import LinkUsed, MailDelayed, MailRefused
 from tasks_admin.models import Operation, Reset, Result, Target
 from tests import sending
 from tests.conftest import grant

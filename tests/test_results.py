@@ -6,8 +6,8 @@ import pytest
 from celery import Task, shared_task
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatch, operations, results
-from tasks_admin.errors import NotAllowed, NothingToDo
+from tasks_admin import dispatcher, operations, results
+from tasks_admin.lib.errors import NotAllowed, NothingToDo
 from tasks_admin.models import Operation, Result, Target
 from tests.making import RESET, at_once, make_result, make_target, queued
 
@@ -143,7 +143,7 @@ class TestRetry:
         before = Result.objects.filter(pk=row.pk).values().get()
 
         retry(alice, row)
-        dispatch.sweep()
+        dispatcher.sweep()
 
         assert Result.objects.filter(pk=row.pk).values().get() == before
 
@@ -156,7 +156,7 @@ class TestRetry:
         broker.flushall()
         retry(alice)
 
-        dispatch.sweep()
+        dispatcher.sweep()
 
         (again,) = queued(broker)
         assert (again.args, again.kwargs) == (sent.args, sent.kwargs)
@@ -168,5 +168,5 @@ class TestRetry:
 
         retry(alice, row)
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
         assert Target.objects.get().hold == f"result:{row.task_id}"

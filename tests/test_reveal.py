@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks_admin.masks import MASK
+from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.making import make_result

@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tasks_admin import control, dispatch, operations, revocations, revokes
-from tasks_admin.errors import BrokerUnreachable, NotAllowed
+from tasks_admin import dispatcher, operations
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target, Worker
+from tasks_admin.results import cancellation, revocations
 from tests.hosting import lines, run, settle, work
 from tests.making import at_once, make_result, make_target
 from tests.stack import until
@@ -17,7 +19,7 @@ from tests.stack import until
 
 def revoke(actor, *rows):
     results = Result.objects.filter(pk__in=[row.pk for row in rows])
-    return revokes.revoke(results=results, actor=actor, reason="r")
+    return cancellation.revoke(results=results, actor=actor, reason="r")
 
 
 def states(operation):
@@ -30,7 +32,7 @@ def test_what_waits_is_revoked(broker, alice, status):
 
     operation = revoke(alice, row)
     assert not Revocation.objects.exists()  # the dispatcher does it
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert states(operation) == {row.task_id: "done"}
     assert Result.objects.get().status == "REVOKED"
@@ -54,7 +56,7 @@ def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
     operation = revoke(alice, row)
     Result.objects.update(status="STARTED")
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("skipped", "begun")
@@ -68,13 +70,13 @@ def test_while_a_worker_is_silent_nobody_knows(broker, alice):
     row = make_result("PENDING")
     operation = revoke(alice, row)
 
-    dispatch.sweep()
+    dispatcher.sweep()
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("waiting", "unheard_begun")
 
     Operation.objects.update(created_at=moment - timedelta(minutes=1))
     operation.targets.update(due_at=moment - timedelta(seconds=1))
-    dispatch.sweep()
+    dispatcher.sweep()
 
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("unknown", "unheard_begun")
@@ -86,7 +88,7 @@ def test_a_target_of_another_operation_is_cancelled(broker, alice):
     row = make_result("PENDING", task_id=target.task_id)
 
     revoke(alice, row)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     target.refresh_from_db()
     assert (target.state, target.reason) == ("cancelled", "revoked")
@@ -99,7 +101,7 @@ def test_a_target_that_was_claimed_is_left_alone(broker, alice):
     revoke(alice, row)
     assert operations.claim(target.task_id, 20)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     target.refresh_from_db()
     assert target.state == "running"
@@ -111,8 +113,8 @@ def test_several_dispatchers_revoke_each_task_once(broker, alice):
     rows = [make_result("PENDING") for _ in range(30)]
     operation = revoke(alice, *rows)
 
-    at_once(4, dispatch.sweep)
-    dispatch.sweep()
+    at_once(4, dispatcher.sweep)
+    dispatcher.sweep()
 
     assert set(states(operation).values()) == {"done"}
     assert Revocation.objects.count() == 30
@@ -123,7 +125,7 @@ def test_without_a_broker_it_is_marked_and_waits_for_the_workers_word(no_broker,
     operation = revoke(alice, row)
 
     with pytest.raises(BrokerUnreachable):
-        dispatch.sweep()
+        dispatcher.sweep()
 
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("waiting", "broker")
@@ -135,7 +137,7 @@ def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
     operation = revoke(alice, row, other)
     monkeypatch.setattr(control, "begun", lambda ids: {row.task_id})
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert states(operation) == {row.task_id: "skipped", other.task_id: "done"}
     assert not revocations.revoked(row.task_id)
@@ -148,7 +150,7 @@ def test_what_ended_meanwhile_was_not_revoked(broker, alice, monkeypatch):
     ends = lambda ids: Result.objects.update(status="SUCCESS") and set()  # noqa: E731
     monkeypatch.setattr(control, "begun", ends)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert states(operation) == {row.task_id: "skipped"}
 
@@ -158,7 +160,7 @@ def test_it_goes_on_where_a_dispatcher_died(broker, alice):
     operation = revoke(alice, row)
     revocations._mark(operation)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert states(operation) == {row.task_id: "done"}
 

@@ -4,9 +4,9 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
 
 from tasks_admin import operations
-from tasks_admin.errors import NotAllowed
+from tasks_admin.lib.errors import NotAllowed
+from tasks_admin.lib.verbs import PERMISSIONS, VERBS
 from tasks_admin.models import Operation
-from tasks_admin.verbs import PERMISSIONS, VERBS
 from tests.making import make_operation
 
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)

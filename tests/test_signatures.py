@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 from celery import shared_task
 
-from tasks_admin import signatures
-from tasks_admin.errors import WrongArguments
-from tasks_admin.signatures import Entry
+from tasks_admin.lib.errors import WrongArguments
+from tasks_admin.results import signatures
+from tasks_admin.results.signatures import Entry
 
 
 class Colour(enum.Enum):

@@ -3,9 +3,11 @@
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatch, operations, resets, summaries
-from tasks_admin.errors import MailDelayed
+from tasks_admin import dispatcher, operations
+from tasks_admin.accounts import resets
+from tasks_admin.lib.errors import MailDelayed
 from tasks_admin.models import Operation, Target
+from tasks_admin.operations import summaries
 from tests.making import make_operation
 from tests.sending import again, claimed
 
@@ -110,7 +112,7 @@ class TestWho:
     def test_it_takes_no_permission(self, broker, ended, alice):
         User.objects.filter(pk=alice.pk).update(is_superuser=False)
 
-        assert dispatch.sweep() == 1
+        assert dispatcher.sweep() == 1
 
 
 class TestMail:

@@ -7,10 +7,12 @@ import signal
 import pytest
 from django.db.models.functions import Now
 
-from tasks_admin import control, dispatch, revocations, revokes
-from tasks_admin.control import Termination
-from tasks_admin.errors import BrokerUnreachable, NotAllowed
+from tasks_admin import dispatcher
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Termination
+from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.results import cancellation, revocations
 from tests.hosting import lines, run, settle, work
 from tests.making import make_result
 from tests.stack import until
@@ -20,7 +22,7 @@ NOBODY = Termination(answered=frozenset(), signalled={}, refused=frozenset())
 
 def terminate(actor, *rows):
     chosen = Result.objects.filter(pk__in=[row.pk for row in rows])
-    return revokes.terminate(results=chosen, actor=actor, reason="r")
+    return cancellation.terminate(results=chosen, actor=actor, reason="r")
 
 
 def told(monkeypatch, *, processes=(), **said):
@@ -37,14 +39,14 @@ def outcome(operation):
 
 def sweep_at_once(operation):
     operation.targets.update(due_at=Now())
-    dispatch.sweep()
+    dispatcher.sweep()
 
 
 @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "REVOKED", "LOST"])
 def test_what_is_over_is_left_out(alice, status):
     make_result(status)
 
-    assert revokes.select_running(Result.objects.all()).left_out == {"ended": 1}
+    assert cancellation.select_running(Result.objects.all()).left_out == {"ended": 1}
 
 
 def test_it_takes_its_own_permission(make_user, charlie):
@@ -57,7 +59,7 @@ def test_it_takes_its_own_permission(make_user, charlie):
 def test_nobody_answers(broker, alice):
     operation = terminate(alice, make_result("STARTED", worker="w"))
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert outcome(operation) == ("unknown", "silent")
 
@@ -66,7 +68,7 @@ def test_no_broker_nothing_is_known_and_it_is_asked_again(no_broker, alice):
     operation = terminate(alice, make_result("STARTED", worker="w"))
 
     with pytest.raises(BrokerUnreachable):
-        dispatch.sweep()
+        dispatcher.sweep()
 
     assert operation.targets.get().state == "waiting"
 
@@ -75,7 +77,7 @@ def test_it_is_done_when_its_process_is_gone(monkeypatch, alice):
     row = make_result("STARTED", worker="w")
     operation = terminate(alice, row)
     told(monkeypatch, signalled={row.task_id: ("w", 7)}, processes=[("w", 7), ("w", 8)])
-    dispatch.sweep()
+    dispatcher.sweep()
     sweep_at_once(operation)
     assert outcome(operation) == ("waiting", "signalled")
     assert revocations.revoked(row.task_id)
@@ -90,7 +92,7 @@ def test_a_worker_that_fell_silent_has_not_said_so(monkeypatch, alice):
     row = make_result("STARTED", worker="w")
     operation = terminate(alice, row)
     told(monkeypatch, signalled={row.task_id: ("w", 7)}, processes=[("other", 8)])
-    dispatch.sweep()
+    dispatcher.sweep()
     sweep_at_once(operation)
     assert outcome(operation) == ("waiting", "signalled")
     operation.targets.update(started_at="2020-01-01T00:00Z")
@@ -113,7 +115,7 @@ def test_what_runs_nowhere_is_left_alone(monkeypatch, alice, status, worker, exp
     operation = terminate(alice, row)
     told(monkeypatch)
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert outcome(operation) == expected
     assert not revocations.revoked(row.task_id)
@@ -124,7 +126,7 @@ def test_what_cannot_be_ended_is_refused(monkeypatch, alice):
     operation = terminate(alice, row)
     told(monkeypatch, refused=frozenset({row.task_id}))
 
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert outcome(operation) == ("failed", "no_kill")
 
@@ -140,7 +142,7 @@ def test_a_dispatcher_died_after_it_asked(monkeypatch, alice, status, expected):
     died = KeyboardInterrupt()
     monkeypatch.setattr(control, "terminate", lambda ids: (_ for _ in ()).throw(died))
     with pytest.raises(KeyboardInterrupt):
-        dispatch.sweep()
+        dispatcher.sweep()
     Result.objects.update(status=status)
     told(monkeypatch)
 
@@ -155,11 +157,11 @@ def test_two_dispatchers_ask_once(monkeypatch, alice):
 
     def once(ids):
         calls.append(ids)
-        dispatch.sweep()  # another one, meanwhile
+        dispatcher.sweep()  # another one, meanwhile
         return NOBODY
 
     monkeypatch.setattr(control, "terminate", once)
-    dispatch.sweep()
+    dispatcher.sweep()
 
     assert len(calls) == 1
     assert outcome(operation) == ("unknown", "silent")

@@ -10,8 +10,8 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from itsdangerous import URLSafeTimedSerializer
 
-from tasks_admin import tokens
-from tasks_admin.errors import LinkExpired, LinkRefused
+from tasks_admin.accounts import tokens
+from tasks_admin.lib.errors import LinkExpired, LinkRefused
 
 USER = User(pk=42, username="eve", email="eve@mail.example", password="a hash", is_active=True)
 OTHER_KINDS = [None, b"bytes", 7, 7.5, True, [], ["token"], {}]

@@ -3,7 +3,7 @@
 import django
 import pytest
 
-from tasks_admin import tracebacks
+from tasks_admin.lib import tracebacks
 
 OURS = '  File "/srv/shop/tasks.py", line 12, in send\n    mail(user)\n    ~~~~^^^^^^'
 THEIRS = '  File "/x/lib/python3.11/site-packages/celery/x.py", line 1, in run\n    return f()'

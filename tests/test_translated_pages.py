@@ -8,9 +8,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from tasks_admin import control, letters, summaries
-from tasks_admin.control import Snapshot, WorkerView
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Snapshot, WorkerView
+from tasks_admin.integrations.mail import emails
 from tasks_admin.models import Operation, Result
+from tasks_admin.operations import summaries
 from tests.catalog import not_chinese
 from tests.making import make_operation, make_result, make_users
 from tests.pages import OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS, choose, text
@@ -224,7 +226,7 @@ class TestMails:
         [user] = make_users(1)
         context = {"link": "https://console.example.com/x", "minutes": 60}
 
-        mail = letters.compose(name, user=user, target=asked(user), context=context)
+        mail = emails.compose(name, user=user, target=asked(user), context=context)
 
         for part in (mail.subject, mail.body, mail.alternatives[0][0]):
             assert "console.example.com" in part

@@ -14,7 +14,7 @@ import pytest
 from django.utils import translation
 from django.utils.translation import trans_real
 
-from tasks_admin import reasons, verbs
+from tasks_admin.lib import reasons, verbs
 from tests.catalog import PLACE, PO, ROOT, said
 from tests.servers import need
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks_admin.admin import trees
+from tasks_admin.admin.results import trees
 from tests.making import make_result
 from tests.pages import RESULTS, text
 

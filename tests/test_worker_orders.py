@@ -6,11 +6,12 @@ import uuid
 import pytest
 from django.utils import timezone
 
-from tasks_admin import control, workers
-from tasks_admin.control import Snapshot, WorkerView, orders, snapshots
-from tasks_admin.errors import NotAllowed, WrongArguments, WrongState
+from tasks_admin import workers
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots, worker_commands
+from tasks_admin.lib.errors import NotAllowed, WrongArguments, WrongState
 from tasks_admin.models import Operation, Worker
-from tasks_admin.orders import outcome
+from tasks_admin.workers.commands import outcome
 from tests.pages import OPERATIONS, WORKERS, text
 
 pytestmark = pytest.mark.django_db
@@ -250,12 +251,12 @@ class TestPage:
 
 def test_an_order_that_comes_twice_is_done_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(orders, "_do", lambda *given: calls.append(given) or {"ok": "x"})
-    monkeypatch.setattr(orders, "MOST", 2)
-    orders.done.clear()
+    monkeypatch.setattr(worker_commands, "_do", lambda *given: calls.append(given) or {"ok": "x"})
+    monkeypatch.setattr(worker_commands, "MOST", 2)
+    worker_commands.done.clear()
 
     for key in ("a", "a", "b", "c", "a"):
-        orders.console_order(None, key=key, command="pool_grow", arguments={})
+        worker_commands.console_order(None, key=key, command="pool_grow", arguments={})
 
     assert len(calls) == 4  # the oldest was forgotten
-    orders.done.clear()
+    worker_commands.done.clear()

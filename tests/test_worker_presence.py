@@ -14,10 +14,13 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
-from tasks_admin import control, losses, presence, workers
+from tasks_admin import workers
+from tasks_admin.integrations import control
 from tasks_admin.models import Worker
 from tasks_admin.models.workers import SILENT
-from tasks_admin.presence import workers as signs
+from tasks_admin.results import lost
+from tasks_admin.workers import heartbeats
+from tasks_admin.workers import heartbeats as signs
 from tests.hosting import run, settle, work
 from tests.making import make_result
 from tests.stack import until
@@ -119,17 +122,17 @@ class TestWhoCounts:
         type(row).objects.update(date_created=timezone.now() - timedelta(days=1))
         make_worker("silent", ago=60)
         monkeypatch.setattr(control.tasks, "ask", lambda *args, **more: [("other", {})])
-        assert losses.Search().go_on() == 0
+        assert lost.Search().go_on() == 0
         Worker.objects.update(stopped_at=timezone.now())
 
-        assert losses.Search().go_on() == 1
+        assert lost.Search().go_on() == 1
 
     def test_old_rows_fade(self, settings):
         settings.TASKS_ADMIN_WORKER_EXPIRES_DAYS = 2
         make_worker("old", ago=3 * 86_400)
         make_worker("young", ago=86_400)
 
-        assert presence.forget_gone() == 1
+        assert heartbeats.forget_gone() == 1
         assert Worker.objects.get().name == "young"
 
 

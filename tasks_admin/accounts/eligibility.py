@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Permission
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Concat
 
@@ -52,18 +50,6 @@ def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -
 def hold_of(pk: Any) -> Concat:
     """What a target holds while a reset of this user is open."""
     return Concat(Value("user:"), Cast(pk, CharField()), output_field=CharField())
-
-
-def may_be_mailed(address: str) -> bool:
-    """Whether an address can be put into a mail as it is.
-
-    Django writes a local part that isn't ASCII as an encoded word, which is another mailbox.
-    """
-    try:
-        validate_email(address)
-    except ValidationError:
-        return False
-    return address.rpartition("@")[0].isascii() and address.isprintable()
 
 
 def _outranks(model: Any, actor: "Actor | None") -> Q:

@@ -7,7 +7,7 @@ from django.contrib.auth.forms import SetPasswordForm
 from django.core.validators import EmailValidator, MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.eligibility import may_be_mailed
+from tasks_admin.integrations.mail.addresses import may_be_mailed
 
 
 class RequestForm(forms.Form):

@@ -7,9 +7,9 @@ from django.db.models import F
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from tasks_admin.conf import settings
-from tasks_admin.errors import TooMany
-from tasks_admin.models.limits import Attempt
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import TooMany
+from tasks_admin.models.rate_limits import Attempt
 
 
 def hit(scope: str, value: object) -> None:

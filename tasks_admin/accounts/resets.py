@@ -15,19 +15,22 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from tasks_admin import deliveries, letters, operations, tokens
-from tasks_admin.conf import settings
-from tasks_admin.eligibility import hold_of, judged, may_be_mailed
-from tasks_admin.errors import LinkUsed
-from tasks_admin.models import Operation, Reset, Target
-from tasks_admin.models.targets import TargetState
-from tasks_admin.operations import Selection
-from tasks_admin.verbs import (
+from tasks_admin import operations
+from tasks_admin.accounts import tokens
+from tasks_admin.accounts.eligibility import hold_of, judged
+from tasks_admin.integrations.mail import emails
+from tasks_admin.integrations.mail.addresses import address_of, may_be_mailed
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import LinkUsed
+from tasks_admin.lib.verbs import (
     NOTIFY_PASSWORD_CHANGED,
     REQUEST_RESET_EMAIL,
     RETRIES,
     SEND_RESET_EMAIL,
 )
+from tasks_admin.models import Operation, Reset, Target
+from tasks_admin.models.targets import TargetState
+from tasks_admin.operations import Selection, deliveries
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -107,7 +110,7 @@ def holders_of(address: str) -> QuerySet[Any]:
     users = model._default_manager.filter(**{f"{field}__iexact": address})
     # The database may fold more letters than are equal (a dotless i, a long s).
     first = users.order_by("pk")[:MOST_HOLDERS]
-    same = [user.pk for user in first if folded(tokens.address_of(user)) == folded(address)]
+    same = [user.pk for user in first if folded(address_of(user)) == folded(address)]
     return model._default_manager.filter(pk__in=same)
 
 
@@ -134,7 +137,7 @@ def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
     token = urlencode({"token": tokens.sign(user, reset.generation)})
     link = f"{django_settings.HOST_URL}{reverse('tasks_admin:choose')}?{token}"
     context = {"link": link, "minutes": settings.RESET_TIMEOUT // 60}
-    deliveries.deliver(letters.compose("reset", user=user, target=target, context=context), target)
+    deliveries.deliver(emails.compose("reset", user=user, target=target, context=context), target)
     return deliveries.mailed(target, user)
 
 
@@ -161,7 +164,7 @@ def _look_at(user_pk: Any, target: Target) -> tuple[Any, str]:
     user = judged(users, actor=actor).first()
     if user is None:
         return None, "gone"
-    if not user.exclusion and not may_be_mailed(tokens.address_of(user)):
+    if not user.exclusion and not may_be_mailed(address_of(user)):
         return user, "bad_address"
     mailed = Reset.objects.recent().filter(pk=user.pk).exclude(target_id=target.pk)
     if staff and not user.exclusion and mailed.exists():
@@ -188,9 +191,9 @@ def notify_changed(*, user_pk: Any, task_id: str) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
     target = Target.objects.of_task(task_id).select_related("operation").get()
     user = get_user_model()._default_manager.filter(pk=user_pk).first()
-    if user is None or not may_be_mailed(tokens.address_of(user)):
+    if user is None or not may_be_mailed(address_of(user)):
         return deliveries.settled(target, TargetState.SKIPPED, "bad_address" if user else "gone")
-    deliveries.deliver(letters.compose("changed", user=user, target=target, context={}), target)
+    deliveries.deliver(emails.compose("changed", user=user, target=target, context={}), target)
     return deliveries.mailed(target)
 
 

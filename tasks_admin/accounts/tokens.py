@@ -9,8 +9,9 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext as _
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
-from tasks_admin.conf import settings
-from tasks_admin.errors import LinkExpired, LinkRefused
+from tasks_admin.integrations.mail.addresses import address_of
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import LinkExpired, LinkRefused
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -61,11 +62,6 @@ def _fingerprint(user: "User", key: str) -> str:
     state = "\x00".join([user.password, address_of(user), str(user.is_active)])
     salt = "tasks_admin.tokens.fingerprint"
     return salted_hmac(salt, state, secret=key, algorithm="sha256").hexdigest()[:32]
-
-
-def address_of(user: "User") -> str:
-    """The user's address, from whichever field the user model keeps it in."""
-    return str(getattr(user, user.get_email_field_name()) or "")
 
 
 def _serializer() -> URLSafeTimedSerializer:

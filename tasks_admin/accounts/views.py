@@ -13,10 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView
 
-from tasks_admin import limits, resets
-from tasks_admin.conf import settings
-from tasks_admin.errors import LinkRefused, TooMany
-from tasks_admin.forms import ChooseForm, RequestForm
+from tasks_admin.accounts import rate_limits, resets
+from tasks_admin.accounts.forms import ChooseForm, RequestForm
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import LinkRefused, TooMany
 
 SESSION_KEY = "tasks_admin.reset_token"
 
@@ -57,8 +57,8 @@ class ChooseView(PrivateView):
         token = request.session.get(SESSION_KEY)
         try:
             user = resets.holder(token)
-            limits.hit("choose.client", client_of(request))
-            limits.hit("choose.link", user.pk)
+            rate_limits.hit("choose.client", client_of(request))
+            rate_limits.hit("choose.link", user.pk)
             form = ChooseForm(user, request.POST)
             if not form.is_valid():
                 return self._form(request, form)
@@ -105,12 +105,12 @@ class RequestView(PrivateView):
     def _request(self, request: HttpRequest, form: RequestForm) -> tuple[str, dict[str, str]]:
         """Count the try and queue the mail; return the answer, and what goes with it in JSON."""
         if isinstance(request.user, get_user_model()):
-            limits.hit("request.user", request.user.pk)
+            rate_limits.hit("request.user", request.user.pk)
             task_id = resets.request_own(request.user)
             return _("A mail with a link is on its way to you."), {"task_id": task_id}
         address = form.cleaned_data["email"]
-        limits.hit("request.client", client_of(request))
-        limits.hit("request.address", resets.folded(address))
+        rate_limits.hit("request.client", client_of(request))
+        rate_limits.hit("request.address", resets.folded(address))
         resets.request(users=resets.holders_of(address), actor=None)
         return _("If there is an account with this address, a mail with a link is on its way."), {}
 

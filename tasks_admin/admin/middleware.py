@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
-from tasks_admin.database import AWAY
+from tasks_admin.integrations.database import AWAY
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin import periodic
-from tasks_admin.admin.confirm import actor_of, may
-from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.errors import ConsoleError, NotAllowed
-from tasks_admin.forms import ReasonForm
+from tasks_admin.accounts.forms import ReasonForm
+from tasks_admin.admin.shared.confirm import actor_of, may
+from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.lib.errors import ConsoleError, NotAllowed
+from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC, VERBS
 from tasks_admin.models import PeriodicTask
-from tasks_admin.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC, VERBS
 
 ACTS = {
     RUN_PERIODIC: periodic.run,

@@ -12,13 +12,11 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin import queues
-from tasks_admin.admin.confirm import actor_of, may
-from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.errors import ConsoleError, NotAllowed
-from tasks_admin.forms import ReasonForm
-from tasks_admin.models import Operation, Queue
-from tasks_admin.models.queues import queue_page_of
-from tasks_admin.verbs import (
+from tasks_admin.accounts.forms import ReasonForm
+from tasks_admin.admin.shared.confirm import actor_of, may
+from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.lib.errors import ConsoleError, NotAllowed
+from tasks_admin.lib.verbs import (
     PAUSE_QUEUE,
     PEEK_QUEUE,
     PURGE_QUEUE,
@@ -26,6 +24,8 @@ from tasks_admin.verbs import (
     RESUME_QUEUE,
     VERBS,
 )
+from tasks_admin.models import Operation, Queue
+from tasks_admin.models.queues import queue_page_of
 
 #: What each act comes to; a look into the queue asks nothing first.
 WARNINGS = {

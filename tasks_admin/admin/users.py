@@ -10,11 +10,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 
-from tasks_admin import resets
-from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.accounts import resets
 from tasks_admin.admin.exchange import UserExchange
+from tasks_admin.admin.shared.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import SEND_RESET_EMAIL, VERBS
 
 #: Names of superusers that the confirm page lists.
 MOST_NAMES = 20

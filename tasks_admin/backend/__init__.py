@@ -18,16 +18,17 @@ from django_celery_results.models import TaskResult
 from kombu.exceptions import KombuError
 from kombu.utils.json import loads
 
-from tasks_admin import database, failures, housekeeping
 from tasks_admin.backend import rows, starts
 from tasks_admin.backend.arguments import Arguments, kept
 from tasks_admin.backend.chords import Part
 from tasks_admin.backend.published import ancestors, ending, noted, storable, store_published
 from tasks_admin.backend.texts import LONGEST, brief, clipped
-from tasks_admin.conf import settings
+from tasks_admin.integrations import database
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Result, Target
 from tasks_admin.models.results import MOST_RETRIES, RETRIED
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
+from tasks_admin.results import expiry, failures
 
 __all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
 
@@ -120,7 +121,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
     def cleanup(self) -> None:
         """Delete expired results, in small bites; Celery's `backend_cleanup` calls this."""
         if self.expires:
-            housekeeping.forget_results(maybe_timedelta(self.expires))
+            expiry.delete_expired(maybe_timedelta(self.expires))
             self.GroupModel._default_manager.delete_expired(self.expires)
 
     def _row(

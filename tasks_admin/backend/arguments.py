@@ -10,7 +10,7 @@ from celery import Celery
 from celery.utils.saferepr import saferepr
 from kombu.utils.json import dumps, loads
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 #: What `dumps` raises over what is no JSON.
 NO_JSON = (TypeError, ValueError, RecursionError)

@@ -8,11 +8,11 @@ from celery import current_app
 from django.db import connections, router, transaction
 from kombu.utils.json import dumps
 
-from tasks_admin import database
 from tasks_admin.backend import rows
 from tasks_admin.backend.arguments import Arguments, kept, only_json
 from tasks_admin.backend.texts import clipped
-from tasks_admin.conf import settings
+from tasks_admin.integrations import database
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Result
 from tasks_admin.models.targets import TASK_ID
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from tasks_admin import database
+from tasks_admin.integrations import database
 
 
 def remember(task: Any = None, **_: Any) -> None:

@@ -1,5 +1,5 @@
 """The dispatcher's work: rounds over all operations."""
 
-from tasks_admin.dispatch.rounds import sweep
+from tasks_admin.dispatcher.publishing import sweep
 
 __all__ = ["sweep"]

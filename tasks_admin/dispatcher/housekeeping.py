@@ -1,14 +1,14 @@
 """Delete what nobody needs any more, in small bites: nobody waits long for a lock."""
 
-import time
-from collections.abc import Callable
 from datetime import timedelta
 
-from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Concat, Now
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
 
-from tasks_admin import limits, presence, quarantine, revocations
-from tasks_admin.conf import settings
+from tasks_admin.accounts import rate_limits
+from tasks_admin.lib import deletion
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL
 from tasks_admin.models import (
     Cause,
     CauseHour,
@@ -19,22 +19,20 @@ from tasks_admin.models import (
     Result,
     Target,
 )
-from tasks_admin.models.targets import OPEN
-from tasks_admin.verbs import REQUEST_RESET_EMAIL
-
-#: Rows deleted in one transaction: at most, and at least.
-BITE, SMALLEST = 1000, 20
-#: Seconds that such a transaction should take, and the longest pause after one.
-BITE_TIME, LONGEST_PAUSE = 0.02, 0.2
+from tasks_admin.operations import dispatchers
+from tasks_admin.periodic import heartbeats as beats
+from tasks_admin.queues import quarantine
+from tasks_admin.results import revocations
+from tasks_admin.workers import heartbeats
 
 
 def clean() -> dict[str, int]:
     """Return how many rows of each kind were deleted."""
     return {
-        "attempts": limits.forget_expired(),
-        "dispatchers": presence.forget_silent(),
-        "beats": presence.beats.forget_stopped(),
-        "workers": presence.forget_gone(),
+        "attempts": rate_limits.forget_expired(),
+        "dispatchers": dispatchers.forget_silent(),
+        "beats": beats.forget_stopped(),
+        "workers": heartbeats.forget_gone(),
         "operations": forget_operations(),
         "failures": forget_orphans(),
         "causes": forget_causes(),
@@ -47,7 +45,7 @@ def clean() -> dict[str, int]:
 def forget_minutes() -> int:
     """Delete how queues were more than a day ago."""
     old = QueueMinute.objects.filter(minute__lt=Now() - timedelta(days=1))
-    return _in_bites(lambda: old.order_by("minute"))
+    return deletion.in_batches(lambda: old.order_by("minute"))
 
 
 def forget_operations() -> int:
@@ -62,19 +60,8 @@ def forget_operations() -> int:
     expired = Operation.objects.filter(old | unknown).exclude(Exists(needed))
     count = 0
     for operation in expired.order_by("pk").iterator(100):
-        _in_bites(lambda of=operation: of.targets.all())  # type: ignore[misc]
+        deletion.in_batches(lambda of=operation: of.targets.all())  # type: ignore[misc]
         count += operation.delete()[1].get("tasks_admin.Operation", 0)
-    return count
-
-
-def forget_results(before: timedelta) -> int:
-    """Delete results that ended longer ago than `before`, but none that waits to be retried."""
-    hold = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
-    wanted = Target.objects.filter(hold=hold, state__in=OPEN)
-    old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
-    count = _in_bites(lambda: old.order_by("date_done"))
-    expired = Failure.objects.filter(failed_at__lt=Now() - before)
-    _in_bites(lambda: expired.order_by("failed_at"))
     return count
 
 
@@ -84,7 +71,7 @@ def forget_orphans() -> int:
     there = Result.objects.filter(task_id=OuterRef("task_id"))
     while True:
         bite = Failure.objects.filter(pk__gt=after).order_by("pk")
-        keys = list(bite.values_list("pk", flat=True)[:BITE])
+        keys = list(bite.values_list("pk", flat=True)[: deletion.MAX_BATCH])
         if not keys:
             return count
         after = keys[-1]
@@ -99,13 +86,13 @@ def forget_causes() -> int:
     """
     month, year = Now() - timedelta(days=30), Now() - timedelta(days=365)
     hours = CauseHour.objects.filter(hour__lt=month)
-    _in_bites(lambda: hours.order_by("hour"))
+    deletion.in_batches(lambda: hours.order_by("hour"))
     silent = Q(last_at__lt=month) & ~Q(state=CauseState.MUTED) | Q(last_at__lt=year)
     left = Failure.objects.filter(cause=OuterRef("pk"))
     old = Cause.objects.filter(silent).filter(~Exists(left))
     count = 0
     # One that fails meanwhile has a new `last_at`: the guard looks again when it had to wait.
-    while keys := list(old.values_list("pk", flat=True)[:BITE]):
+    while keys := list(old.values_list("pk", flat=True)[: deletion.MAX_BATCH]):
         deleted = Cause.objects.filter(silent, pk__in=keys)._raw_delete(using=old.db)
         CauseHour.objects.filter(cause__in=keys).exclude(
             cause__in=Cause.objects.filter(pk__in=keys)
@@ -113,20 +100,4 @@ def forget_causes() -> int:
         count += deleted
         if not deleted:
             break
-    return count
-
-
-def _in_bites(rows: Callable[[], QuerySet]) -> int:  # type: ignore[type-arg]
-    """Delete all of these rows, some at a time; return how many.
-
-    Each bite is as large as can be deleted in `BITE_TIME`, and is followed by a pause of the same
-    length: who waits for a lock on SQLite looks for it now and then, and must find it open.
-    """
-    count, size = 0, BITE
-    while ids := list(rows().values_list("pk", flat=True)[:size]):
-        begun = time.monotonic()
-        count += rows().model._base_manager.filter(pk__in=ids)._raw_delete(using=rows().db)
-        took = time.monotonic() - begun
-        size = min(BITE, max(SMALLEST, int(size * BITE_TIME / max(took, 0.001))))
-        time.sleep(min(took, LONGEST_PAUSE))
     return count

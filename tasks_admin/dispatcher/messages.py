@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from tasks_admin import broker
-from tasks_admin.broker import Message
+from tasks_admin.integrations import broker
+from tasks_admin.integrations.broker import Message
+from tasks_admin.lib.verbs import RUN_PERIODIC
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.results import Verdict
-from tasks_admin.verbs import RUN_PERIODIC
 
 
 def messages(

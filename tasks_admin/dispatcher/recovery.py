@@ -7,13 +7,14 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_admin import broker, failures
-from tasks_admin.conf import settings
-from tasks_admin.dispatch.messages import messages
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.dispatcher.messages import messages
+from tasks_admin.integrations import broker
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Queue, Result, Target
 from tasks_admin.models.results import DIED
 from tasks_admin.models.targets import TargetQuerySet, TargetState, after
+from tasks_admin.results import failures
 
 #: Rows looked at in one round.
 CHUNK = 500

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 
 class OrMore(int):

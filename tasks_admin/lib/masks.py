@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 #: What is shown in place of a secret.
 MASK = "••••••"

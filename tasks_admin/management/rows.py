@@ -5,8 +5,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 
-from tasks_admin import durations, periodic, queues, workers
-from tasks_admin.errors import NotAllowed
+from tasks_admin import periodic, queues, workers
+from tasks_admin.lib import durations
+from tasks_admin.lib.errors import NotAllowed
 from tasks_admin.models import Cause, Operation, Result
 
 #: Rows that a list has at most.

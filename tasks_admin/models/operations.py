@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin import masks
+from tasks_admin.lib import masks
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import PERMISSIONS, VERBS, Verb
 from tasks_admin.models.results import decoded
-from tasks_admin.reasons import label
-from tasks_admin.verbs import PERMISSIONS, VERBS, Verb
 
 
 class OperationState(models.TextChoices):

@@ -7,7 +7,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 
 class ResetQuerySet(models.QuerySet["Reset"]):

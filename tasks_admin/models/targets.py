@@ -8,7 +8,7 @@ from django.db import connections, models, router
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 from tasks_admin.models.operations import Operation
 
 if TYPE_CHECKING:

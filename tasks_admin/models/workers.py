@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 #: Seconds between two signs of life of a worker, and after how many it is called silent.
 EVERY, SILENT = 10.0, 35.0

@@ -1,8 +1,11 @@
 """Operations: started in one transaction, frozen, claimed by workers, brought to an end."""
 
 from tasks_admin.operations.claims import adopt, claim, postpone
-from tasks_admin.operations.ends import finish_ended
-from tasks_admin.operations.moves import (
+from tasks_admin.operations.finish import finish_ended
+from tasks_admin.operations.permissions import require, still_allowed
+from tasks_admin.operations.records import Outcome, record
+from tasks_admin.operations.start import Rows, Selection, fingerprint, left_out, single, start
+from tasks_admin.operations.transitions import (
     MOVES,
     abort,
     approve,
@@ -12,9 +15,6 @@ from tasks_admin.operations.moves import (
     resume,
     throttle,
 )
-from tasks_admin.operations.records import Outcome, record
-from tasks_admin.operations.rights import require, still_allowed
-from tasks_admin.operations.start import Rows, Selection, fingerprint, left_out, single, start
 
 __all__ = [
     "MOVES",

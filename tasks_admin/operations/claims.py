@@ -4,7 +4,7 @@ import uuid
 
 from django.db.models.functions import Now
 
-from tasks_admin import database
+from tasks_admin.integrations import database
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import Target, TargetState

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from tasks_admin import database, failpoints, mail
-from tasks_admin.conf import settings
-from tasks_admin.errors import MailDelayed, MailRefused, OutcomeUnwritten
+from tasks_admin.integrations import database
+from tasks_admin.integrations.mail import smtp
+from tasks_admin.lib import failpoints
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import MailDelayed, MailRefused, OutcomeUnwritten
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
 
@@ -21,7 +23,7 @@ def deliver(message: Any, target: Target) -> None:
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     try:
         failpoints.reach("before_smtp")
-        mail.send(message)
+        smtp.send(message)
         failpoints.reach("after_smtp")
     except MailRefused as error:
         refused = {"reason": "refused", "detail": str(error)}

@@ -4,11 +4,11 @@ from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, Value
 from django.db.models.functions import Cast, Now
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.verbs import SEND_SUMMARY
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.targets import OPEN, Target
 from tasks_admin.operations.start import Rows, Selection, start
-from tasks_admin.verbs import SEND_SUMMARY
 
 
 def finish_ended() -> int:

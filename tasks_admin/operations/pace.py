@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.targets import TargetState
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
-from tasks_admin.errors import NotAllowed
+from tasks_admin.lib.errors import NotAllowed
+from tasks_admin.lib.verbs import VERBS
 from tasks_admin.models.operations import Operation
-from tasks_admin.verbs import VERBS
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor

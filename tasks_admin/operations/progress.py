@@ -12,12 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from tasks_admin import masks
+from tasks_admin.lib import masks
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import ORDERS, PAUSES
 from tasks_admin.models import Cause, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
-from tasks_admin.reasons import label
-from tasks_admin.verbs import ORDERS, PAUSES
 
 #: Targets on a page.
 PAGE = 50

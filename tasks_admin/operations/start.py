@@ -12,9 +12,9 @@ from django.db.models import CharField, Count, QuerySet, Value
 from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
-from tasks_admin import failpoints
-from tasks_admin.conf import settings
-from tasks_admin.errors import NothingToDo, SelectionChanged, WrongState
+from tasks_admin.lib import failpoints
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.targets import Target
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.conf import settings as django_settings
 
-from tasks_admin import deliveries, letters, progress
-from tasks_admin.eligibility import may_be_mailed
+from tasks_admin.integrations.mail import emails
+from tasks_admin.integrations.mail.addresses import address_of, may_be_mailed
 from tasks_admin.models import Operation, Target
 from tasks_admin.models.targets import TargetState
-from tasks_admin.tokens import address_of
+from tasks_admin.operations import deliveries, progress
 
 
 def send(*, operation_pk: Any, task_id: str) -> dict[str, str]:
@@ -27,6 +27,6 @@ def send(*, operation_pk: Any, task_id: str) -> dict[str, str]:
         "outcome": lambda: progress.sentence(ended.counts()),  # in the reader's language
         "link": django_settings.HOST_URL + ended.get_absolute_url(),
     }
-    message = letters.compose("summary", user=user, target=target, context=context)
+    message = emails.compose("summary", user=user, target=target, context=context)
     deliveries.deliver(message, target)
     return deliveries.mailed(target)

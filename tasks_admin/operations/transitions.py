@@ -7,12 +7,12 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from tasks_admin.errors import NotAllowed, WrongState
+from tasks_admin.lib.errors import NotAllowed, WrongState
+from tasks_admin.lib.verbs import WHOLE
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import TargetState
-from tasks_admin.operations.rights import require, still_allowed
-from tasks_admin.verbs import WHOLE
+from tasks_admin.operations.permissions import require, still_allowed
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker, masks, operations
-from tasks_admin.errors import WrongState
+from tasks_admin import operations
+from tasks_admin.integrations import broker
+from tasks_admin.lib import masks
+from tasks_admin.lib.errors import WrongState
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC
 from tasks_admin.models import Operation
 from tasks_admin.models.results import encoded, legible
 from tasks_admin.operations import Outcome
-from tasks_admin.periodic.looks import one, table
-from tasks_admin.reasons import label
-from tasks_admin.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC
+from tasks_admin.periodic.overview import one, table
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

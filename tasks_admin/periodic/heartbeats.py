@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections, router
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Beat, PeriodicTask
 
 logger = logging.getLogger(__name__)

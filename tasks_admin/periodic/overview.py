@@ -7,8 +7,8 @@ from typing import Any
 from django.apps import apps
 from django.utils import timezone
 
-from tasks_admin import broker
-from tasks_admin.broker import Entry
+from tasks_admin.integrations import broker
+from tasks_admin.integrations.broker import Entry
 from tasks_admin.models import Beat, PeriodicTask
 from tasks_admin.models.results import UNREADABLE, decoded
 

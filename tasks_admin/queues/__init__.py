@@ -1,6 +1,6 @@
 """Queues: what can be told of them, and what staff can do with them."""
 
-from tasks_admin.queues.acts import (
+from tasks_admin.queues.actions import (
     Next,
     Quarantine,
     look_into,
@@ -10,8 +10,8 @@ from tasks_admin.queues.acts import (
     restore,
     resume,
 )
-from tasks_admin.queues.charts import History, history
-from tasks_admin.queues.looks import Overview, Seen, forget, names, note, one, overview
+from tasks_admin.queues.history import History, history
+from tasks_admin.queues.overview import Overview, Seen, forget, names, note, one, overview
 
 __all__ = [
     "History",

@@ -7,14 +7,16 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker, counts, masks, operations, orders
-from tasks_admin.errors import WrongState
+from tasks_admin import operations
+from tasks_admin.integrations import broker
+from tasks_admin.lib import counts, masks
+from tasks_admin.lib.errors import WrongState
+from tasks_admin.lib.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
 from tasks_admin.models import Operation, Quarantined, Queue
 from tasks_admin.models.results import legible
 from tasks_admin.operations import Outcome
-from tasks_admin.queues.looks import forget, names, one
-from tasks_admin.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
-from tasks_admin.workers import State, overview
+from tasks_admin.queues.overview import forget, names, one
+from tasks_admin.workers import State, commands, overview
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -131,12 +133,12 @@ def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -
         and name in [*seen.view.queues, *seen.view.withheld]
     ]
     with transaction.atomic():
-        operation = orders.record(
+        operation = commands.record(
             verb=verb, names=concerned, actor=actor, reason=reason, about={"queue": name}
         )
         Queue.objects.decide(name, paused=paused, decision=operation.pk)
         every, decision = Queue.objects.desired()
-    orders.give(operation, {"paused": every, "decision": decision}, names=concerned)
+    commands.give(operation, {"paused": every, "decision": decision}, names=concerned)
     forget()
     return operation
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from tasks_admin import broker
-from tasks_admin.broker import Depth
-from tasks_admin.errors import ConsoleError
+from tasks_admin.integrations import broker
+from tasks_admin.integrations.broker import Depth
+from tasks_admin.lib.errors import ConsoleError
 from tasks_admin.models import Queue, QueueMinute, Result, Worker
 from tasks_admin.models.queues import queue_page_of
 from tasks_admin.queues.rates import Rates, rates

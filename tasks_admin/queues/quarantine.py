@@ -11,10 +11,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from tasks_admin import broker, failpoints
-from tasks_admin.broker import Payload
-from tasks_admin.conf import settings
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations import broker
+from tasks_admin.integrations.broker import Payload
+from tasks_admin.lib import failpoints
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Quarantined, Result, Target
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState, after
 

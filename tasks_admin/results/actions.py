@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Cast, Concat, StrIndex, Substr
 
-from tasks_admin import broker, operations
+from tasks_admin import operations
+from tasks_admin.integrations import broker
+from tasks_admin.lib.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
-from tasks_admin.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -7,11 +7,11 @@ from django.db.models import Case, CharField, F, QuerySet, Value, When
 from django.db.models.functions import Cast
 
 from tasks_admin import operations
+from tasks_admin.lib.verbs import REVOKE, TERMINATE
 from tasks_admin.models import Operation
 from tasks_admin.operations import Selection
-from tasks_admin.revocations import UNBEGUN
-from tasks_admin.terminations import UNENDED
-from tasks_admin.verbs import REVOKE, TERMINATE
+from tasks_admin.results.revocations import UNBEGUN
+from tasks_admin.results.terminations import UNENDED
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -10,15 +10,18 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker, masks, operations, results, signatures
-from tasks_admin.conf import settings
-from tasks_admin.errors import NothingToDo, SelectionChanged, WrongArguments, WrongState
+from tasks_admin import operations, results
+from tasks_admin.integrations import broker
+from tasks_admin.lib import masks
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongArguments, WrongState
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.results import NO_JSON, Verdict, encoded, legible
 from tasks_admin.operations import Selection
-from tasks_admin.reasons import label
-from tasks_admin.signatures import Placed, Signature
-from tasks_admin.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
+from tasks_admin.results import signatures
+from tasks_admin.results.signatures import Placed, Signature
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

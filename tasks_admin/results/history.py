@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from tasks_admin.lib.verbs import RETRIES
 from tasks_admin.models import Result, Target
-from tasks_admin.verbs import RETRIES
 
 #: Steps that are followed in either direction, and attempts of a target that are shown.
 MOST = 10

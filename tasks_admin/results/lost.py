@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from tasks_admin import broker, control
-from tasks_admin.conf import settings
+from tasks_admin.integrations import broker, control
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Quarantined, Result
 from tasks_admin.models.targets import TASK_ID
 

@@ -11,8 +11,8 @@ from django.db import connection, connections, router, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from tasks_admin import control
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result, Revocation, Target
 from tasks_admin.models.targets import TASK_ID, TargetState
 

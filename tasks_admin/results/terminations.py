@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from tasks_admin import control
-from tasks_admin.control import Termination
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Termination
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result, Revocation, Target
 from tasks_admin.models.targets import TargetQuerySet, TargetState, after
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django import template
 
-from tasks_admin import durations
+from tasks_admin.lib import durations
 from tasks_admin.workers import Seen
 
 register = template.Library()

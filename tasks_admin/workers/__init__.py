@@ -1,8 +1,8 @@
 """Workers: what can be told of them, and what staff can do with them."""
 
-from tasks_admin.workers.acts import able, forsakes, order, possible
-from tasks_admin.workers.looks import Overview, Seen, State, look_around, one, overview
+from tasks_admin.workers.actions import able, forsakes, order, possible
 from tasks_admin.workers.options import LIMITS, OPTIONS, SIZES, checked, choices, most
+from tasks_admin.workers.overview import Overview, Seen, State, look_around, one, overview
 
 __all__ = [
     "LIMITS",

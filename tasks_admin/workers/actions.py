@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
 
-from tasks_admin import control, operations, orders
-from tasks_admin.errors import WrongArguments, WrongState
+from tasks_admin import operations
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import WrongArguments, WrongState
+from tasks_admin.lib.verbs import ORDERS
 from tasks_admin.models import Operation
-from tasks_admin.verbs import ORDERS
-from tasks_admin.workers.looks import Seen, State, overview
+from tasks_admin.workers import commands
 from tasks_admin.workers.options import checked
+from tasks_admin.workers.overview import Seen, State, overview
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -41,8 +43,8 @@ def order(
     if left and typed.replace(" ", "") != ",".join(left):
         text = _("Nobody else consumes %(queues)s. Type that to go on.")
         raise WrongArguments({"typed": text % {"queues": ",".join(left)}})
-    operation = orders.record(verb=verb, names=names, actor=actor, reason=reason, about=arguments)
-    orders.give(operation, arguments, names=names)
+    operation = commands.record(verb=verb, names=names, actor=actor, reason=reason, about=arguments)
+    commands.give(operation, arguments, names=names)
     return operation
 
 

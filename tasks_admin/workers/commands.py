@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models.functions import Now
 
-from tasks_admin import control, masks, operations
-from tasks_admin.conf import settings
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin import operations
+from tasks_admin.integrations import control
+from tasks_admin.lib import masks
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import BrokerUnreachable
+from tasks_admin.lib.verbs import ORDERS, PAUSES
 from tasks_admin.models import Operation, Queue, Target, Worker
 from tasks_admin.models.targets import TargetQuerySet, TargetState
 from tasks_admin.operations import Outcome
-from tasks_admin.verbs import ORDERS, PAUSES
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

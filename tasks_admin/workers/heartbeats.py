@@ -13,10 +13,12 @@ from django.db import DatabaseError, connections, router
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from tasks_admin import control, masks, orders
-from tasks_admin.conf import settings
+from tasks_admin.integrations import control
+from tasks_admin.lib import masks
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Queue, QueueMinute, Worker
 from tasks_admin.models.workers import EVERY, SILENT
+from tasks_admin.workers import commands
 
 logger = logging.getLogger(__name__)
 #: Seconds that a fork waits at most.
@@ -108,7 +110,7 @@ class Beat:
     def _sign(self, *, first: bool) -> None:
         facts, rate = self._facts()
         sign(self.name, self.start, facts=facts, rate=rate, first=first)
-        control.pauses.obey_soon(self.consumer, *Queue.objects.desired())
+        control.paused_queues.obey_soon(self.consumer, *Queue.objects.desired())
         self._count()
         self._tell()
 
@@ -133,13 +135,13 @@ class Beat:
         self._tell()
         stopped = {key for key, reply in control.done.items() if reply.get("ok") == "stops"}
         for key in stopped:
-            orders.outcome(key, self.name, {"ok": "stopped"})
+            commands.outcome(key, self.name, {"ok": "stopped"})
 
     def _tell(self) -> None:
         """Write down what became of orders: whoever gave them may not have heard the answer."""
         for key, reply in list(control.done.items()):
             if key not in self.told:
-                orders.outcome(key, self.name, reply)
+                commands.outcome(key, self.name, reply)
                 self.told.add(key)
 
     def _rate(self, facts: dict[str, Any]) -> float | None:

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker
-from tasks_admin.conf import settings
-from tasks_admin.errors import WrongArguments
-from tasks_admin.workers.looks import Seen, overview
+from tasks_admin.integrations import broker
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import WrongArguments
+from tasks_admin.workers.overview import Seen, overview
 
 #: What each verb must be told; names of tasks and queues are chosen from what is known.
 OPTIONS: dict[str, tuple[str, ...]] = {

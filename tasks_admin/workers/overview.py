@@ -10,9 +10,9 @@ from django.db.models import TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin import control
-from tasks_admin.control import Snapshot, WorkerView
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import Snapshot, WorkerView
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Worker
 from tasks_admin.models.workers import SILENT, page_of
 
@@ -93,7 +93,7 @@ def overview() -> Overview:
 def look_around() -> None:
     """See which workers give no sign of life and answer; who asks just once waits for that."""
     with contextlib.suppress(BrokerUnreachable):  # the overview says so
-        control.foreigners.neighbours.look()
+        control.unmanaged.neighbours.look()
 
 
 def one(name: str) -> tuple[Seen | None, Overview]:

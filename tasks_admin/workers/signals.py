@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db import DatabaseError, connections, router
 
-from tasks_admin import control, database
-from tasks_admin.conf import settings
+from tasks_admin.integrations import control, database
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Queue
-from tasks_admin.presence import Beat
+from tasks_admin.workers.heartbeats import Beat
 
 logger = logging.getLogger(__name__)
 #: Seconds that a worker waits for the database when it starts.
@@ -28,9 +28,9 @@ def obey_pauses(sender: Any = None, instance: Any = None, **_: Any) -> None:
         desired = database.insist(Queue.objects.desired, patience=PATIENCE)
     except DatabaseError:
         logger.warning("The database is away: nothing is consumed until it tells what is paused.")
-        control.pauses.begin(instance.app, None)
+        control.paused_queues.begin(instance.app, None)
     else:
-        control.pauses.begin(instance.app, *desired)
+        control.paused_queues.begin(instance.app, *desired)
     finally:
         connections[router.db_for_read(Queue)].close()  # what forks must not inherit it
 

@@ -106,7 +106,7 @@ def there() -> int:
 def measured() -> str:
     """Medians in milliseconds, taken in turns; in a process of its own."""
     app = _ready()
-    from tasks_admin import control
+    from tasks_admin.integrations import control
     from tests import plainhost
 
     def ours() -> None:

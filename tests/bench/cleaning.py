@@ -55,12 +55,13 @@ def measure() -> dict[str, float]:
     from django.core.management import call_command
     from django_celery_results.models import TaskResult
 
-    from tasks_admin import housekeeping
+    from tasks_admin.dispatcher import housekeeping
+    from tasks_admin.results import expiry
 
     call_command("migrate", verbosity=0)
     found = {"nobody": _longest(lambda: time.sleep(QUIET))}
     for kind, clean in (
-        ("ours", lambda: (housekeeping.forget_results(AGE), housekeeping.forget_orphans())),
+        ("ours", lambda: (expiry.delete_expired(AGE), housekeeping.forget_orphans())),
         ("stock", lambda: TaskResult.objects.delete_expired(AGE)),
     ):
         _fill()

@@ -90,7 +90,7 @@ def _loop() -> None:
 
 
 def _batch() -> None:
-    from tasks_admin import broker
+    from tasks_admin.integrations import broker
 
     task = "tasks_admin.send_reset_email"
     broker.publish(

@@ -79,7 +79,7 @@ def measure() -> list[tuple[str, float, float]]:
     from django_celery_results.admin import TaskResultAdmin
     from django_celery_results.models import TaskResult
 
-    from tasks_admin.admin.results import ResultAdmin
+    from tasks_admin.admin.results.pages import ResultAdmin
     from tasks_admin.models import Result
 
     call_command("migrate", verbosity=0)

@@ -1,6 +1,6 @@
 """What an export or import refuses."""
 
-from tasks_admin.errors import ConsoleError
+from tasks_admin.lib.errors import ConsoleError
 
 
 class Unreadable(ConsoleError):

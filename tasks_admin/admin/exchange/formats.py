@@ -15,7 +15,7 @@ from openpyxl import load_workbook  # type: ignore[import-untyped]
 
 from tasks_admin.admin.exchange.cells import text
 from tasks_admin.admin.exchange.errors import Unreadable
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 #: A workbook that unpacks to more than this, in all or times its size, is refused.
 MOST_UNPACKED = 50_000_000

@@ -14,7 +14,7 @@ from import_export.forms import ConfirmImportForm, ImportForm
 from tasks_admin.admin.exchange import uploads
 from tasks_admin.admin.exchange.errors import UploadGone
 from tasks_admin.admin.exchange.writers import WRITERS
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 
 class ExportForm(forms.Form):

@@ -18,7 +18,7 @@ from tasks_admin.admin.exchange.errors import Unreadable, UploadGone
 from tasks_admin.admin.exchange.formats import Csv, Xlsx
 from tasks_admin.admin.exchange.forms import ConfirmForm, UploadForm
 from tasks_admin.admin.exchange.users import UserImport
-from tasks_admin.conf import settings
+from tasks_admin.lib.conf import settings
 
 
 class Importing(ImportMixin, ModelAdmin[Any]):  # type: ignore[misc]

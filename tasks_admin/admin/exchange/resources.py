@@ -13,7 +13,7 @@ from import_export.widgets import DateTimeWidget
 
 from tasks_admin.admin.exchange.cells import guard
 from tasks_admin.admin.exchange.writers import Cells
-from tasks_admin.masks import mask_json
+from tasks_admin.lib.masks import mask_json
 from tasks_admin.models import Operation, Result
 from tasks_admin.models.targets import TargetState
 

@@ -15,10 +15,11 @@ from import_export.instance_loaders import BaseInstanceLoader
 from import_export.resources import Diff, ModelResource
 from import_export.results import Error, Result
 
+from tasks_admin.accounts.eligibility import judged
 from tasks_admin.admin.exchange.cells import unguard
 from tasks_admin.admin.exchange.errors import Unreadable
 from tasks_admin.admin.exchange.resources import importable
-from tasks_admin.eligibility import judged, may_be_mailed
+from tasks_admin.integrations.mail.addresses import may_be_mailed
 
 COLUMNS = importable()
 KEY = COLUMNS[0]

@@ -10,17 +10,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin import causes
-from tasks_admin.admin.confirm import actor_of, may, posts
-from tasks_admin.errors import ConsoleError, NotAllowed
-from tasks_admin.forms import ReasonForm
+from tasks_admin.accounts.forms import ReasonForm
+from tasks_admin.admin.shared.confirm import actor_of, may, posts
+from tasks_admin.lib.errors import ConsoleError, NotAllowed
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, MUTE, REOPEN, RESOLVE, RETRY_FAILED, VERBS, Verb
 from tasks_admin.models import Cause, Operation
-from tasks_admin.verbs import EDIT_AND_RETRY, MUTE, REOPEN, RESOLVE, RETRY_FAILED, VERBS, Verb
+from tasks_admin.results import failure_groups
 
 ACTS: dict[str, Callable[..., Operation]] = {
-    RESOLVE: causes.resolve,
-    MUTE: causes.mute,
-    REOPEN: causes.reopen,
+    RESOLVE: failure_groups.resolve,
+    MUTE: failure_groups.mute,
+    REOPEN: failure_groups.reopen,
 }
 
 
@@ -52,7 +52,7 @@ class CauseActs(ModelAdmin[Any]):
 
     def offered(self, request: HttpRequest, cause: Cause) -> list[Verb]:
         """The acts that are possible now, and allowed to who looks."""
-        return [VERBS[v] for v in ACTS if may(request, v) and causes.can(cause, v)]
+        return [VERBS[v] for v in ACTS if may(request, v) and failure_groups.can(cause, v)]
 
     def _act(self, verb: str) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, pk: str) -> HttpResponse:

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.admin.filters import ChoiceFilter
+from tasks_admin.admin.shared.filters import ChoiceFilter
 from tasks_admin.models import Cause, CauseState
 
 #: Tasks that the filter offers; the search finds the others.

@@ -14,16 +14,18 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from tasks_admin import causes, masks, results, tracebacks
-from tasks_admin.admin.cause_acts import CauseActs
-from tasks_admin.admin.cause_filters import CauseStateFilter, CauseTaskFilter
-from tasks_admin.admin.confirm import actor_of, confirmed, may
-from tasks_admin.admin.edits import edited
-from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.admin.result_page import LONGEST, badge
-from tasks_admin.admin.results import moment, preview
+from tasks_admin import results
+from tasks_admin.admin.failure_groups.actions import CauseActs
+from tasks_admin.admin.failure_groups.filters import CauseStateFilter, CauseTaskFilter
+from tasks_admin.admin.results.detail import LONGEST, badge
+from tasks_admin.admin.results.editing import edited
+from tasks_admin.admin.results.pages import moment, preview
+from tasks_admin.admin.shared.confirm import actor_of, confirmed, may
+from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.lib import masks, tracebacks
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
 from tasks_admin.models import Cause, Result
-from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
+from tasks_admin.results import failure_groups
 
 #: Characters of a message that the list shows.
 BRIEF = 160
@@ -36,7 +38,7 @@ class CauseList(ChangeList):
         """Read the page, and look up trends and shares."""
         super().get_results(request)
         rows = list(self.result_list)
-        trends, shares = causes.hourly(rows), causes.shares(rows)
+        trends, shares = failure_groups.hourly(rows), failure_groups.shares(rows)
         for row in rows:
             row.trend, row.share = trends[row.pk], shares.get(row.pk)
         self.result_list = rows
@@ -124,13 +126,13 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue again what failed for it, and was not retried yet."""
         cause = self.cause_of(request, pk)
-        failed = causes.failures_of(cause)
+        failed = failure_groups.failures_of(cause)
         return confirmed(
             self,
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(failed),
-            act=partial(causes.retry, cause=cause, actor=actor_of(request)),
+            act=partial(failure_groups.retry, cause=cause, actor=actor_of(request)),
             warn=lambda selection: {"groups": preview(failed)},
             back=cause.get_absolute_url(),
         )
@@ -138,7 +140,9 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue all of that again with other arguments, the same for all."""
         cause = self.cause_of(request, pk)
-        return edited(self, request, causes.failures_of(cause), back=cause.get_absolute_url())
+        return edited(
+            self, request, failure_groups.failures_of(cause), back=cause.get_absolute_url()
+        )
 
     def cause_of(self, request: HttpRequest, pk: str) -> Cause:
         """The cause, for who may look at it."""
@@ -150,20 +154,20 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
         return cause  # type: ignore[no-any-return]
 
     def _context(self, request: HttpRequest, cause: Cause) -> dict[str, Any]:
-        seen, older = causes.newest(cause, before=_key(request.GET.get("before", "")))
+        seen, older = failure_groups.newest(cause, before=_key(request.GET.get("before", "")))
         may_look = request.user.has_perm("tasks_admin.view_result")
         return {
             "cause": cause,
-            "hours": causes.hourly([cause])[cause.pk],
-            "days": causes.daily(cause),
-            "share": causes.shares([cause]).get(cause.pk),
+            "hours": failure_groups.hourly([cause])[cause.pk],
+            "days": failure_groups.daily(cause),
+            "share": failure_groups.shares([cause]).get(cause.pk),
             "seen": [(one, badge(one.result) if one.result else "") for one in seen],
             "older": older,
             "paged": "before" in request.GET,
             "may_look": may_look,
             "traceback": _sample(seen) if may_look else [],
             "acts": self.offered(request, cause),
-            "done": causes.done_to(cause),
+            "done": failure_groups.done_to(cause),
             "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
             "may_retry": may(request, RETRY_FAILED),
             "may_edit": may(request, EDIT_AND_RETRY),
@@ -175,7 +179,7 @@ def _key(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _sample(seen: list[causes.Seen]) -> list[tracebacks.Piece]:
+def _sample(seen: list[failure_groups.Seen]) -> list[tracebacks.Piece]:
     """The traceback of the newest failure that is still stored, masked."""
     pk = next((one.result.pk for one in seen if one.result), 0)
     stored = Result.objects.filter(pk=pk).values_list("traceback", flat=True).first() or ""

@@ -5,8 +5,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from tasks_admin import control
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable
 
 
 @never_cache

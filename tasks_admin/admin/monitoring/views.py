@@ -5,8 +5,8 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from tasks_admin import metrics
-from tasks_admin.conf import settings
+from tasks_admin.admin.monitoring import metrics
+from tasks_admin.lib.conf import settings
 
 
 @never_cache

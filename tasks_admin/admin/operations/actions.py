@@ -16,16 +16,16 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from tasks_admin import operations, results
-from tasks_admin.admin.confirm import actor_of, confirmed, may, posts
-from tasks_admin.admin.edits import edited
+from tasks_admin.accounts.forms import ReasonForm, ThrottleForm
 from tasks_admin.admin.exchange.cells import guard
-from tasks_admin.admin.results import preview
-from tasks_admin.errors import ConsoleError, NotAllowed
-from tasks_admin.forms import ReasonForm, ThrottleForm
-from tasks_admin.masks import mask_text
+from tasks_admin.admin.results.editing import edited
+from tasks_admin.admin.results.pages import preview
+from tasks_admin.admin.shared.confirm import actor_of, confirmed, may, posts
+from tasks_admin.lib.errors import ConsoleError, NotAllowed
+from tasks_admin.lib.masks import mask_text
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
-from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
 
 ACTS: dict[str, Callable[..., Operation]] = {
     "approve": operations.approve,

@@ -17,14 +17,14 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from tasks_admin import presence, progress
-from tasks_admin.admin.acts import OperationActs
-from tasks_admin.admin.confirm import may
 from tasks_admin.admin.exchange import OperationExchange
-from tasks_admin.admin.filters import StateFilter, VerbFilter
-from tasks_admin.admin.readonly import ReadOnlyAdmin
+from tasks_admin.admin.operations.actions import OperationActs
+from tasks_admin.admin.shared.confirm import may
+from tasks_admin.admin.shared.filters import StateFilter, VerbFilter
+from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
 from tasks_admin.models import Cause, Operation, Queue, Result, Target, Worker
-from tasks_admin.verbs import EDIT_AND_RETRY, RETRY_FAILED
+from tasks_admin.operations import dispatchers, progress
 
 
 def link_targets(request: HttpRequest, operation: Operation, targets: list[Target]) -> None:
@@ -157,7 +157,7 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
             "may_retry": may(request, RETRY_FAILED) and operation.may_be_retried,
             "may_edit": may(request, EDIT_AND_RETRY) and operation.may_be_retried,
             "may_export": self.may_export(request),
-            "undispatched": not operation.over and presence.missing(),
+            "undispatched": not operation.over and dispatchers.missing(),
         }
 
     def operation_of(self, request: HttpRequest, pk: str) -> Operation:

@@ -8,9 +8,9 @@ from django.contrib.admin import ModelAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from tasks_admin import revokes
-from tasks_admin.admin.confirm import actor_of, confirmed, may
-from tasks_admin.verbs import REVOKE, TERMINATE, VERBS
+from tasks_admin.admin.shared.confirm import actor_of, confirmed, may
+from tasks_admin.lib.verbs import REVOKE, TERMINATE, VERBS
+from tasks_admin.results import cancellation
 
 
 class Revoking(ModelAdmin[Any]):
@@ -23,8 +23,8 @@ class Revoking(ModelAdmin[Any]):
             self,
             request,
             verb=REVOKE,
-            select=lambda: revokes.select(queryset),
-            act=partial(revokes.revoke, results=queryset, actor=actor_of(request)),
+            select=lambda: cancellation.select(queryset),
+            act=partial(cancellation.revoke, results=queryset, actor=actor_of(request)),
         )
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -38,8 +38,8 @@ class Revoking(ModelAdmin[Any]):
             self,
             request,
             verb=TERMINATE,
-            select=lambda: revokes.select_running(queryset),
-            act=partial(revokes.terminate, results=queryset, actor=actor_of(request)),
+            select=lambda: cancellation.select_running(queryset),
+            act=partial(cancellation.terminate, results=queryset, actor=actor_of(request)),
         )
 
     def has_terminate_permission(self, request: HttpRequest) -> bool:

@@ -7,7 +7,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from tasks_admin.admin.confirm import actor_of
+from tasks_admin.admin.shared.confirm import actor_of
 from tasks_admin.models import ChosenColumns
 
 #: What the session calls them.

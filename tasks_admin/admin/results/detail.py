@@ -12,18 +12,15 @@ from django.urls import NoReverseMatch, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin import causes, lineage, masks, results, tracebacks
-from tasks_admin.admin.confirm import actor_of, may, posts
-from tasks_admin.admin.result_filters import StatusFilter
-from tasks_admin.admin.trees import Node, tree
-from tasks_admin.errors import NotAllowed
-from tasks_admin.forms import ReasonForm
-from tasks_admin.models import Result
-from tasks_admin.models.results import Doubt
-from tasks_admin.reasons import label
-from tasks_admin.revocations import UNBEGUN
-from tasks_admin.terminations import UNENDED
-from tasks_admin.verbs import (
+from tasks_admin import results
+from tasks_admin.accounts.forms import ReasonForm
+from tasks_admin.admin.results.filters import StatusFilter
+from tasks_admin.admin.results.trees import Node, tree
+from tasks_admin.admin.shared.confirm import actor_of, may, posts
+from tasks_admin.lib import masks, tracebacks
+from tasks_admin.lib.errors import NotAllowed
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import (
     EDIT_AND_RETRY,
     RETRY_FAILED,
     REVEAL_ARGUMENTS,
@@ -32,6 +29,11 @@ from tasks_admin.verbs import (
     TERMINATE,
     VERBS,
 )
+from tasks_admin.models import Result
+from tasks_admin.models.results import Doubt
+from tasks_admin.results import failure_groups, history
+from tasks_admin.results.revocations import UNBEGUN
+from tasks_admin.results.terminations import UNENDED
 
 #: Characters of any text that the page shows, and in which it looks for what is masked.
 LONGEST, SEARCHED = 64_000, 1_000_000
@@ -102,7 +104,7 @@ class ResultPage(ModelAdmin[Any]):
         revealed = bool(context.get("revealed"))
         exclusion = results.judged(Result.objects.filter(pk=result.pk)).get().exclusion
         failed = result.status in results.RETRYABLE and may(request, RETRY_FAILED)
-        steps = lineage.of(result)
+        steps = history.of(result)
         context |= {
             "title": _("Task result"),
             "subtitle": None,
@@ -114,7 +116,7 @@ class ResultPage(ModelAdmin[Any]):
             "this": next(step for step in steps if step.task_id == result.task_id),
             "family": _family(result),
             "doubt": _doubt(result),
-            "cause": causes.of(result.task_id) if _may_see_causes(request) else None,
+            "cause": failure_groups.of(result.task_id) if _may_see_causes(request) else None,
             "user_url": _user_url(request, result),
             "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
             "reveal": VERBS[REVEAL_ARGUMENTS],

@@ -13,10 +13,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tasks_admin import edits, masks, signatures
-from tasks_admin.errors import WrongArguments
+from tasks_admin.lib import masks
+from tasks_admin.lib.errors import WrongArguments
 from tasks_admin.models.results import encoded
-from tasks_admin.signatures import Entry, Parameter, Placed, Signature
+from tasks_admin.results import editing, signatures
+from tasks_admin.results.signatures import Entry, Parameter, Placed, Signature
 
 #: Characters of a value that the form is filled with; what is longer stays as it was.
 LONGEST = 20_000
@@ -183,7 +184,7 @@ class EditForm(forms.Form):
         """The old value where the form is not filled with it."""
         if self.begins[one.name].how != KEPT:
             return ""
-        return edits.brief(one.name, self.old.values)
+        return editing.brief(one.name, self.old.values)
 
     def _words(self, one: Parameter, way: str) -> str:
         if way != DEFAULT:

@@ -12,13 +12,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
-from tasks_admin import edits, masks, results, signatures
-from tasks_admin.admin.confirm import actor_of, confirmed, may
-from tasks_admin.admin.edit_form import EditForm
-from tasks_admin.errors import ConsoleError, NotAllowed, NothingToDo
-from tasks_admin.forms import ReasonForm
+from tasks_admin import results
+from tasks_admin.accounts.forms import ReasonForm
+from tasks_admin.admin.results.edit_form import EditForm
+from tasks_admin.admin.shared.confirm import actor_of, confirmed, may
+from tasks_admin.lib import masks
+from tasks_admin.lib.errors import ConsoleError, NotAllowed, NothingToDo
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
 from tasks_admin.models import Operation
-from tasks_admin.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
+from tasks_admin.results import editing, signatures
 
 #: Characters of what was stored that the form shows where it can't be filled in.
 LONGEST = 16_000
@@ -62,12 +64,12 @@ def edited(
         context = {**modeladmin.admin_site.each_context(request), **edit.context(), "back": back}
         context |= {"opts": modeladmin.model._meta, "media": modeladmin.media}
         return TemplateResponse(request, "admin/tasks_admin/edit_and_retry.html", context)
-    act = partial(edits.edit_and_retry, results=rows, actor=actor_of(request), parent=parent)
+    act = partial(editing.edit_and_retry, results=rows, actor=actor_of(request), parent=parent)
     return confirmed(
         modeladmin,
         request,
         verb=EDIT_AND_RETRY,
-        select=lambda: edits.select(rows),
+        select=lambda: editing.select(rows),
         act=partial(act, args=form.args, kwargs=form.named),
         warn=lambda selection: edit.summary(),
         back=back,
@@ -79,16 +81,16 @@ class Edit:
 
     def __init__(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         self.request, self.rows, actor = request, rows, actor_of(request)
-        self.task = edits.task_of(rows)
-        edits.require(actor, self.task)
-        self.count = edits.select(rows).rows.count()
+        self.task = editing.task_of(rows)
+        editing.require(actor, self.task)
+        self.count = editing.select(rows).rows.count()
         if not self.count and "confirm" not in request.POST:  # or it was confirmed twice
             text = _("Nothing is left to do: every row was left out.")
-            raise NothingToDo(edits.retried(rows) or text)
-        self.model = edits.model_of(rows)
-        self.alike = edits.alike(rows, self.model)
+            raise NothingToDo(editing.retried(rows) or text)
+        self.model = editing.model_of(rows)
+        self.alike = editing.alike(rows, self.model)
         self.signature = signatures.of(self.task)
-        self.old = edits.before(self.model, self.signature)
+        self.old = editing.before(self.model, self.signature)
         self.revealed = self._revealed()
         data = request.POST if {"check", "confirm", "edit"} & request.POST.keys() else None
         self.form = EditForm(data, signature=self.signature, old=self.old, masked=not self.revealed)
@@ -112,13 +114,13 @@ class Edit:
     def summary(self) -> dict[str, Any]:
         """What the page that asks shows: what changes, and what else the task is called with."""
         new = signatures.placed(self.signature, self.form.args, self.form.named)
-        changes = edits.changes(self.signature, self.old if self.alike else None, new)
+        changes = editing.changes(self.signature, self.old if self.alike else None, new)
         known = {change["name"] for change in changes}
         masked: dict[str, Any] = {"old": masks.MASK, "new": masks.MASK}
         changes += [{"name": name, **masked} for name in sorted(self.form.over_masks - known)]
         known |= self.form.over_masks
         same = [
-            (one.title, edits.brief(one.name, new.values))
+            (one.title, editing.brief(one.name, new.values))
             for one in self.signature.parameters
             if one.title not in known and one.name in new.values
         ]
@@ -135,7 +137,7 @@ class Edit:
                 return str(shown.key)
             messages.error(self.request, _("Say why, so that it can be looked up later."))
         key = post.get("revealed", "")
-        return key if edits.was_revealed(key, actor=actor, result=self.model) else ""
+        return key if editing.was_revealed(key, actor=actor, result=self.model) else ""
 
     def _hides(self) -> bool:
         return not self.revealed and masks.MASK in (
@@ -149,7 +151,7 @@ class Edit:
     def _spare(self) -> list[tuple[str, str]]:
         """What the result had, and its task takes no more."""
         spare = self.old.spare if self.old else {}
-        return [(name, edits.brief(name, spare)) for name in spare]
+        return [(name, editing.brief(name, spare)) for name in spare]
 
     def _selected(self) -> list[tuple[str, str]]:
         """How the list says what is selected."""

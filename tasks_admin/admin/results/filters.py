@@ -13,8 +13,8 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import get_current_timezone, is_naive, make_aware
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin import broker
-from tasks_admin.admin.filters import ChoiceFilter
+from tasks_admin.admin.shared.filters import ChoiceFilter
+from tasks_admin.integrations import broker
 from tasks_admin.models import Operation, Target
 from tasks_admin.models.expressions import QueueName, Raised
 from tasks_admin.models.results import with_prefix

@@ -20,14 +20,13 @@ from django.utils.translation import pgettext_lazy
 from django.views.decorators.http import require_POST
 from django_celery_results.models import GroupResult, TaskResult
 
-from tasks_admin import durations, masks, results
-from tasks_admin.admin import columns
-from tasks_admin.admin.confirm import ForgivingActions, actor_of, confirmed, may
-from tasks_admin.admin.edits import Editing
+from tasks_admin import results
 from tasks_admin.admin.exchange import ResultExchange
-from tasks_admin.admin.keyset import KeyedChangeList
-from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.admin.result_filters import (
+from tasks_admin.admin.results import columns
+from tasks_admin.admin.results.cancellation import Revoking
+from tasks_admin.admin.results.detail import ResultPage, badge
+from tasks_admin.admin.results.editing import Editing
+from tasks_admin.admin.results.filters import (
     OperationFilter,
     QueueFilter,
     RaisedFilter,
@@ -37,13 +36,15 @@ from tasks_admin.admin.result_filters import (
     TimeFilter,
     WorkerFilter,
 )
-from tasks_admin.admin.result_page import ResultPage, badge
-from tasks_admin.admin.result_search import search
-from tasks_admin.admin.revokes import Revoking
+from tasks_admin.admin.results.search import search
+from tasks_admin.admin.shared.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.admin.shared.keyset import KeyedChangeList
+from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.lib import durations, masks
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import RETRY_FAILED, VERBS
 from tasks_admin.models import Result
 from tasks_admin.models.targets import TASK_ID
-from tasks_admin.reasons import label
-from tasks_admin.verbs import RETRY_FAILED, VERBS
 
 #: Characters of the arguments that the list shows.
 BRIEF = 80

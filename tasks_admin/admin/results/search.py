@@ -7,11 +7,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Substr
 
-from tasks_admin.conf import settings
-from tasks_admin.masks import mask_text
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.masks import mask_text
+from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.models import Result
 from tasks_admin.models.expressions import BriefArguments
-from tasks_admin.verbs import SEND_RESET_EMAIL, VERBS
 
 #: Users that one search means, characters of a search, and of a result that are looked through.
 MOST_USERS, LONGEST, READ = 20, 500, 4_000

@@ -19,13 +19,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from tasks_admin import operations
-from tasks_admin.errors import ConsoleError, NotAllowed, SelectionChanged
-from tasks_admin.forms import ConfirmForm
+from tasks_admin.accounts.forms import ConfirmForm
+from tasks_admin.lib.errors import ConsoleError, NotAllowed, SelectionChanged
+from tasks_admin.lib.reasons import label
+from tasks_admin.lib.verbs import VERBS
 from tasks_admin.models import Operation
 from tasks_admin.models.operations import OperationState
 from tasks_admin.operations import Selection
-from tasks_admin.reasons import label
-from tasks_admin.verbs import VERBS
 
 
 def confirmed(

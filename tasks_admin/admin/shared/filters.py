@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from tasks_admin.lib.verbs import VERBS
 from tasks_admin.models.operations import OperationState
-from tasks_admin.verbs import VERBS
 
 
 class ChoiceFilter(SimpleListFilter):

@@ -16,9 +16,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from tasks_admin import counts
-from tasks_admin.conf import settings
-from tasks_admin.counts import OrMore
+from tasks_admin.lib import counts
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.counts import OrMore
 
 BEFORE, AFTER = "before", "after"
 

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from tasks_admin import counts
+from tasks_admin.lib import counts
 
 
 class BoundedPaginator(Paginator[Any]):

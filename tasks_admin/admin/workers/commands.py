@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tasks_admin import workers
-from tasks_admin.admin.confirm import actor_of, may
-from tasks_admin.errors import ConsoleError, NotAllowed, WrongArguments
-from tasks_admin.forms import ReasonForm
+from tasks_admin.accounts.forms import ReasonForm
+from tasks_admin.admin.shared.confirm import actor_of, may
+from tasks_admin.lib.errors import ConsoleError, NotAllowed, WrongArguments
+from tasks_admin.lib.verbs import ORDERS, VERBS
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
-from tasks_admin.verbs import ORDERS, VERBS
 from tasks_admin.workers import OPTIONS
 
 #: What the order comes to, where a name does not say it.

@@ -9,10 +9,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 
-from tasks_admin import control, workers
-from tasks_admin.admin.orders import Ordering
-from tasks_admin.admin.readonly import ReadOnlyAdmin
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin import workers
+from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.admin.workers.commands import Ordering
+from tasks_admin.integrations import control
+from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Worker
 
 #: Tasks that a row of the list names.

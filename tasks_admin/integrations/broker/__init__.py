@@ -1,6 +1,6 @@
 """The one door to the broker: for publishing, and for what lies in its queues."""
 
-from tasks_admin.broker.contents import (
+from tasks_admin.integrations.broker.contents import (
     Depth,
     Depths,
     depths,
@@ -10,16 +10,8 @@ from tasks_admin.broker.contents import (
     stage,
     taking,
 )
-from tasks_admin.broker.declared import (
-    body,
-    may_run_again,
-    queues,
-    registered,
-    repeatable,
-    unrepeatable,
-)
-from tasks_admin.broker.payloads import Payload
-from tasks_admin.broker.publishing import (
+from tasks_admin.integrations.broker.payloads import Payload
+from tasks_admin.integrations.broker.publishing import (
     BATCH,
     PATIENCE,
     Message,
@@ -28,7 +20,15 @@ from tasks_admin.broker.publishing import (
     routed,
     waiting,
 )
-from tasks_admin.broker.schedules import Entry, scheduled
+from tasks_admin.integrations.broker.registry import (
+    body,
+    may_run_again,
+    queues,
+    registered,
+    repeatable,
+    unrepeatable,
+)
+from tasks_admin.integrations.broker.schedules import Entry, scheduled
 
 __all__ = [
     "BATCH",

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from kombu import Connection
 from kombu.utils.json import dumps, loads
 
-from tasks_admin.broker.payloads import Payload
-from tasks_admin.errors import WrongState
+from tasks_admin.integrations.broker.payloads import Payload
+from tasks_admin.lib.errors import WrongState
 
 #: What was put back comes after all that waits.
 AT_THE_HEAD = False

@@ -13,11 +13,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 from kombu import Connection
 
-from tasks_admin.broker.payloads import Payload
-from tasks_admin.broker.publishing import PATIENCE, connected
-from tasks_admin.errors import WrongState
+from tasks_admin.integrations.broker.payloads import Payload
+from tasks_admin.integrations.broker.publishing import PATIENCE, connected
+from tasks_admin.lib.errors import WrongState
 
-ADAPTERS = {"redis": "on_redis", "amqp": "on_amqp"}
+ADAPTERS = {"redis": "redis", "amqp": "amqp"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,4 +103,4 @@ def _adapter(connection: Connection) -> ModuleType:
     if kind not in ADAPTERS:
         text = _("This kind of broker does not let one look into its queues: %(kind)s.")
         raise WrongState(text % {"kind": kind})
-    return import_module(f"tasks_admin.broker.{ADAPTERS[kind]}")
+    return import_module(f"tasks_admin.integrations.broker.{ADAPTERS[kind]}")

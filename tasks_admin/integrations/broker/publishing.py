@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
-from tasks_admin.broker.declared import options_of
-from tasks_admin.errors import BrokerUnreachable, QueueFull
+from tasks_admin.integrations.broker.registry import options_of
+from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
 
 logger = logging.getLogger(__name__)
 

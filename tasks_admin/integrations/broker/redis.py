@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from kombu import Connection
 
-from tasks_admin.broker.payloads import Payload
+from tasks_admin.integrations.broker.payloads import Payload
 
 #: What was put back comes before all that waits.
 AT_THE_HEAD = True

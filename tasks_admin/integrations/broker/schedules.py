@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import current_app
 
-from tasks_admin.broker.declared import registered
+from tasks_admin.integrations.broker.registry import registered
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,10 @@ All workers are asked at once, on a connection of our own: Celery's own `inspect
 connections from the process's pool, and ten such calls at a time leave it hanging for good.
 """
 
-from tasks_admin.control import commands, foreigners, pauses  # noqa: F401 (workers learn our commands)
-from tasks_admin.control.asking import ask
-from tasks_admin.control.commands import count_taken, taken, told, told_to_revoke
-from tasks_admin.control.orders import RESIZABLE, done, heard, order, outcomes
-from tasks_admin.control.snapshots import (
+from tasks_admin.integrations.control import commands, paused_queues, unmanaged  # noqa: F401 (workers learn our commands)
+from tasks_admin.integrations.control.commands import count_taken, taken, told, told_to_revoke
+from tasks_admin.integrations.control.requests import ask
+from tasks_admin.integrations.control.snapshots import (
     Snapshot,
     WorkerView,
     details,
@@ -16,7 +15,7 @@ from tasks_admin.control.snapshots import (
     snapshot,
     view,
 )
-from tasks_admin.control.tasks import (
+from tasks_admin.integrations.control.tasks import (
     Termination,
     anybody,
     begun,
@@ -25,6 +24,7 @@ from tasks_admin.control.tasks import (
     revoke,
     terminate,
 )
+from tasks_admin.integrations.control.worker_commands import RESIZABLE, done, heard, order, outcomes
 
 __all__ = [
     "RESIZABLE",

@@ -14,9 +14,9 @@ from celery.worker.control import control_command, inspect_command
 from celery.worker.request import Request
 from kombu.utils.url import maybe_sanitize_url
 
-from tasks_admin import masks
-from tasks_admin.conf import settings
-from tasks_admin.control import pauses
+from tasks_admin.integrations.control import paused_queues
+from tasks_admin.lib import masks
+from tasks_admin.lib.conf import settings
 
 #: What a process is ended with: it may clean up, and may take its time.
 TERM = "SIGTERM"
@@ -67,7 +67,7 @@ def told(consumer: Any) -> dict[str, Any]:
         "total": sum(totals.values()),
         "totals": dict(sorted(totals.items(), key=lambda item: -item[1])[:MOST]),
         "queues": [queue.name for queue in consumer.task_consumer.queues],
-        "withheld": sorted(pauses.withheld),
+        "withheld": sorted(paused_queues.withheld),
         "held": _held([*active, *reserved, *waiting]),
         "running": [_request(request) for request in active[:MOST]],
         "running_count": len(active),

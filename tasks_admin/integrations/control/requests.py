@@ -12,8 +12,8 @@ from django.db import DatabaseError
 from kombu import Producer
 from kombu.pidbox import Mailbox
 
-from tasks_admin.broker import PATIENCE, connected
-from tasks_admin.conf import settings
+from tasks_admin.integrations.broker import PATIENCE, connected
+from tasks_admin.lib.conf import settings
 from tasks_admin.models import Worker
 
 #: Seconds after which nobody is listened to any more, however much they say.

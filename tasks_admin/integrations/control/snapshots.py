@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from tasks_admin import masks
-from tasks_admin.control import foreigners
-from tasks_admin.control.asking import ask, believed
-from tasks_admin.control.commands import MOST
-from tasks_admin.control.replies import tame
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations.control import unmanaged
+from tasks_admin.integrations.control.commands import MOST
+from tasks_admin.integrations.control.replies import tame
+from tasks_admin.integrations.control.requests import ask, believed
+from tasks_admin.lib import masks
+from tasks_admin.lib.errors import BrokerUnreachable
 
 #: Seconds for which a snapshot is shown to everybody who asks.
 FRESH = 2.0
@@ -113,7 +113,7 @@ def snapshot() -> Snapshot:
 
 def answers() -> list[WorkerView]:
     """What the workers say at this moment; asked anew."""
-    known, neighbours = believed(), foreigners.neighbours
+    known, neighbours = believed(), unmanaged.neighbours
     neighbours.look_now_and_then()
     strangers = neighbours.strangers - known
     expected = known | neighbours.names - strangers
@@ -127,9 +127,9 @@ def answers() -> list[WorkerView]:
 
 def _foreigners(names: set[str]) -> list[WorkerView]:
     """Workers without the console, as far as they answer Celery's own commands."""
-    told = foreigners.told(sorted(names)[:MOST_FOREIGN])
+    told = unmanaged.told(sorted(names)[:MOST_FOREIGN])
     answered = {name for name, facts in told.items() if facts}
-    foreigners.neighbours.heard(answered, missed=told.keys() - answered)
+    unmanaged.neighbours.heard(answered, missed=told.keys() - answered)
     return [_foreign(name, told[name]) for name in sorted(answered)]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks_admin.control.asking import ask, believed, entrusted
+from tasks_admin.integrations.control.requests import ask, believed, entrusted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from celery import current_app
 
-from tasks_admin.control.asking import ask
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin.integrations.control.requests import ask
+from tasks_admin.lib.errors import BrokerUnreachable
 
 #: Seconds between two looks for such workers.
 EVERY = 60.0

@@ -11,9 +11,9 @@ from typing import Any
 from celery.worker import state as worker_state
 from celery.worker.control import Panel, control_command, inspect_command
 
-from tasks_admin.conf import settings
-from tasks_admin.control import pauses
-from tasks_admin.control.asking import ask
+from tasks_admin.integrations.control import paused_queues
+from tasks_admin.integrations.control.requests import ask
+from tasks_admin.lib.conf import settings
 
 #: Orders whose outcomes a worker keeps.
 MOST = 1000
@@ -112,7 +112,7 @@ def _shrink(state: Any, n: int) -> Any:
 
 def _consume(state: Any, queue: str) -> dict[str, str]:
     """At once, and not at the loop's next turn, as Celery's own: else nobody knows the outcome."""
-    if queue in pauses.paused:
+    if queue in paused_queues.paused:
         return {"error": f"{queue} is paused"}
     state.consumer.add_task_queue(queue)
     return {"ok": "consumes it"}
@@ -120,12 +120,12 @@ def _consume(state: Any, queue: str) -> dict[str, str]:
 
 def _ignore(state: Any, queue: str) -> dict[str, str]:
     state.consumer.cancel_task_queue(queue)
-    pauses.withheld.discard(queue)  # nor does it when the queue is resumed
+    paused_queues.withheld.discard(queue)  # nor does it when the queue is resumed
     return {"ok": "no longer consumes it"}
 
 
 def _obey(state: Any, paused: list[str], decision: int) -> dict[str, str]:
-    pauses.obey(state.consumer, paused, decision)
+    paused_queues.obey(state.consumer, paused, decision)
     return {"ok": "obeys"}
 
 

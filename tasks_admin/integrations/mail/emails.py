@@ -8,8 +8,8 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import translation
 
-from tasks_admin.conf import settings
-from tasks_admin.tokens import address_of
+from tasks_admin.integrations.mail.addresses import address_of
+from tasks_admin.lib.conf import settings
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -11,7 +11,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from tasks_admin.errors import MailDelayed, MailRefused
+from tasks_admin.lib.errors import MailDelayed, MailRefused
 
 _local = threading.local()
 

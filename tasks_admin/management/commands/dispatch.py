@@ -12,10 +12,13 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections, connection
 
-from tasks_admin import dispatch, losses, orders, presence, queues, tallies
-from tasks_admin.errors import BrokerUnreachable
+from tasks_admin import dispatcher, queues
+from tasks_admin.lib.errors import BrokerUnreachable
+from tasks_admin.operations import dispatchers
+from tasks_admin.results import counters, lost
+from tasks_admin.workers import commands
 
-logger = logging.getLogger("tasks_admin.dispatch")
+logger = logging.getLogger("tasks_admin.dispatcher")
 
 #: Seconds between two rounds; after a round that failed the pause doubles, up to LONGEST.
 PAUSE = 0.5
@@ -32,7 +35,7 @@ class Command(BaseCommand):
     signed = float("-inf")
     #: When it last looked for what is lost; not at once: workers may be starting too.
     looked = time.monotonic()
-    losses = losses.Search()
+    search = lost.Search()
     #: When it last noted how the queues are.
     noted = float("-inf")
 
@@ -48,24 +51,24 @@ class Command(BaseCommand):
         while not stop.wait(pause):
             pause = self.sweep(pause)
         with contextlib.suppress(DatabaseError):  # then its row grows old by itself
-            presence.leave(NAME)
+            dispatchers.leave(NAME)
 
     def sweep(self, pause: float) -> float:
         """Do one round; return how long to wait before the next."""
         try:
             close_old_connections()
-            if time.monotonic() - self.signed > presence.EVERY:
-                presence.sign(NAME)
+            if time.monotonic() - self.signed > dispatchers.EVERY:
+                dispatchers.sign(NAME)
                 self.signed = time.monotonic()
-            dispatch.sweep()
+            dispatcher.sweep()
             if time.monotonic() - self.noted > NOTE_EVERY:
                 self.noted = time.monotonic()
                 queues.note()
-                tallies.go_on()
-                orders.follow_up()
-            if time.monotonic() - self.looked > losses.EVERY:
+                counters.go_on()
+                commands.follow_up()
+            if time.monotonic() - self.looked > lost.EVERY:
                 self.looked = time.monotonic()
-                if count := self.losses.go_on():
+                if count := self.search.go_on():
                     logger.warning("%d tasks are lost.", count)
         except BrokerUnreachable:
             logger.warning("What is due waits for the broker.")

@@ -9,13 +9,10 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tasks_admin import causes, operations, periodic, queues, results, revokes, workers
-from tasks_admin.errors import ConsoleError
-from tasks_admin.forms import rate_field
-from tasks_admin.management import rows
-from tasks_admin.management.rows import Row
-from tasks_admin.models import Cause, Operation, Result
-from tasks_admin.verbs import (
+from tasks_admin import operations, periodic, queues, results, workers
+from tasks_admin.accounts.forms import rate_field
+from tasks_admin.lib.errors import ConsoleError
+from tasks_admin.lib.verbs import (
     DISABLE_PERIODIC,
     ENABLE_PERIODIC,
     MUTE,
@@ -29,6 +26,10 @@ from tasks_admin.verbs import (
     RESUME_QUEUE,
     RUN_PERIODIC,
 )
+from tasks_admin.management import rows
+from tasks_admin.management.rows import Row
+from tasks_admin.models import Cause, Operation, Result
+from tasks_admin.results import cancellation, failure_groups
 
 #: Rows that a table has unless more are asked for.
 USUAL = 50
@@ -49,7 +50,11 @@ MOVES: dict[str, Callable[..., Operation]] = {
     "approve": operations.approve,
     "throttle": operations.throttle,
 }
-CAUSE_ACTS = {RESOLVE: causes.resolve, MUTE: causes.mute, REOPEN: causes.reopen}
+CAUSE_ACTS = {
+    RESOLVE: failure_groups.resolve,
+    MUTE: failure_groups.mute,
+    REOPEN: failure_groups.reopen,
+}
 QUEUE_ACTS = {
     PAUSE_QUEUE: queues.pause,
     RESUME_QUEUE: queues.resume,
@@ -60,7 +65,11 @@ PERIODIC_ACTS = {
     ENABLE_PERIODIC: periodic.enable,
     DISABLE_PERIODIC: periodic.disable,
 }
-ACTS = {"retry": results.retry_failed, "revoke": revokes.revoke, "terminate": revokes.terminate}
+ACTS = {
+    "retry": results.retry_failed,
+    "revoke": cancellation.revoke,
+    "terminate": cancellation.terminate,
+}
 NAMED = QUEUE_ACTS | PERIODIC_ACTS
 
 
@@ -186,7 +195,7 @@ def _found(model: Any, pk: int) -> Any:
 def _chosen(options: dict[str, Any]) -> Any:
     """The results that are named, or that failed for a cause, or in an operation."""
     if options["cause"] is not None:
-        return causes.failures_of(_found(Cause, options["cause"]))
+        return failure_groups.failures_of(_found(Cause, options["cause"]))
     if options["operation"] is not None:
         return results.failures_of(_found(Operation, options["operation"]))
     return Result.objects.filter(task_id__in=options["ids"])

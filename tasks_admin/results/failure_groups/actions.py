@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from tasks_admin import operations, results
-from tasks_admin.errors import WrongState
+from tasks_admin.lib.errors import WrongState
+from tasks_admin.lib.verbs import MUTE, REOPEN, RESOLVE
 from tasks_admin.models import Cause, CauseState, Operation, Result
-from tasks_admin.verbs import MUTE, REOPEN, RESOLVE
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

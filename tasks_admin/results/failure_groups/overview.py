@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef
 
-from tasks_admin.causes.acts import MOVES
 from tasks_admin.models import Cause, Failure, Operation, Result, Target
+from tasks_admin.results.failure_groups.actions import MOVES
 
 #: Failures on a page, and acts that it lists.
 PAGE, ACTS = 20, 20

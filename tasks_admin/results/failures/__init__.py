@@ -1,8 +1,8 @@
 """Failures: alike ones are counted together, in the transaction that stores them."""
 
-from tasks_admin.failures.kinds import Kind, exception_of
-from tasks_admin.failures.messages import normalised
-from tasks_admin.failures.notes import note
-from tasks_admin.failures.places import place
+from tasks_admin.results.failures.fingerprints import Kind, exception_of
+from tasks_admin.results.failures.locations import place
+from tasks_admin.results.failures.messages import normalised
+from tasks_admin.results.failures.recording import note
 
 __all__ = ["Kind", "exception_of", "normalised", "note", "place"]

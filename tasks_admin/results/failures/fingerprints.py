@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 from typing import Any, Self
 
-from tasks_admin.failures.messages import normalised, said
-from tasks_admin.failures.places import place
+from tasks_admin.results.failures.locations import place
+from tasks_admin.results.failures.messages import normalised, said
 
 #: What stands for messages that are too many to be told apart.
 OTHERS = "…"

@@ -3,7 +3,7 @@
 import re
 import sys
 
-from tasks_admin import tracebacks
+from tasks_admin.lib import tracebacks
 
 #: Characters of a traceback that are read, at its end: there it failed.
 READ = 64_000

@@ -6,7 +6,7 @@ All is done to text: nothing that a task raised is imported or made again.
 import re
 from typing import Any
 
-from tasks_admin import masks
+from tasks_admin.lib import masks
 
 #: Characters that are looked at for secrets, that are read then, and that are kept.
 MASKED, READ, KEPT = 16_000, 2_000, 500

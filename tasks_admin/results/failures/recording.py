@@ -6,9 +6,9 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models.functions import Now
 
-from tasks_admin.failures.kinds import Kind
 from tasks_admin.models import Cause, CauseHour, Failure, Result
 from tasks_admin.models.targets import SQL_NOW
+from tasks_admin.results.failures.fingerprints import Kind
 
 logger = logging.getLogger(__name__)
 #: Causes of one task and exception that are told apart; the others are counted as one.

@@ -9,11 +9,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tasks_admin import broker
-from tasks_admin.errors import WrongArguments
+from tasks_admin.integrations import broker
+from tasks_admin.lib.errors import WrongArguments
 from tasks_admin.models.results import NO_JSON, encoded
-from tasks_admin.signatures.hints import Entry, Hint, carried, hint
-from tasks_admin.signatures.texts import folded, read, written
+from tasks_admin.results.signatures.hints import Entry, Hint, carried, hint
+from tasks_admin.results.signatures.texts import folded, read, written
 
 __all__ = [
     "Entry",

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from tasks_admin.models.results import UNREADABLE, decoded, encoded, legible
-from tasks_admin.signatures.hints import LARGEST, Entry, Hint
+from tasks_admin.results.signatures.hints import LARGEST, Entry, Hint
 
 #: What a form field brings back as it was. Others are lost on the way, or change.
 UNSPEAKABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]|\r(?!\n)")

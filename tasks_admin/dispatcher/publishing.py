@@ -10,33 +10,22 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from tasks_admin import (
-    broker,
-    database,
-    failpoints,
-    operations,
-    pace,
-    quarantine,
-    revocations,
-    terminations,
-)
-from tasks_admin.broker import Message
-from tasks_admin.conf import settings
-from tasks_admin.dispatch.messages import messages
-from tasks_admin.dispatch.returns import bring_back
-from tasks_admin.errors import BrokerUnreachable, QueueFull
+from tasks_admin import operations
+from tasks_admin.dispatcher.messages import messages
+from tasks_admin.dispatcher.recovery import bring_back
+from tasks_admin.integrations import broker, database
+from tasks_admin.integrations.broker import Message
+from tasks_admin.lib import failpoints
+from tasks_admin.lib.conf import settings
+from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
+from tasks_admin.lib.verbs import PURGE_QUEUE, RESTORE_QUEUE, RETRIES, REVOKE, TERMINATE, WHOLE
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
 from tasks_admin.models.targets import TargetState, after
-from tasks_admin.verbs import (
-    PURGE_QUEUE,
-    RESTORE_QUEUE,
-    RETRIES,
-    REVOKE,
-    TERMINATE,
-    WHOLE,
-)
+from tasks_admin.operations import pace
+from tasks_admin.queues import quarantine
+from tasks_admin.results import revocations, terminations
 
 logger = logging.getLogger(__name__)
 #: What is done here, and not by publishing a task for each target.

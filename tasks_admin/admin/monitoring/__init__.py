@@ -1,0 +1,1 @@
+"""What monitoring systems read: /healthz, /readyz and /metrics."""

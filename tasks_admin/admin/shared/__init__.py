@@ -1,0 +1,1 @@
+"""What the pages of several nouns share: confirmation, lists, filters, read-only pages."""

@@ -1,0 +1,1 @@
+"""The interfaces to external systems: the broker, the workers, the mail server, the database."""

@@ -1,0 +1,1 @@
+"""Email: the messages, and the connection to the mail server."""

@@ -1,0 +1,21 @@
+"""Expired results: which are deleted, and which a retry still needs."""
+
+from datetime import timedelta
+
+from django.db.models import CharField, Exists, OuterRef, Value
+from django.db.models.functions import Concat, Now
+
+from tasks_admin.lib.deletion import in_batches
+from tasks_admin.models import Failure, Result, Target
+from tasks_admin.models.targets import OPEN
+
+
+def delete_expired(before: timedelta) -> int:
+    """Delete results that ended longer ago than `before`, but none that waits to be retried."""
+    hold = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
+    wanted = Target.objects.filter(hold=hold, state__in=OPEN)
+    old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
+    count = in_batches(lambda: old.order_by("date_done"))
+    expired = Failure.objects.filter(failed_at__lt=Now() - before)
+    in_batches(lambda: expired.order_by("failed_at"))
+    return count
