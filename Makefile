@@ -28,8 +28,8 @@ test-all: $(VENV)/dev ## run the tests; a missing RabbitMQ, PostgreSQL or browse
 
 chaos: $(VENV)/dev ## the storms of the tests in full size (takes more than an hour)
 	CHAOS_USERS=10000 CHAOS_RETRIED=100000 CHAOS_PAUSED=50000 CHAOS_OUTAGE=600 CHAOS_TASKS=2000 CHAOS_CROWD=60 CHAOS_REDIS=1 CHAOS_PURGED=10000 OPSCONSOLE_TEST_ALL=1 \
-		$(BIN)/python -m pytest -s tests/test_chaos*.py tests/test_backend_away.py tests/test_worker_presence.py \
-		tests/test_queues_real.py tests/test_worker_orders_real.py
+		$(BIN)/python -m pytest -s tests/chaos tests/stack/backend/test_database_unavailable.py tests/stack/workers/test_heartbeats.py \
+		tests/stack/queues/test_real_workers.py tests/stack/workers/test_commands.py
 
 lint: $(VENV)/dev ## check style, types, migrations and deployment settings
 	$(BIN)/ruff check .

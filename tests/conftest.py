@@ -16,8 +16,8 @@ from django.test import Client
 from django.utils import translation
 
 from tasks_admin.lib.verbs import ORDERS
-from tests.ports import free_port
-from tests.smtp import Mailbox
+from tests.support.ports import free_port
+from tests.support.smtp import Mailbox
 
 #: What staff can look at.
 LOOKS = ("cause", "operation", "periodictask", "queue", "result", "worker")
@@ -152,7 +152,7 @@ def use_mail_server(settings: Any, **options: Any) -> None:
 
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Mailbox]:
-    """A real SMTP server that mails go to; it refuses by local part, see `tests.smtp`."""
+    """A real SMTP server that mails go to; it refuses by local part, see `tests.support.smtp`."""
     from tasks_admin.integrations.mail import smtp
 
     box = Mailbox()

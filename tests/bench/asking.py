@@ -20,10 +20,10 @@ from typing import Any
 from celery import current_app
 
 from tests.bench.publishing import rabbitmq, valkey
-from tests.flower import Flower
-from tests.hosting import run as run_code
-from tests.hosting import work
-from tests.stack import ROOT, until
+from tests.support.flower import Flower
+from tests.support.hosting import run as run_code
+from tests.support.hosting import work
+from tests.support.stack import ROOT, until
 
 ROUNDS, MESSAGES = 7, 500
 POOLS = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
@@ -89,7 +89,7 @@ def _ready() -> Any:
     import django
 
     django.setup()
-    from tests import plainhost
+    from tests.host import plain as plainhost
 
     plainhost.app.set_current()
     return plainhost.app
@@ -107,7 +107,7 @@ def measured() -> str:
     """Medians in milliseconds, taken in turns; in a process of its own."""
     app = _ready()
     from tasks_admin.integrations import control
-    from tests import plainhost
+    from tests.host import plain as plainhost
 
     def ours() -> None:
         control.forget()

@@ -15,8 +15,8 @@ from typing import Any
 from celery import current_app
 from celery.signals import before_task_publish
 
-from tests.ports import free_port
-from tests.servers import RabbitMQ
+from tests.support.ports import free_port
+from tests.support.servers import RabbitMQ
 
 COUNT = 5_000
 ROUNDS = 3

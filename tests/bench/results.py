@@ -48,7 +48,7 @@ def run() -> list[dict[str, Any]]:
     """Measure on SQLite and, where it is installed, on PostgreSQL."""
     found = _measured("SQLite", {})
     if list(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")):
-        from tests.servers import Postgres
+        from tests.support.servers import Postgres
 
         server = Postgres(Path(tempfile.mkdtemp()))
         try:

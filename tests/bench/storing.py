@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.publishing import valkey
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 COUNT = int(os.environ.get("BENCH_TASKS", "1500"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -83,7 +83,15 @@ def _drain(broker: str, environment: dict[str, str], kind: str) -> float:
 
     publish = [sys.executable, "-m", "tests.bench.storing", kind]
     subprocess.run(publish, env=environment, check=True)
-    command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "worker", "--concurrency=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "tests.host.plain",
+        "worker",
+        "--concurrency=2",
+    ]
     command += ["--loglevel=warning", "--without-gossip", "--without-mingle"]
     worker = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     client = redis.Redis.from_url(broker)
@@ -108,7 +116,7 @@ def _below(client: Any, count: int) -> tuple[float, int]:
 
 def publish(kind: str) -> None:
     """Queue the tasks; ours have their rows from now on."""
-    from tests import plainhost
+    from tests.host import plain as plainhost
 
     if KINDS[kind].get("plain"):
         plainhost.unstored()
@@ -120,7 +128,7 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    from tests.plainhost import app
+    from tests.host.plain import app
 
     app.set_current()
     publish(sys.argv[1])

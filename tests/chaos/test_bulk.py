@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import PASSWORD, Storm
+from tests.chaos.test_kills import prepare
 from tests.host.marks import Marks, fail, host
-from tests.stack import Stack, until
-from tests.test_chaos import prepare
-from tests.visitor import Visitor
+from tests.support.chaos import PASSWORD, Storm
+from tests.support.stack import Stack, until
+from tests.support.visitor import Visitor
 
 RETRIED = int(os.environ.get("CHAOS_RETRIED", "600"))
 PAUSED = int(os.environ.get("CHAOS_PAUSED", "600"))

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests.chaos import PASSWORD, USERS
-from tests.servers import RabbitMQ
-from tests.stack import Stack, until
-from tests.test_chaos import COUNT, eligible, prepare
-from tests.visitor import Visitor
+from tests.chaos.test_kills import COUNT, eligible, prepare
+from tests.support.chaos import PASSWORD, USERS
+from tests.support.servers import RabbitMQ
+from tests.support.stack import Stack, until
+from tests.support.visitor import Visitor
 
 FULL = COUNT >= 10_000
 ROUNDS = 5 if FULL else 1

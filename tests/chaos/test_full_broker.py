@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import redis
 
-from tests.chaos import Storm
-from tests.servers import RabbitMQ
-from tests.stack import Stack, until
-from tests.test_chaos import COUNT, eligible, prepare
+from tests.chaos.test_kills import COUNT, eligible, prepare
+from tests.support.chaos import Storm
+from tests.support.servers import RabbitMQ
+from tests.support.stack import Stack, until
 
 FULL = COUNT >= 10_000
 USERS = min(COUNT, 1000)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import Storm
-from tests.servers import Postgres, RabbitMQ
-from tests.stack import Stack, until
+from tests.support.chaos import Storm
+from tests.support.servers import Postgres, RabbitMQ
+from tests.support.stack import Stack, until
 
 COUNT = int(os.environ.get("CHAOS_USERS", "300"))
 #: Half-dead mail server, in seconds.

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from tests.chaos import Storm
-from tests.ports import free_port
-from tests.smtp import Mailbox
-from tests.stack import Stack
-from tests.test_chaos import eligible, prepare
+from tests.chaos.test_kills import eligible, prepare
+from tests.support.chaos import Storm
+from tests.support.ports import free_port
+from tests.support.smtp import Mailbox
+from tests.support.stack import Stack
 
 #: Seconds.
 OUTAGE = float(os.environ.get("CHAOS_OUTAGE", "8"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import PASSWORD, Storm, received
-from tests.stack import Stack
-from tests.test_chaos import eligible, prepare
-from tests.visitor import Visitor
+from tests.chaos.test_kills import eligible, prepare
+from tests.support.chaos import PASSWORD, Storm, received
+from tests.support.stack import Stack
+from tests.support.visitor import Visitor
 
 COUNT = int(os.environ.get("CHAOS_USERS", "200"))
 FULL = COUNT >= 10_000

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 FAILURES = """
 from tasks_admin.models import Result

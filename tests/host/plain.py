@@ -1,4 +1,4 @@
-"""A host project's Celery app with plain tasks: `celery -A tests.plainhost worker`.
+"""A host project's Celery app with plain tasks: `celery -A tests.host.plain worker`.
 
 `HOST_CELERY` holds settings that differ, as JSON; `HOST_LOG` is a file with a line for each run.
 """

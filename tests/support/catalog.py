@@ -7,7 +7,9 @@ from typing import Any
 
 import polib
 
-ROOT = Path(__file__).resolve().parent.parent
+from opsconsole.environment import BASE_DIR
+
+ROOT = BASE_DIR
 PLACE = Path("tasks_admin/locale/zh_Hans/LC_MESSAGES")
 PO = polib.pofile(str(ROOT / PLACE / "django.po"))
 #: What is not translated on purpose: commands, and captions that Django has no Chinese for.

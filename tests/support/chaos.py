@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import Any
 
-from tests.stack import Stack, until
-from tests.visitor import Visitor
+from tests.support.stack import Stack, until
+from tests.support.visitor import Visitor
 
 USERS = "/admin/auth/user/?q=demo-0"
 PASSWORD = "a password for tests"

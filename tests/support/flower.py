@@ -9,8 +9,8 @@ import tempfile
 import urllib.request
 from typing import Any
 
-from tests.ports import free_port
-from tests.stack import until
+from tests.support.ports import free_port
+from tests.support.stack import until
 
 
 class Flower:

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from tests.stack import ROOT
+from tests.support.stack import ROOT
 
 
 def settle(broker: str, database: str, log: Path, **more: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ def run(code: str, environment: dict[str, str]) -> str:
 
 def work(environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
     """Start a worker of two processes, or as the options say."""
-    command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "worker"]
     command += ["--concurrency=2", "--loglevel=error", *options]
     return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 

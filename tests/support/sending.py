@@ -12,7 +12,7 @@ from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
-from tests.smtp import Mailbox
+from tests.support.smtp import Mailbox
 
 LEASE = 60
 

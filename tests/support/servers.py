@@ -14,7 +14,7 @@ import pytest
 from amqp import Connection
 from amqp.exceptions import AMQPError
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 ALL = os.environ.get("OPSCONSOLE_TEST_ALL") == "1"
 

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 from honcho.environ import parse_procfile
 
-from tests.ports import free_ports
+from opsconsole.environment import BASE_DIR
+from tests.support.ports import free_ports
 
 T = TypeVar("T")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = BASE_DIR
 #: Seconds that anything may take on a busy machine. Nothing waits longer than it must.
 PATIENCE = 90.0
 

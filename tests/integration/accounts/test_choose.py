@@ -9,8 +9,8 @@ from django.test import override_settings
 from tasks_admin.accounts import resets, tokens
 from tasks_admin.lib.errors import LinkExpired, LinkRefused, LinkUsed
 from tasks_admin.models import Operation, Reset
-from tests.making import at_once
-from tests.sending import asked, claimed, link_for, mail_to, newest_token
+from tests.support.factories import at_once
+from tests.support.sending import asked, claimed, link_for, mail_to, newest_token
 
 NEW = "a new passphrase"
 

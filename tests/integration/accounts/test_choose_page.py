@@ -8,7 +8,7 @@ from django.test import Client, override_settings
 
 from tasks_admin.accounts.views import SESSION_KEY
 from tasks_admin.models import Operation, Reset
-from tests.sending import link_for
+from tests.support.sending import link_for
 
 PAGE = "/user/reset/password/"
 NEW = "a new passphrase"

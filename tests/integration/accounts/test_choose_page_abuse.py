@@ -9,8 +9,8 @@ from django.test import Client
 
 from tasks_admin.accounts.views import SESSION_KEY
 from tasks_admin.models import Operation
-from tests.making import at_once
-from tests.sending import link_for
+from tests.support.factories import at_once
+from tests.support.sending import link_for
 
 PAGE = "/user/reset/password/"
 NEW = "a new passphrase"

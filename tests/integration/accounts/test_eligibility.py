@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from tasks_admin import operations
 from tasks_admin.accounts import resets
-from tasks_admin.accounts.eligibility import judged, may_be_mailed
+from tasks_admin.accounts.eligibility import judged
+from tasks_admin.integrations.mail.addresses import may_be_mailed
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import OUTCOMES
 from tasks_admin.operations import Selection

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_admin.models import Operation, Target
 from tasks_admin.models.targets import TargetState
-from tests.sending import again, asked, claimed, mail_to, send
+from tests.support.sending import again, asked, claimed, mail_to, send
 
 PAGE = "/user/reset/password/request/"
 JSON = "application/json"

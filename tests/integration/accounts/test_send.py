@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from tasks_admin.accounts import resets, tokens
 from tasks_admin.lib.errors import LinkUsed, MailDelayed, MailRefused
 from tasks_admin.models import Operation, Reset, Result, Target
-from tests import sending
 from tests.conftest import grant
-from tests.sending import again, asked, claimed, mail_to, newest_token, send
+from tests.support import sending
+from tests.support.sending import again, asked, claimed, mail_to, newest_token, send
 
 
 @pytest.fixture

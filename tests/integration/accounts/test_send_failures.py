@@ -12,8 +12,8 @@ from tasks_admin.lib.errors import MailDelayed, MailRefused
 from tasks_admin.models import Reset, Target
 from tasks_admin.operations import deliveries
 from tests.conftest import use_mail_server
-from tests.ports import free_port
-from tests.sending import again, asked, claimed, send
+from tests.support.ports import free_port
+from tests.support.sending import again, asked, claimed, send
 
 
 @pytest.fixture

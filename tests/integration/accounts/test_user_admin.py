@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
-from tests.making import make_users
-from tests.pages import USERS, choose, confirm, hidden, text
+from tests.support.factories import make_users
+from tests.support.pages import USERS, choose, confirm, hidden, text
 
 ACTION = "send_reset_email"
 

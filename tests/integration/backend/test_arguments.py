@@ -20,7 +20,7 @@ from tasks_admin.backend import store_published
 from tasks_admin.integrations import broker
 from tasks_admin.lib.conf import settings as conf
 from tasks_admin.models import Result
-from tests.making import queued
+from tests.support.factories import queued
 
 pytestmark = [
     pytest.mark.django_db,

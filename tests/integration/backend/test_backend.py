@@ -13,7 +13,7 @@ from django_celery_results.models import TaskResult
 from opsconsole.celery import app
 from tasks_admin.backend import LONGEST, DatabaseBackend
 from tasks_admin.models import Result
-from tests.making import make_result
+from tests.support.factories import make_result
 
 pytestmark = pytest.mark.django_db
 

@@ -19,8 +19,8 @@ from tasks_admin.backend.chords import Part
 from tasks_admin.integrations import database
 from tasks_admin.models import Result
 from tasks_admin.tasks import TargetTask, housekeep
-from tests.making import make_result
-from tests.test_backend import request, store
+from tests.integration.backend.test_backend import request, store
+from tests.support.factories import make_result
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +32,7 @@ def forgetful():
 
 def on_postgres():
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no such thing; tests/test_backend_postgres.py runs it")
+        pytest.skip("SQLite has no such thing; tests/stack/backend/test_on_postgresql.py runs it")
 
 
 class TestStatements:

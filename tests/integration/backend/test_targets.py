@@ -7,8 +7,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from opsconsole.celery import app
 from tasks_admin.models import Target
-from tests.making import make_target
-from tests.test_backend import request, store
+from tests.integration.backend.test_backend import request, store
+from tests.support.factories import make_target
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
 from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import progress
-from tests.making import make_operation, make_result, make_target, queued
+from tests.support.factories import make_operation, make_result, make_target, queued
 
 pytestmark = pytest.mark.django_db
 

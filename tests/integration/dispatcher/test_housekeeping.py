@@ -30,7 +30,7 @@ from tasks_admin.models import (
 )
 from tasks_admin.operations import dispatchers
 from tasks_admin.results import expiry
-from tests.making import make_cause, make_operation, make_result
+from tests.support.factories import make_cause, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
 MONTH = timedelta(days=30)

@@ -9,7 +9,7 @@ from tasks_admin.dispatcher import housekeeping
 from tasks_admin.lib import deletion
 from tasks_admin.models import Cause, CauseHour, Failure, Result
 from tasks_admin.results import expiry
-from tests.making import make_cause
+from tests.support.factories import make_cause
 
 pytestmark = pytest.mark.django_db
 

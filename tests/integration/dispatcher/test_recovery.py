@@ -14,8 +14,8 @@ from tasks_admin.lib.errors import WrongState
 from tasks_admin.models import Operation, Queue, Result, Target
 from tasks_admin.results import retry_failed
 from tests.conftest import grant
-from tests.making import make_operation, make_result, make_target, queued
-from tests.pages import text
+from tests.support.factories import make_operation, make_result, make_target, queued
+from tests.support.pages import text
 
 pytestmark = pytest.mark.django_db
 

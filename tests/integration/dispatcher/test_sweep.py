@@ -10,7 +10,7 @@ from tasks_admin.dispatcher import messages
 from tasks_admin.integrations import broker as door
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import retry_failed
-from tests.making import (
+from tests.support.factories import (
     RESET,
     at_once,
     make_operation,

@@ -11,9 +11,9 @@ from tasks_admin import results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongState
 from tasks_admin.models import Cause, CauseHour, Failure, Operation, Result, Target
 from tasks_admin.results import failure_groups
-from tests.failing import fail, raises
-from tests.making import RESET, at_once, make_cause, make_result
-from tests.pages import CAUSES
+from tests.support.factories import RESET, at_once, make_cause, make_result
+from tests.support.failing import fail, raises
+from tests.support.pages import CAUSES
 
 ACTS = {
     "resolve": failure_groups.resolve,

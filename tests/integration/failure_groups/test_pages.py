@@ -6,9 +6,9 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_admin.models import Cause, Operation, Result
 from tasks_admin.results import failure_groups
-from tests.failing import chained, fail
-from tests.making import make_cause, make_result
-from tests.pages import CAUSES, OPERATIONS, RESULTS, confirm, text
+from tests.support.factories import make_cause, make_result
+from tests.support.failing import chained, fail
+from tests.support.pages import CAUSES, OPERATIONS, RESULTS, confirm, text
 
 HOSTILE = "<script>alert(1)</script>"
 pytestmark = pytest.mark.django_db
@@ -35,8 +35,8 @@ class TestList:
 
         words = text(client.get(CAUSES))
 
-        for word in ("tests.failing.Refused: Order &lt;number&gt; was refused", "shop.charge",
-                     "tests.failing:chained", "open", "100 %"):  # fmt: skip
+        for word in ("tests.support.failing.Refused: Order &lt;number&gt; was refused",
+                     "shop.charge", "tests.support.failing:chained", "open", "100 %"):  # fmt: skip
             assert word in words, words
 
     @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ class TestPage:
         words = text(page)
         for word in (
             "shop.charge",
-            "tests.failing:chained",
+            "tests.support.failing:chained",
             "raise Refused",
             "1 of 1 runs",
             task_id,

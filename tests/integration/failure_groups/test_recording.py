@@ -15,8 +15,8 @@ from tasks_admin import dispatcher
 from tasks_admin.models import Cause, CauseHour, Failure, Result, Target
 from tasks_admin.results import failures
 from tasks_admin.results.failures import recording
-from tests.failing import CAUSES, chained, fail, raises
-from tests.making import make_result, make_target
+from tests.support.factories import make_result, make_target
+from tests.support.failing import CAUSES, chained, fail, raises
 
 pytestmark = pytest.mark.django_db
 
@@ -42,8 +42,8 @@ def test_what_a_group_knows():
     fail("shop.charge", chained, 5)
 
     cause = Cause.objects.get()
-    assert (cause.task, cause.exception) == ("shop.charge", "tests.failing.Refused")
-    assert cause.place == "tests.failing:chained"
+    assert (cause.task, cause.exception) == ("shop.charge", "tests.support.failing.Refused")
+    assert cause.place == "tests.support.failing:chained"
     assert cause.message == "Order <number> was refused"
     assert (cause.state, cause.count, cause.reopened_at) == ("open", 1, None)
     assert before < cause.first_at <= cause.last_at

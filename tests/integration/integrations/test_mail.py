@@ -14,7 +14,7 @@ from tasks_admin.accounts import tokens
 from tasks_admin.integrations.mail import smtp
 from tasks_admin.lib.errors import MailDelayed, MailRefused
 from tests.conftest import use_mail_server
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 def letter(to="ann@mail.example", **fields):

@@ -11,7 +11,7 @@ from tasks_admin.integrations import broker as door
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Operation, Queue
-from tests.making import make_cause, make_operation, make_result
+from tests.support.factories import make_cause, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
 

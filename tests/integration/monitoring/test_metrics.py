@@ -14,8 +14,8 @@ from tasks_admin.integrations import control
 from tasks_admin.models import Queue, Result, Tallied, Tally
 from tasks_admin.results import counters
 from tests.conftest import grant
-from tests.making import make_operation, make_result
-from tests.queueing import answering, minutes, publish
+from tests.support.factories import make_operation, make_result
+from tests.support.queueing import answering, minutes, publish
 
 pytestmark = pytest.mark.django_db
 TOKEN = "a token that nobody can guess"

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from django.db import connection
 
-from tests.making import make_operation
+from tests.support.factories import make_operation
 
 
 @pytest.mark.django_db(transaction=True)

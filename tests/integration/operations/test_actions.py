@@ -9,9 +9,9 @@ from tasks_admin import dispatcher
 from tasks_admin.lib.errors import MailRefused
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
-from tests.making import make_operation, make_target
-from tests.pages import OPERATIONS, text
-from tests.sending import asked, send
+from tests.support.factories import make_operation, make_target
+from tests.support.pages import OPERATIONS, text
+from tests.support.sending import asked, send
 
 
 @pytest.fixture

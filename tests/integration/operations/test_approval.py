@@ -10,8 +10,8 @@ from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Result
 from tests.conftest import grant
-from tests.making import make_result, make_users
-from tests.pages import OPERATIONS, USERS, choose, confirm, text
+from tests.support.factories import make_result, make_users
+from tests.support.pages import OPERATIONS, USERS, choose, confirm, text
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from django.db.models import F
 from tasks_admin.management.commands.dispatch import NAME, Command
 from tasks_admin.models import Dispatcher, Operation
 from tasks_admin.operations import dispatchers
-from tests.making import make_operation
-from tests.pages import text
-from tests.stack import Stack, until
+from tests.support.factories import make_operation
+from tests.support.pages import text
+from tests.support.stack import Stack, until
 
 SAID = "No dispatcher has been seen for a minute"
 

@@ -12,7 +12,7 @@ from tasks_admin.accounts import resets
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Selection
-from tests.making import hold, make_users
+from tests.support.factories import hold, make_users
 
 
 def freeze(users):

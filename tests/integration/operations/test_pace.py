@@ -10,7 +10,7 @@ from tasks_admin import dispatcher, operations
 from tasks_admin.dispatcher import publishing
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import pace
-from tests.making import make_operation, queued
+from tests.support.factories import make_operation, queued
 
 pytestmark = pytest.mark.django_db
 

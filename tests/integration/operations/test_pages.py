@@ -9,8 +9,8 @@ from django.test import Client
 from tasks_admin import operations
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
-from tests.making import make_operation, make_target
-from tests.pages import OPERATIONS, text
+from tests.support.factories import make_operation, make_target
+from tests.support.pages import OPERATIONS, text
 
 HOSTILE = "<script>alert(1)</script>"
 

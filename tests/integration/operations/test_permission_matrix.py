@@ -7,9 +7,9 @@ import pytest
 from tasks_admin.lib.verbs import ORDERS, VERBS
 from tasks_admin.models import Operation, Quarantined, Worker
 from tests.conftest import LOOKS, grant
-from tests.making import make_cause, make_operation, make_result, make_users
-from tests.pages import CAUSES, OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS
-from tests.test_worker_presence import make_worker
+from tests.stack.workers.test_heartbeats import make_worker
+from tests.support.factories import make_cause, make_operation, make_result, make_users
+from tests.support.pages import CAUSES, OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS
 
 pytestmark = pytest.mark.django_db
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")

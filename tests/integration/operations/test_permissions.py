@@ -7,7 +7,7 @@ from tasks_admin import operations
 from tasks_admin.lib.errors import NotAllowed
 from tasks_admin.lib.verbs import PERMISSIONS, VERBS
 from tasks_admin.models import Operation
-from tests.making import make_operation
+from tests.support.factories import make_operation
 
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
 

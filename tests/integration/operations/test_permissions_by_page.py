@@ -12,8 +12,8 @@ from django.urls import URLPattern, URLResolver, reverse
 from tasks_admin.lib.verbs import ORDERS, VERBS
 from tasks_admin.models import Operation, Quarantined, Target, Worker
 from tests.conftest import grant
-from tests.making import BeatTable, make_cause, make_operation, make_result, make_users
-from tests.pages import (
+from tests.support.factories import BeatTable, make_cause, make_operation, make_result, make_users
+from tests.support.pages import (
     CAUSES,
     OPERATIONS,
     PERIODIC,

@@ -9,7 +9,7 @@ from django.utils import timezone
 from tasks_admin import operations
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import progress
-from tests.making import make_operation, make_target
+from tests.support.factories import make_operation, make_target
 
 pytestmark = pytest.mark.django_db
 

@@ -7,9 +7,9 @@ from tasks_admin import dispatcher, results
 from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import MailRefused
 from tasks_admin.models import Operation, Result, Target
-from tests.making import make_operation, make_result, queued
-from tests.pages import OPERATIONS, confirm, hidden, text
-from tests.sending import asked, claimed, send
+from tests.support.factories import make_operation, make_result, queued
+from tests.support.pages import OPERATIONS, confirm, hidden, text
+from tests.support.sending import asked, claimed, send
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ class TestPreview:
         assert sum(group[-1] for group in groups) == everything.count()
 
     def test_more_groups_than_the_page_shows_still_add_up(self, monkeypatch, db):
-        monkeypatch.setattr(results, "MOST_GROUPS", 2)
+        monkeypatch.setattr(results.actions, "MOST_GROUPS", 2)
         for kind, count in (("A", 3), ("B", 2), ("C", 1), ("D", 1)):
             for _ in range(count):
                 self.failure(kind)

@@ -11,7 +11,7 @@ from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Selection
-from tests.making import at_once, make_operation, make_users
+from tests.support.factories import at_once, make_operation, make_users
 
 
 def selection_of(users, left_out=None):

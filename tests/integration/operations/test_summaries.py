@@ -8,8 +8,8 @@ from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import MailDelayed
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import summaries
-from tests.making import make_operation
-from tests.sending import again, claimed
+from tests.support.factories import make_operation
+from tests.support.sending import again, claimed
 
 
 @pytest.fixture(autouse=True)

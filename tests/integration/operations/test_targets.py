@@ -11,7 +11,7 @@ from django.utils import timezone
 from tasks_admin import operations
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.targets import OPEN, OUTCOMES, TargetState
-from tests.making import at_once, make_operation, make_result, make_target
+from tests.support.factories import at_once, make_operation, make_result, make_target
 
 LEASE = 25.0
 UUID = uuid.UUID(int=2**127 + 7)

@@ -12,7 +12,7 @@ from tasks_admin import dispatcher, periodic
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Beat, Operation, PeriodicTask, Result
 from tasks_admin.periodic import heartbeats
-from tests.pages import OPERATIONS, PERIODIC, text
+from tests.support.pages import OPERATIONS, PERIODIC, text
 
 pytestmark = pytest.mark.django_db
 HOSTILE = "<script>alert(1)</script>"

@@ -1,17 +1,17 @@
 """The content policy: every page carries it, and no template of ours needs an exception."""
 
 import re
-from pathlib import Path
 
 import pytest
 from django.conf import settings
 
-from tests.making import make_operation, make_result, make_users
-from tests.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose
+from opsconsole.environment import BASE_DIR
+from tests.support.factories import make_operation, make_result, make_users
+from tests.support.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose
 
 TEMPLATES = sorted(
     path
-    for path in (Path(__file__).resolve().parent.parent / "templates").rglob("*.html")
+    for path in (BASE_DIR / "templates").rglob("*.html")
     if "/mail/" not in str(path)  # letters: their readers know no style sheets
 )
 FORBIDDEN = {
@@ -31,7 +31,7 @@ def test_templates_need_no_exception(path, pattern):
 
 
 def test_no_code_switches_escaping_off():
-    for path in (Path(__file__).resolve().parent.parent / "tasks_admin").rglob("*.py"):
+    for path in (BASE_DIR / "tasks_admin").rglob("*.py"):
         assert "mark_safe" not in path.read_text(), path
 
 

@@ -13,10 +13,10 @@ from tasks_admin.integrations.control import Snapshot, WorkerView
 from tasks_admin.integrations.mail import emails
 from tasks_admin.models import Operation, Result
 from tasks_admin.operations import summaries
-from tests.catalog import not_chinese
-from tests.making import make_operation, make_result, make_users
-from tests.pages import OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS, choose, text
-from tests.sending import asked, claimed, link_for
+from tests.support.catalog import not_chinese
+from tests.support.factories import make_operation, make_result, make_users
+from tests.support.pages import OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS, choose, text
+from tests.support.sending import asked, claimed, link_for
 
 
 def words(response):

@@ -6,7 +6,7 @@ import pytest
 
 from tasks_admin.integrations import broker as door
 from tests.conftest import broker_at
-from tests.servers import RabbitMQ
+from tests.support.servers import RabbitMQ
 
 
 @pytest.fixture(scope="module")

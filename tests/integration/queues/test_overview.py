@@ -11,9 +11,9 @@ from tasks_admin import queues
 from tasks_admin.integrations import broker as door
 from tasks_admin.integrations import control
 from tasks_admin.models import Queue, QueueMinute, Result, Target, Worker
-from tests.making import make_result
-from tests.pages import QUEUES, text
-from tests.queueing import answering, minutes, publish
+from tests.support.factories import make_result
+from tests.support.pages import QUEUES, text
+from tests.support.queueing import answering, minutes, publish
 
 pytestmark = pytest.mark.django_db
 

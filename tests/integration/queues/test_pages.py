@@ -8,8 +8,8 @@ import pytest
 from tasks_admin import dispatcher, queues
 from tasks_admin.integrations import control
 from tasks_admin.models import Operation, Queue
-from tests.pages import OPERATIONS, QUEUES, text
-from tests.queueing import answering, minutes, publish
+from tests.support.pages import OPERATIONS, QUEUES, text
+from tests.support.queueing import answering, minutes, publish
 
 pytestmark = pytest.mark.django_db
 HOSTILE = "<script>alert(1)</script>"

@@ -10,7 +10,7 @@ from tasks_admin.integrations import broker as door
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Quarantined, Result, Target
 from tasks_admin.queues import quarantine
-from tests.making import make_operation, make_result, make_users
+from tests.support.factories import make_operation, make_result, make_users
 
 pytestmark = pytest.mark.django_db
 
@@ -178,7 +178,7 @@ def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
 def test_a_broker_that_went_away_is_waited_for(broker, alice):
     from tasks_admin.lib.errors import BrokerUnreachable
     from tests.conftest import broker_at
-    from tests.ports import free_port
+    from tests.support.ports import free_port
 
     publish(3)
     operation = queues.purge(name="mail", actor=alice, reason="r")

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from tasks_admin.models import ChosenColumns
-from tests.pages import RESULTS
+from tests.support.pages import RESULTS
 
 CHOOSE = f"{RESULTS}columns/"
 

@@ -8,8 +8,8 @@ from celery import shared_task
 from tasks_admin import dispatcher
 from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Result, Target
-from tests.making import make_cause, make_operation, make_result, queued
-from tests.pages import CAUSES, OPERATIONS, RESULTS, choose, confirm, hidden, text
+from tests.support.factories import make_cause, make_operation, make_result, queued
+from tests.support.pages import CAUSES, OPERATIONS, RESULTS, choose, confirm, hidden, text
 
 TASK = "tests.parcel"
 HOSTILE = "<script>alert(1)</script>"

@@ -10,7 +10,7 @@ from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongArguments, Wron
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import editing
 from tests.conftest import grant
-from tests.making import RESET, make_result, queued
+from tests.support.factories import RESET, make_result, queued
 
 TASK = "tests.charge"
 

@@ -8,8 +8,8 @@ from tasks_admin import dispatcher, results
 from tasks_admin.models import Result, Target
 from tasks_admin.models.results import Doubt
 from tasks_admin.results import history
-from tests.making import make_result, make_target
-from tests.pages import text
+from tests.support.factories import make_result, make_target
+from tests.support.pages import text
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_admin.integrations import broker as door
 from tasks_admin.models import Result, Target
-from tests.making import make_operation, make_result
-from tests.pages import RESULTS, text
+from tests.support.factories import make_operation, make_result
+from tests.support.pages import RESULTS, text
 
 COUNT = 120
 

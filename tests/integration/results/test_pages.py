@@ -7,8 +7,8 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from tasks_admin.models import Operation, Result, Target
-from tests.making import make_result, make_target
-from tests.pages import RESULTS, choose, confirm, text
+from tests.support.factories import make_result, make_target
+from tests.support.pages import RESULTS, choose, confirm, text
 
 ACTION = "retry_failed"
 HOSTILE = "<script>alert(1)</script>"

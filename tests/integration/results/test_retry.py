@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from tasks_admin import dispatcher, operations, results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo
 from tasks_admin.models import Operation, Result, Target
-from tests.making import RESET, at_once, make_result, make_target, queued
+from tests.support.factories import RESET, at_once, make_result, make_target, queued
 
 
 @shared_task(name="tests.unclaimed", base=Task)

@@ -5,8 +5,8 @@ import pytest
 from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
-from tests.making import make_result
-from tests.pages import RESULTS, text
+from tests.support.factories import make_result
+from tests.support.pages import RESULTS, text
 
 SECRET = "hunter2hunter2"
 

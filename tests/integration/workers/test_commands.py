@@ -12,7 +12,7 @@ from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots, wo
 from tasks_admin.lib.errors import NotAllowed, WrongArguments, WrongState
 from tasks_admin.models import Operation, Worker
 from tasks_admin.workers.commands import outcome
-from tests.pages import OPERATIONS, WORKERS, text
+from tests.support.pages import OPERATIONS, WORKERS, text
 
 pytestmark = pytest.mark.django_db
 

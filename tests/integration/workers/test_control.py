@@ -12,8 +12,8 @@ from celery.contrib.testing.worker import start_worker
 from opsconsole.celery import app
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
-from tests.making import at_once
-from tests.stack import until
+from tests.support.factories import at_once
+from tests.support.stack import until
 
 LET_GO = threading.Event()
 
@@ -131,7 +131,7 @@ def test_who_never_stops_talking_is_not_listened_to_for_ever(broker, monkeypatch
         while not talking.wait(0.01):
             said.append(callback({f"w{len(said)}": {}}))
 
-    monkeypatch.setattr(control.asking, "DEADLINE", 0.2)
+    monkeypatch.setattr(control.requests, "DEADLINE", 0.2)
     monkeypatch.setattr(Control, "broadcast", chatter)
 
     assert len(control.ask("ping", expected=["w"])) == len(said) + 1

@@ -9,8 +9,8 @@ from tasks_admin import queues, workers
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tests.conftest import broker_at
-from tests.making import at_once
-from tests.servers import RabbitMQ
+from tests.support.factories import at_once
+from tests.support.servers import RabbitMQ
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.django_db]
 #: Seconds, for what takes one: the machine may be busy. kombu would try for ever.

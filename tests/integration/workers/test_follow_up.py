@@ -10,7 +10,7 @@ from tasks_admin.integrations import control
 from tasks_admin.lib import verbs
 from tasks_admin.models import Operation, Queue, Target, Worker
 from tasks_admin.workers import commands
-from tests.test_worker_presence import make_worker
+from tests.stack.workers.test_heartbeats import make_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -155,12 +155,12 @@ def test_a_worker_tells_what_it_did():
     key, other = str(uuid.uuid4()), str(uuid.uuid4())
     control.done[key] = DONE
 
-    told = control.orders.console_outcomes(None, keys=[key, other])
+    told = control.worker_commands.console_outcomes(None, keys=[key, other])
 
     assert told == {key: DONE, other: None}
     control.done.clear()
 
 
 def test_every_order_is_followed_up():
-    assert {*verbs.ORDERS, *verbs.PAUSES} <= set(control.orders.ASPECTS)
+    assert {*verbs.ORDERS, *verbs.PAUSES} <= set(control.worker_commands.ASPECTS)
     assert Worker._meta.get_field("name").max_length == Target._meta.get_field("subject").max_length

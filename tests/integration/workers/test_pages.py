@@ -14,7 +14,7 @@ from opsconsole.celery import app
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Worker
-from tests.pages import WORKERS, text
+from tests.support.pages import WORKERS, text
 
 HOSTILE = "<script>alert(1)</script>"
 

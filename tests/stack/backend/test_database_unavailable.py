@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.hosting import lines, run, settle, work
-from tests.servers import Postgres
-from tests.stack import until
+from tests.support.hosting import lines, run, settle, work
+from tests.support.servers import Postgres
+from tests.support.stack import until
 
 COUNT = int(os.environ.get("CHAOS_TASKS", "200"))
 #: Seconds without a database.
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 PUBLISH = """
 import django; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 for number in range({count}):
     plainhost.note.delay(number)

@@ -6,18 +6,18 @@ import sys
 
 import pytest
 
-from tests.servers import Postgres
-from tests.stack import ROOT
+from tests.support.servers import Postgres
+from tests.support.stack import ROOT
 
 FILES = [
-    "backend",
-    "backend_targets",
-    "backend_rows",
-    "backend_arguments",
-    "failures",
-    "failures_crowd",
-    "causes",
-    "housekeeping_causes",
+    "integration/backend/test_backend",
+    "integration/backend/test_targets",
+    "integration/backend/test_rows",
+    "integration/backend/test_arguments",
+    "integration/failure_groups/test_recording",
+    "stack/failure_groups/test_many_workers",
+    "integration/failure_groups/test_actions",
+    "integration/dispatcher/test_housekeeping_failures",
 ]
 
 
@@ -31,7 +31,7 @@ def test_the_backend_on_postgresql(tmp_path):
         "SECRET_KEY": "only for tests " * 4,
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
-    command += ["--basetemp", str(tmp_path / "tests"), *(f"tests/test_{name}.py" for name in FILES)]
+    command += ["--basetemp", str(tmp_path / "tests"), *(f"tests/{name}.py" for name in FILES)]
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300

@@ -13,8 +13,8 @@ from opsconsole.celery import app
 from tasks_admin import dispatcher
 from tasks_admin.integrations.mail import smtp
 from tasks_admin.models import Result
-from tests.making import make_operation, make_users, queued
-from tests.stack import until
+from tests.support.factories import make_operation, make_users, queued
+from tests.support.stack import until
 
 HUNG_UP = threading.Event()
 

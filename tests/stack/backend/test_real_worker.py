@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import redis
 
-from tests.servers import Postgres
-from tests.stack import ROOT
-from tests.test_backend_away import run, work
+from tests.stack.backend.test_database_unavailable import run, work
+from tests.support.servers import Postgres
+from tests.support.stack import ROOT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 STORY = """
 import django, json; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 print(json.dumps(plainhost.story()))
 """
 

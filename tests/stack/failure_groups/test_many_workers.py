@@ -12,9 +12,9 @@ from django.db.models import Sum
 from opsconsole.celery import app
 from tasks_admin.integrations.mail import smtp
 from tasks_admin.models import Cause, CauseHour, Failure, Result
-from tests.failing import CAUSES, fail, raises
-from tests.making import at_once
-from tests.stack import until
+from tests.support.factories import at_once
+from tests.support.failing import CAUSES, fail, raises
+from tests.support.stack import until
 
 HUNG_UP = threading.Event()
 
@@ -75,4 +75,6 @@ def test_a_real_worker(broker, transactional_db):
         assert HUNG_UP.wait(20)
 
     assert sorted(Cause.objects.values_list("count", flat=True)) == [3] * 10 + [6]
-    assert {cause.place.partition(":")[0] for cause in Cause.objects.all()} == {"tests.failing"}
+    assert {cause.place.partition(":")[0] for cause in Cause.objects.all()} == {
+        "tests.support.failing"
+    }

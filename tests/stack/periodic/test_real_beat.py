@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from tests.hosting import Shell, lines, settle, work
-from tests.stack import ROOT, until
+from tests.support.hosting import Shell, lines, settle, work
+from tests.support.stack import ROOT, until
 
 pytestmark = pytest.mark.stack
 HEAD = """
@@ -20,7 +20,7 @@ import django, json; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import dispatch, periodic
 from tasks_admin.errors import ConsoleError
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
 who = {"name": "often", "actor": boss, "reason": "r"}
@@ -71,7 +71,7 @@ def host(tmp_path, valkey):
             processes.append(self.shell.process)
 
         def beat(self, *options):
-            command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "beat"]
+            command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "beat"]
             command += ["-s", str(tmp_path / "schedule"), "--pidfile=", *options]
             return self._keep(
                 subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
@@ -131,7 +131,7 @@ def test_a_schedule_that_runs(host):
 )
 def test_django_celery_beat(host):
     """Disabled, nothing is queued any more; run by hand all the same; enabled, it goes on."""
-    host.settle(DJANGO_SETTINGS_MODULE="tests.beatsettings")
+    host.settle(DJANGO_SETTINGS_MODULE="tests.support.beat_settings")
     assert host.said(ENTRY)
     host.work()
     host.beat("-S", "django_celery_beat.schedulers:DatabaseScheduler", "--max-interval", "1")

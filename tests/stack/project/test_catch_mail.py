@@ -12,7 +12,7 @@ import pytest
 
 from opsconsole.environment import BASE_DIR
 from opsconsole.mailcatcher import store
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 @contextlib.contextmanager

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import PASSWORD, USERS
+from tests.chaos.test_kills import eligible, prepare
 from tests.host.marks import Marks, fail, host
-from tests.making import at_once
-from tests.servers import Postgres
-from tests.stack import Stack, until
-from tests.test_chaos import eligible, prepare
-from tests.visitor import Visitor
+from tests.support.chaos import PASSWORD, USERS
+from tests.support.factories import at_once
+from tests.support.servers import Postgres
+from tests.support.stack import Stack, until
+from tests.support.visitor import Visitor
 
 CROWD = 50
 RESULTS = "/admin/tasks_admin/result/?"

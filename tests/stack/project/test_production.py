@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Postgres, RabbitMQ
-from tests.stack import Stack, until
-from tests.visitor import Visitor
+from tests.support.servers import Postgres, RabbitMQ
+from tests.support.stack import Stack, until
+from tests.support.visitor import Visitor
 
 pytestmark = pytest.mark.stack
 

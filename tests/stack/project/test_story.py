@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.stack import Stack, until
+from opsconsole.environment import BASE_DIR
+from tests.support.stack import Stack, until
 
 ALL = os.environ.get("OPSCONSOLE_TEST_ALL") == "1"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+IMAGES = BASE_DIR / "docs" / "images"
 pytestmark = pytest.mark.stack
 
 

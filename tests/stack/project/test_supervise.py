@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from opsconsole.tether import LOCK_VARIABLE
-from tests.stack import until
+from tests.support.stack import until
 
 
 @pytest.fixture

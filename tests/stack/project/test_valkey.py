@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from opsconsole.valkey import answers
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import sys
 
 import pytest
 
-from tests.hosting import Shell, lines, settle, work
-from tests.servers import RabbitMQ, Redis
-from tests.stack import ROOT, until
+from tests.support.hosting import Shell, lines, settle, work
+from tests.support.servers import RabbitMQ, Redis
+from tests.support.stack import ROOT, until
 
 HEAD = """
 import django, json; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import broker, control, queues
 from tasks_admin.models import *
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
 who = {"actor": boss, "reason": "r"}
@@ -86,7 +86,7 @@ def test_a_paused_queue_stays_so(tmp_path, environment, shell, started):
 
     def inspect(*names):
         """Celery's command line is through when all who are named have answered."""
-        command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "inspect"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "inspect"]
         command += ["active_queues", "-j", "-t", "20", "-d", ",".join(names)]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60

@@ -17,10 +17,9 @@ from openpyxl import load_workbook
 from tasks_admin.admin.exchange import resources
 from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Result
-from tests.exchange import client
-from tests.making import make_result
-from tests.servers import Postgres
-from tests.stack import ROOT
+from tests.support.factories import make_result
+from tests.support.servers import Postgres
+from tests.support.stack import ROOT
 
 ROWS = int(os.environ.get("EXPORT_ROWS", "6000"))
 EXPORT = "/admin/tasks_admin/result/export/"
@@ -29,7 +28,7 @@ ARGUMENTS = ["task_id", "task_args", "task_kwargs"]
 SEED = """
 import django; django.setup()
 from django.db import connection
-from tests.making import make_result
+from tests.support.factories import make_result
 row = make_result("SUCCESS", args=["x" * 200], kwargs={{"token": "hunter2"}})
 names = [field.column for field in row._meta.concrete_fields]
 columns = ", ".join(name for name in names if name not in ("id", "task_id"))

@@ -7,8 +7,8 @@ import sys
 import psycopg
 import pytest
 
-from tests.servers import Postgres
-from tests.stack import ROOT
+from tests.support.servers import Postgres
+from tests.support.stack import ROOT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(200)]
 NAMES = "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'tasks_admin_result_%'"

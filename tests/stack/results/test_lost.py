@@ -13,9 +13,9 @@ from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result
 from tasks_admin.results import lost, revocations
-from tests.hosting import lines, run, settle, work
-from tests.making import make_result, make_target, queued
-from tests.stack import until
+from tests.support.factories import make_result, make_target, queued
+from tests.support.hosting import lines, run, settle, work
+from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
 
@@ -125,14 +125,14 @@ def test_queued_again_its_old_message_is_void(broker, alice):
 
 LOSE = """
 import django; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 for number in range(3):
     plainhost.note.delay(number)
 """
 SEARCH = """
 import django, json; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 from tasks_admin import losses
 from tasks_admin.models import Result

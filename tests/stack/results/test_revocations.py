@@ -12,9 +12,9 @@ from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target, Worker
 from tasks_admin.results import cancellation, revocations
-from tests.hosting import lines, run, settle, work
-from tests.making import at_once, make_result, make_target
-from tests.stack import until
+from tests.support.factories import at_once, make_result, make_target
+from tests.support.hosting import lines, run, settle, work
+from tests.support.stack import until
 
 
 def revoke(actor, *rows):
@@ -177,7 +177,7 @@ def test_old_ones_are_forgotten(db):
 
 PUBLISH = """
 import django; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 for number in range(10):
     plainhost.note.apply_async([number], countdown=3 if number % 2 else None)
@@ -195,7 +195,7 @@ dispatch.sweep()
 """
 STATES = """
 import django, json; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 from tasks_admin.models import Result
 rows = Result.objects.order_by("pk")
 print(json.dumps([[row.task_args, row.status, plainhost.app.AsyncResult(row.task_id).state]

@@ -13,9 +13,9 @@ from tasks_admin.integrations.control import Termination
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import cancellation, revocations
-from tests.hosting import lines, run, settle, work
-from tests.making import make_result
-from tests.stack import until
+from tests.support.factories import make_result
+from tests.support.hosting import lines, run, settle, work
+from tests.support.stack import until
 
 NOBODY = Termination(answered=frozenset(), signalled={}, refused=frozenset())
 
@@ -169,7 +169,7 @@ def test_two_dispatchers_ask_once(monkeypatch, alice):
 
 BEGIN = """
 import django; django.setup()
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 for seconds, stubborn in {calls}:
     plainhost.long.delay(seconds, stubborn)
@@ -179,7 +179,7 @@ import django, json, time; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import dispatch, revokes
 from tasks_admin.models import Operation, Result
-from tests import plainhost
+from tests.host import plain as plainhost
 boss = User.objects.create_superuser("boss")
 operation = revokes.terminate(results=Result.objects.all(), actor=boss, reason="r")
 until = time.monotonic() + 60

@@ -9,16 +9,16 @@ import sys
 
 import pytest
 
-from tests.flower import Flower
-from tests.hosting import Shell, settle, work
-from tests.servers import RabbitMQ, Redis
-from tests.stack import ROOT, until
+from tests.support.flower import Flower
+from tests.support.hosting import Shell, settle, work
+from tests.support.servers import RabbitMQ, Redis
+from tests.support.stack import ROOT, until
 
 ORDER = """
 import django, json; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import workers
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
 operation = workers.order(
@@ -104,7 +104,7 @@ def test_real_workers(tmp_path, valkey, url):
 
     def inspect(what, *names):
         """Celery's command line is through when all who are named have answered."""
-        command = [sys.executable, "-m", "celery", "-A", "tests.plainhost", "inspect", what, "-j"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "inspect", what, "-j"]
         command += ["-d", ",".join(names or pools)]
         done = subprocess.run(
             [*command, "-t", "20"], cwd=ROOT, env=environment, capture_output=True, text=True,

@@ -21,9 +21,9 @@ from tasks_admin.models.workers import SILENT
 from tasks_admin.results import lost
 from tasks_admin.workers import heartbeats
 from tasks_admin.workers import heartbeats as signs
-from tests.hosting import run, settle, work
-from tests.making import make_result
-from tests.stack import until
+from tests.support.factories import make_result
+from tests.support.hosting import run, settle, work
+from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
 FACTS = {"pool": "prefork", "queues": ["mail"]}
@@ -114,8 +114,8 @@ class TestWhoCounts:
         make_worker("gone", ago=90_000)
         make_worker("stopped", stopped_at=timezone.now())
 
-        assert control.asking.believed() == {"fresh"}
-        assert control.asking.entrusted() == {"fresh", "silent"}
+        assert control.requests.believed() == {"fresh"}
+        assert control.requests.entrusted() == {"fresh", "silent"}
 
     def test_nothing_is_lost_while_one_is_silent(self, broker, monkeypatch):
         row = make_result("PENDING", date_created=timezone.now() - timedelta(days=1))
@@ -139,7 +139,7 @@ class TestWhoCounts:
 ROWS = """
 import django, json; django.setup()
 from tasks_admin import workers
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 known = workers.overview()
 print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.view.processes,
@@ -149,14 +149,14 @@ print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.vi
 DETAILS = """
 import django, json; django.setup()
 from tasks_admin import control
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 print(json.dumps(control.details("one@here")))
 """
 SPEED = """
 import django, json, time; django.setup()
 from tasks_admin.control import snapshots
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 plainhost.app.control.inspect().active()
 begun = time.monotonic(); names = [view.name for view in snapshots.answers()]
@@ -168,7 +168,7 @@ CROWD = """
 import django, json, threading, time; django.setup()
 from tasks_admin import control
 from tasks_admin.control import snapshots
-from tests import plainhost
+from tests.host import plain as plainhost
 plainhost.app.set_current()
 asked, looked, wrong = [], [], []
 take = snapshots._take

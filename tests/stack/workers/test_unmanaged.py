@@ -17,9 +17,9 @@ from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots, un
 from tasks_admin.lib.errors import WrongArguments
 from tasks_admin.management import rows
 from tasks_admin.models import Operation
-from tests.pages import OPERATIONS, WORKERS, text
-from tests.stack import until
-from tests.test_worker_presence import make_worker
+from tests.stack.workers.test_heartbeats import make_worker
+from tests.support.pages import OPERATIONS, WORKERS, text
+from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
 CODE = """

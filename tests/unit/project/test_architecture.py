@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from opsconsole.environment import BASE_DIR
+
+ROOT = BASE_DIR
 APP = ROOT / "tasks_admin"
 FLOORS = [
     {"admin", "tasks", "management", "urls", "apps", "checks"},

@@ -15,8 +15,8 @@ from django.utils import translation
 from django.utils.translation import trans_real
 
 from tasks_admin.lib import reasons, verbs
-from tests.catalog import PLACE, PO, ROOT, said
-from tests.servers import need
+from tests.support.catalog import PLACE, PO, ROOT, said
+from tests.support.servers import need
 
 SOURCES = ("tasks_admin", "opsconsole", "templates")
 

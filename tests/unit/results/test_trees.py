@@ -3,8 +3,8 @@
 import pytest
 
 from tasks_admin.admin.results import trees
-from tests.making import make_result
-from tests.pages import RESULTS, text
+from tests.support.factories import make_result
+from tests.support.pages import RESULTS, text
 
 
 def numbered(*values):
