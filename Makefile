@@ -31,10 +31,11 @@ chaos: $(VENV)/dev ## the storms of the tests in full size (takes more than an h
 		$(BIN)/python -m pytest -s tests/chaos tests/stack/backend/test_database_unavailable.py tests/stack/workers/test_heartbeats.py \
 		tests/stack/queues/test_real_workers.py tests/stack/workers/test_commands.py
 
-lint: $(VENV)/dev ## check style, types, migrations and deployment settings
+lint: $(VENV)/dev ## check style, types, import contracts, migrations and deployment settings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy opsconsole tasks_admin
+	$(BIN)/lint-imports --no-logo --no-cache
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DATA_DIR=$(VENV)/lint HOST_URL=https://console.example.com ALLOWED_HOSTS=console.example.com \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
