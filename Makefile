@@ -15,10 +15,10 @@ help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/run ## start everything on this machine (PORT, DATA_DIR choose where)
-	@exec $(BIN)/python -m opsconsole.up
+	@exec $(BIN)/python -m opsconsole.devserver
 
 demo: $(VENV)/run ## the same, with sample users (USERS=250)
-	@exec $(BIN)/python -m opsconsole.up --demo $(USERS)
+	@exec $(BIN)/python -m opsconsole.devserver --demo $(USERS)
 
 test: $(VENV)/dev ## run the tests; what is not installed here is skipped, with the reason
 	$(BIN)/python -m pytest $(BESIDE)

@@ -20,7 +20,7 @@ from django.core.management import CommandError, call_command
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
-from opsconsole import tether
+from opsconsole import supervise
 from opsconsole.environment import BASE_DIR, Places, places
 
 LOCK = "runner.lock"
@@ -67,7 +67,7 @@ def held(data_dir: Path) -> Iterator[None]:
         except OSError:
             text = f"A console runs in {data_dir} already. Stop it, or set DATA_DIR and PORT."
             raise Refused(text) from None
-        os.environ[tether.LOCK_VARIABLE] = str(data_dir / LOCK)
+        os.environ[supervise.LOCK_VARIABLE] = str(data_dir / LOCK)
         yield
 
 

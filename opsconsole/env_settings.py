@@ -9,7 +9,7 @@ from tasks_admin.lib.conf import Settings
 PREFIX = "TASKS_ADMIN_"
 
 
-def overrides() -> dict[str, Any]:
+def env_settings() -> dict[str, Any]:
     """Return the Django settings that the environment gives; refuses unknown and malformed ones."""
     kinds = get_type_hints(Settings)
     found = {}

@@ -10,6 +10,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from kombu import Queue
 
+from opsconsole.env_settings import env_settings
 from opsconsole.environment import (
     BASE_DIR,
     broker_url,
@@ -25,7 +26,6 @@ from opsconsole.environment import (
     secret_key,
     text,
 )
-from opsconsole.overrides import overrides
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[User]` and its like be written
 
@@ -205,7 +205,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = [HOST_URL]
 TASKS_ADMIN_CLIENT_ADDRESS_KEY = client_address_key()
-globals().update(overrides())
+globals().update(env_settings())
 SESSION_ENGINE = "opsconsole.sessions"
 SESSION_COOKIE_NAME = f"console_{PLACES.port}"  # cookies ignore ports; two instances must not
 CSRF_COOKIE_NAME = f"console_csrf_{PLACES.port}"

@@ -1,6 +1,6 @@
 """Run a command, again when it ends by itself, and never for longer than `make run` runs.
 
-    python -m opsconsole.tether COMMAND…
+    python -m opsconsole.supervise COMMAND…
 
 honcho ends everything when one process ends, and can't end its processes when it is killed with
 SIGKILL itself. So the runner holds a POSIX lock, which the kernel releases however the runner ends

@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsconsole.mailcatcher.mail import Mail, parse
+from opsconsole.mailcatcher.caught_email import Mail, parse
 
 #: What a stored mail is called; nothing else is ever opened.
 NAME = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{16}\.eml")

@@ -56,7 +56,7 @@ def mail(request: HttpRequest, name: str) -> HttpResponse:
         "shown": SHOWN,
         "cut": len(text) > SHOWN or len(html) > SHOWN,
     }
-    return _page(request, "mailcatcher/mail.html", context)
+    return _page(request, "mailcatcher/detail.html", context)
 
 
 def _directory() -> Path:

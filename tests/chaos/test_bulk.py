@@ -11,8 +11,8 @@ import pytest
 from tests.chaos.test_kills import prepare
 from tests.host.marks import Marks, fail, host
 from tests.support.chaos import PASSWORD, Storm
+from tests.support.http_client import HTTPClient
 from tests.support.stack import Stack, until
-from tests.support.visitor import Visitor
 
 RETRIED = int(os.environ.get("CHAOS_RETRIED", "600"))
 PAUSED = int(os.environ.get("CHAOS_PAUSED", "600"))
@@ -38,9 +38,9 @@ def project(tmp_path: Any) -> Iterator[tuple[Stack, Marks]]:
 def retry_all(stack: Stack, count: int) -> Storm:
     """Let so many tasks have failed, select all of them across pages, and retry them."""
     fail(stack, count)
-    visitor = Visitor(stack.url)
+    visitor = HTTPClient(stack.url)
     visitor.sign_in("admin", PASSWORD)
-    visitor.act(FAILED, "retry_failed", "All again", select_across=1, _selected_action=1)
+    visitor.run_action(FAILED, "retry_failed", "All again", select_across=1, _selected_action=1)
     return Storm(stack, visitor)
 
 
@@ -51,7 +51,7 @@ def reach(going: Storm, marks: Marks, count: int) -> None:
 
 def outcomes(going: Storm) -> dict[str, int]:
     """The targets by state, counted by the database."""
-    return dict(going.stack.ask(f"dict(Operation.objects.get(pk={going.key}).counts())"))
+    return dict(going.stack.evaluate(f"dict(Operation.objects.get(pk={going.key}).counts())"))
 
 
 def executed_once(marks: Marks, count: int) -> bool:
@@ -78,7 +78,7 @@ def test_all_are_retried_once_though_the_dispatcher_is_killed(project: Any) -> N
 def test_pause_holds_what_waits_and_resume_goes_on_where_it_was(project: Any) -> None:
     stack, marks = project
     going = retry_all(stack, PAUSED)
-    page = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.at)
+    page = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.current_url)
     assert page
     reach(going, marks, PAUSED // 10)
 

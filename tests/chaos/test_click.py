@@ -15,9 +15,9 @@ import redis
 
 from tests.chaos.test_kills import COUNT, eligible, prepare
 from tests.support.chaos import PASSWORD, USERS
+from tests.support.http_client import HTTPClient
 from tests.support.servers import RabbitMQ
 from tests.support.stack import Stack, until
-from tests.support.visitor import Visitor
 
 FULL = COUNT >= 10_000
 ROUNDS = 5 if FULL else 1
@@ -36,7 +36,7 @@ def nothing() -> None:
 
 def valkey_troubles(stack: Stack) -> dict[str, Trouble]:
     """What can be the matter with the embedded broker."""
-    url = stack.ask("__import__('django.conf').conf.settings.CELERY_BROKER_URL")
+    url = stack.evaluate("__import__('django.conf').conf.settings.CELERY_BROKER_URL")
 
     def allow(memory: int) -> None:
         with contextlib.closing(redis.Redis.from_url(url)) as client:
@@ -78,7 +78,7 @@ def _answers(port: int) -> bool:
 
 
 @pytest.fixture(params=["valkey", "rabbitmq"])
-def desk(request: Any, tmp_path: Path) -> Iterator[tuple[Visitor, dict[str, Trouble], Stack]]:
+def desk(request: Any, tmp_path: Path) -> Iterator[tuple[HTTPClient, dict[str, Trouble], Stack]]:
     """Somebody at a console whose dispatcher is not there: it would make the set smaller."""
     with contextlib.ExitStack() as ends:
         environment, node = {}, None
@@ -92,25 +92,25 @@ def desk(request: Any, tmp_path: Path) -> Iterator[tuple[Visitor, dict[str, Trou
         prepare(stack, COUNT)
         stack.start(*([] if node else ["broker"]), "web")
         until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
-        visitor = Visitor(stack.url)
+        visitor = HTTPClient(stack.url)
         visitor.sign_in("admin", PASSWORD)
         until(lambda: node or _answers(stack.port + 1), lambda: f"the broker\n{stack.logs()}")
         yield visitor, rabbitmq_troubles(node) if node else valkey_troubles(stack), stack
 
 
-def ask(visitor: Visitor) -> dict[str, Any]:
+def ask(visitor: HTTPClient) -> dict[str, Any]:
     """Open the page that asks, about everybody who matches; return what confirms it."""
     visitor.get(USERS)
     visitor.post(USERS, action="send_reset_email", index=0, select_across=1, _selected_action=1)
-    return {**visitor.hidden(), "reason": "r", "confirm": "yes"}
+    return {**visitor.hidden_fields(), "reason": "r", "confirm": "yes"}
 
 
-def click(visitor: Visitor, fields: dict[str, Any]) -> float:
+def click(visitor: HTTPClient, fields: dict[str, Any]) -> float:
     """Confirm; return how many seconds it takes until the operation's page is there."""
     begun = time.monotonic()
     visitor.post(USERS, **fields)
     took = time.monotonic() - begun
-    assert re.search(r"/operation/\d+/", visitor.at), visitor.text
+    assert re.search(r"/operation/\d+/", visitor.current_url), visitor.text
     return took
 
 
@@ -144,7 +144,7 @@ def test_the_click_opens_no_connection_to_the_broker(tmp_path: Path) -> None:
             until(
                 lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}"
             )
-            visitor = Visitor(stack.url)
+            visitor = HTTPClient(stack.url)
             visitor.sign_in("admin", PASSWORD)
             fields = ask(visitor)
             with contextlib.suppress(BlockingIOError):

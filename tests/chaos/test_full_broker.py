@@ -51,7 +51,7 @@ class Memory(Room):
         self._allow(0)
 
     def _allow(self, size: int) -> None:
-        url = self.stack.ask("__import__('django.conf').conf.settings.CELERY_BROKER_URL")
+        url = self.stack.evaluate("__import__('django.conf').conf.settings.CELERY_BROKER_URL")
         with contextlib.closing(redis.Redis.from_url(url)) as client:
             client.config_set("maxmemory", size)
 
@@ -102,7 +102,7 @@ def room(request: Any, tmp_path: Path) -> Iterator[Room]:
 
 def page_says(going: Storm, *, refused: bool) -> Callable[[], bool]:
     """Whether the operation's page says that the broker takes nothing (or no longer says so)."""
-    found = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.at)
+    found = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.current_url)
     assert found
 
     def says() -> bool:
@@ -116,17 +116,19 @@ def test_a_full_broker_is_waited_for_and_the_page_says_so(room: Room) -> None:
     stack = room.stack
     count = eligible(stack)
     going = Storm.begin(stack)
-    stack.ask(f"Operation.objects.update(rate={2 * count})")  # however slow we are, it is not over
+    stack.evaluate(
+        f"Operation.objects.update(rate={2 * count})"
+    )  # however slow we are, it is not over
     going.at(count // 10, room.fill)
 
     until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
     time.sleep(60 if FULL else 5)  # longer than anybody's patience with a broker
     assert page_says(going, refused=True)()
-    assert len(stack.mails()) < count
+    assert len(stack.emails()) < count
     assert not {state for _subject, state, *_ in going.targets()} & {"failed", "unknown"}
 
     room.free()
-    stack.ask("Operation.objects.update(rate=None)")
+    stack.evaluate("Operation.objects.update(rate=None)")
     going.wait()
     assert going.check(count) == {"done": count}
     assert page_says(going, refused=False)()

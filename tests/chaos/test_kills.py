@@ -53,7 +53,7 @@ def prepare(stack: Stack, users: int) -> None:
 def eligible(stack: Stack) -> int:
     """How many of the sample users may be mailed."""
     return int(
-        stack.ask(
+        stack.evaluate(
             "User.objects.filter(username__startswith='demo-0', is_active=True)"
             ".exclude(email='').exclude(password__startswith='!').count()"
         )
@@ -174,7 +174,9 @@ def test_a_frozen_worker_that_thaws_is_refused(small: Stack) -> None:
     going.kills = 1
     small.start("worker2")
 
-    until(lambda: len(small.mails()) >= count - 4, lambda: f"the others are mailed\n{small.logs()}")
+    until(
+        lambda: len(small.emails()) >= count - 4, lambda: f"the others are mailed\n{small.logs()}"
+    )
     small.kill("worker", signal.SIGCONT)
     going.wait()
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.chaos.test_kills import eligible, prepare
 from tests.support.chaos import PASSWORD, Storm, received
+from tests.support.http_client import HTTPClient
 from tests.support.stack import Stack
-from tests.support.visitor import Visitor
 
 COUNT = int(os.environ.get("CHAOS_USERS", "200"))
 FULL = COUNT >= 10_000
@@ -54,8 +54,8 @@ def test_pause_stops_new_work_at_once_and_resume_goes_on(laptop: Stack) -> None:
     begun = "max(t.started_at.timestamp() for t in Target.objects.exclude(started_at=None))"
 
     time.sleep(4)
-    assert laptop.ask(begun) - laptop.ask(paused) < 2
-    assert len(laptop.mails()) < count
+    assert laptop.evaluate(begun) - laptop.evaluate(paused) < 2
+    assert len(laptop.emails()) < count
 
     page.get(_path(page))
     page.post(f"{_path(page)}resume/", reason="Go on")
@@ -67,10 +67,10 @@ def test_pause_stops_new_work_at_once_and_resume_goes_on(laptop: Stack) -> None:
 
 def test_every_failure_is_retried_once_though_the_dispatcher_is_killed(laptop: Stack) -> None:
     laptop.manage("shell", "--verbosity", "0", "-c", FAILURES)
-    visitor = Visitor(laptop.url)
+    visitor = HTTPClient(laptop.url)
     visitor.sign_in("admin", PASSWORD)
     path = "/admin/tasks_admin/result/?status=FAILURE"
-    visitor.act(path, "retry_failed", "All again", select_across=1, _selected_action=1)
+    visitor.run_action(path, "retry_failed", "All again", select_across=1, _selected_action=1)
     going = Storm(laptop, visitor)
     count = eligible(laptop)
 
@@ -93,16 +93,16 @@ def test_the_rate_is_kept_over_four_workers(laptop: Stack) -> None:
     rate, seconds, blur = (1200, 60, 0.05) if FULL else (600, 8, 0.2)
     going = Storm.begin(laptop, rate=rate)
     going.at(rate // 20, lambda: None)
-    begun, first = time.monotonic(), len(laptop.mails())
+    begun, first = time.monotonic(), len(laptop.emails())
     time.sleep(seconds)
-    sent = (len(laptop.mails()) - first) * 60 / (time.monotonic() - begun)
+    sent = (len(laptop.emails()) - first) * 60 / (time.monotonic() - begun)
     going.visitor.post(f"{_path(going.visitor)}abort/", reason="Enough")
 
     print(f"{sent:.0f} a minute, asked for {rate}")
     assert sent == pytest.approx(rate, rel=blur)
 
 
-def _path(visitor: Visitor) -> str:
-    found = re.search(r"/admin/tasks_admin/operation/\d+/", visitor.at)
+def _path(visitor: HTTPClient) -> str:
+    found = re.search(r"/admin/tasks_admin/operation/\d+/", visitor.current_url)
     assert found
     return found[0]

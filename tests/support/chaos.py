@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import Any
 
+from tests.support.http_client import HTTPClient
 from tests.support.stack import Stack, until
-from tests.support.visitor import Visitor
 
 USERS = "/admin/auth/user/?q=demo-0"
 PASSWORD = "a password for tests"
@@ -22,15 +22,15 @@ class Storm:
     """An operation on its way, and how often something was killed that could double a mail."""
 
     stack: Stack
-    visitor: Visitor
+    visitor: HTTPClient
     kills: int = 0
 
     @classmethod
     def begin(cls, stack: Stack, **answers: Any) -> "Storm":
         """Select everybody who matches, and confirm, with what is filled in there."""
-        visitor = Visitor(stack.url)
+        visitor = HTTPClient(stack.url)
         visitor.sign_in("admin", PASSWORD)
-        visitor.act(
+        visitor.run_action(
             USERS, "send_reset_email", "Storm", answers, select_across=1, _selected_action=1
         )
         return cls(stack, visitor)
@@ -38,7 +38,7 @@ class Storm:
     @property
     def key(self) -> int:
         """The operation's number."""
-        found = re.search(r"/operation/(\d+)/", self.visitor.at)
+        found = re.search(r"/operation/(\d+)/", self.visitor.current_url)
         assert found, self.visitor.text
         return int(found[1])
 
@@ -47,7 +47,7 @@ class Storm:
 
         def reached() -> bool:
             self.tend()
-            return len(self.stack.mails()) >= mails
+            return len(self.stack.emails()) >= mails
 
         until(reached, lambda: f"{mails} mails\n{self.stack.logs()}", 300)
         fault()
@@ -76,7 +76,7 @@ class Storm:
         """Every target: subject, state, reason, whether it may have been sent twice, its end."""
         fields = "'subject', 'state', 'reason', 'unsure', 'tries'"
         rows = f"Target.objects.filter(operation={self.key}).values_list({fields})"
-        return self.stack.ask(f"[list(row) for row in {rows}]")  # type: ignore[no-any-return]
+        return self.stack.evaluate(f"[list(row) for row in {rows}]")  # type: ignore[no-any-return]
 
     def wait(self, patience: float = 400) -> None:
         """Wait for the operation's end; nobody lends a hand."""
@@ -91,7 +91,7 @@ class Storm:
     def check(self, expected: int) -> Counter[str]:
         """The invariants. Returns the targets by state."""
         targets = self.targets()
-        address = dict(self.stack.ask("[[str(u.pk), u.email] for u in User.objects.all()]"))
+        address = dict(self.stack.evaluate("[[str(u.pk), u.email] for u in User.objects.all()]"))
         mails = received(self.stack)
         states = Counter(state for _subject, state, *_ in targets)
         assert len(targets) == len({subject for subject, *_ in targets}) == expected
@@ -108,12 +108,14 @@ class Storm:
 
 def _patiently(stack: Stack, expression: str) -> Any:
     try:
-        return stack.ask(expression)
+        return stack.evaluate(expression)
     except AssertionError:  # the database is away just now
         return None
 
 
 def received(stack: Stack) -> Counter[str]:
     """Who received how many mails with a link."""
-    mails = (message_from_bytes(path.read_bytes(), policy=policy.default) for path in stack.mails())
+    mails = (
+        message_from_bytes(path.read_bytes(), policy=policy.default) for path in stack.emails()
+    )
     return Counter(str(mail["To"]) for mail in mails if "Choose" in str(mail["Subject"]))

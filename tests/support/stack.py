@@ -1,4 +1,4 @@
-"""The whole console, or parts of it, as real processes on free ports."""
+"""The console, or parts of it, as real processes on free ports."""
 
 import json
 import os
@@ -19,26 +19,30 @@ from tests.support.ports import free_ports
 
 T = TypeVar("T")
 ROOT = BASE_DIR
-#: Seconds that anything may take on a busy machine. Nothing waits longer than it must.
-PATIENCE = 90.0
+#: Seconds. Long enough for a busy machine; a wait ends as soon as its condition holds.
+WAIT_TIMEOUT = 180.0
 
 
-def until(told: Callable[[], T], what: str | Callable[[], str], patience: float = PATIENCE) -> T:
-    """Wait for something that becomes true, and return it.
+def until(
+    condition: Callable[[], T],
+    description: str | Callable[[], str],
+    timeout: float = WAIT_TIMEOUT,
+) -> T:
+    """Wait until the condition returns a true value, and return that value.
 
-    What was waited for is a function where it tells of logs: they are read when it was in vain.
+    A description that includes logs is a function, so that it reads them after the timeout.
     """
-    deadline = time.monotonic() + patience
-    while not (value := told()):
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
         if time.monotonic() > deadline:
-            words = what if isinstance(what, str) else what()
-            raise AssertionError(f"waited {patience:.0f} s in vain: {words}")
+            text = description if isinstance(description, str) else description()
+            raise AssertionError(f"Timed out after {timeout:.0f} s waiting for: {text}")
         time.sleep(0.1)
     return value
 
 
 class Stack:
-    """Processes of the console in a directory of their own, started and ended one by one."""
+    """Processes of a console with its own data directory, started and stopped one by one."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory, self.port = directory, free_ports()
@@ -56,9 +60,9 @@ class Stack:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def command(self, name: str) -> list[str]:
-        """What the Procfile runs under a name."""
-        words = parse_procfile((ROOT / "Procfile").read_text()).processes[name].split()
-        return words[3:]  # without the tether: here the test ends them
+        """Return the Procfile's command of that name, without the supervisor."""
+        arguments = parse_procfile((ROOT / "Procfile").read_text()).processes[name].split()
+        return arguments[3:]  # not `python -m opsconsole.supervise`: the test stops the process
 
     def start(self, *names: str, **environment: str) -> None:
         """Start processes by their names in the Procfile; `worker2` is another `worker`."""
@@ -69,7 +73,7 @@ class Stack:
             self.run(name, *command, **environment)
 
     def run(self, name: str, *command: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start any command, in a session of its own, its output in a log."""
+        """Start a command in its own session, with its output in a log file."""
         with open(self.directory / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 command,
@@ -83,55 +87,56 @@ class Stack:
         return self.processes[name]
 
     def manage(self, *command: str) -> str:
-        """Run a management command to its end; return what it printed."""
+        """Run a management command and return its output."""
         done = subprocess.run(
             [sys.executable, "manage.py", *command],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE * 4,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True,
+            timeout=WAIT_TIMEOUT * 2,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def ask(self, expression: str) -> Any:
-        """Evaluate an expression in the console's own Django; its value must be JSON."""
+    def evaluate(self, expression: str) -> Any:
+        """Evaluate an expression in the console's Django shell; its value must be JSON."""
         names = "from tasks_admin.models import *; from django.contrib.auth.models import User"
         code = f"import json; {names}; print('\\n' + json.dumps({expression}))"
         return json.loads(self.manage("shell", "--verbosity", "0", "-c", code).splitlines()[-1])
 
     def get(self, path: str) -> tuple[int, str]:
-        """GET a page without signing in; status 0 when nobody answers."""
+        """GET a page without signing in; the status is 0 if the server does not respond."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-                return answer.status, answer.read().decode()
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except OSError:
             return 0, ""
 
     def ready(self) -> None:
-        """Wait until web, broker, database and a worker answer."""
-        until(lambda: self.get("/readyz")[0] == 200, lambda: f"/readyz says ok\n{self.logs()}")
+        """Wait until the web server, the broker, the database and a worker respond."""
+        until(lambda: self.get("/readyz")[0] == 200, lambda: f"/readyz to succeed\n{self.logs()}")
 
-    def mails(self) -> list[Path]:
-        """What the catcher caught."""
-        # One whose name begins with a dot is still being written.
+    def emails(self) -> list[Path]:
+        """Return the files of the mail catcher."""
+        # A file whose name begins with a dot is still being written.
         return sorted((self.directory / "mail").glob("[!.]*.eml"))
 
     def logs(self) -> str:
-        """The end of every log, for a failure's message."""
+        """Return the end of each log, for the message of a failed test."""
         parts = []
         for path in sorted(self.directory.glob("*.log")):
             parts.append(f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}")
         return "\n".join(parts)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a process and all that it started; wait for its end if it must end."""
+        """Send a signal to a process and its children; wait for its exit if the signal ends it."""
         process = self.processes[name]
         if process.poll() is None:
             os.killpg(process.pid, number)
         if number in {signal.SIGKILL, signal.SIGTERM}:
-            process.wait(PATIENCE)
+            process.wait(WAIT_TIMEOUT)
 
     def close(self) -> None:
-        """End everything."""
+        """Kill all processes."""
         for name in self.processes:
             self.kill(name, signal.SIGKILL)

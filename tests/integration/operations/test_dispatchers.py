@@ -138,12 +138,12 @@ class TestCommand:
         names = "[d.name for d in Dispatcher.objects.all()]"
         try:
             stack.run("dispatch", "python", "manage.py", "dispatch")
-            (name,) = until(lambda: stack.ask(names), "it signs")
+            (name,) = until(lambda: stack.evaluate(names), "it signs")
             assert name.endswith(f":{stack.processes['dispatch'].pid}")
 
             stack.processes["dispatch"].send_signal(number)
 
             assert stack.processes["dispatch"].wait(20) == 0
-            assert stack.ask(names) == []
+            assert stack.evaluate(names) == []
         finally:
             stack.close()

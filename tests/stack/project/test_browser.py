@@ -26,7 +26,7 @@ pytestmark = pytest.mark.stack
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """What `make demo` starts, with sixty sample users."""
     stack = Stack(tmp_path_factory.mktemp("demo"), OPSCONSOLE_DEMO="1")
-    stack.run("up", sys.executable, "-m", "opsconsole.up", "--demo", "60")
+    stack.run("up", sys.executable, "-m", "opsconsole.devserver", "--demo", "60")
     stack.ready()
     yield stack
     stack.kill("up", signal.SIGTERM)
@@ -169,7 +169,7 @@ def test_staff_pause_purge_and_restore_a_queue(demo: Stack, page: Any) -> None:
 
 
 def test_staff_grow_a_pool_that_is_silent(demo: Stack, page: Any) -> None:
-    pid = demo.ask("Worker.objects.get().facts['pid']")
+    pid = demo.evaluate("Worker.objects.get().facts['pid']")
     sign_in(page)
     page.goto("/admin/tasks_admin/worker/")
     page.focus("#workers a")
@@ -222,7 +222,7 @@ def test_a_user_chooses_a_new_password_and_signs_in_with_it(demo: Stack, page: A
 
 
 def _mail_to(stack: Stack, address: str, subject: str = "Choose") -> Any:
-    for path in reversed(stack.mails()):
+    for path in reversed(stack.emails()):
         mail = message_from_bytes(path.read_bytes(), policy=policy.default)
         if mail["To"] == address and subject in mail["Subject"]:
             return mail
@@ -236,7 +236,7 @@ def _link(mail: Any) -> str:
 
 def test_nothing_outlives_the_runner_when_it_is_killed(tmp_path: Path) -> None:
     stack = Stack(tmp_path)
-    stack.run("up", sys.executable, "-m", "opsconsole.up")
+    stack.run("up", sys.executable, "-m", "opsconsole.devserver")
     stack.ready()
 
     stack.processes["up"].kill()
@@ -269,7 +269,7 @@ def test_the_runner_refuses_in_one_line(tmp_path: Path, environment: Any, words:
     stack = Stack(tmp_path, **environment)
 
     done = subprocess.run(
-        [sys.executable, "-m", "opsconsole.up"],
+        [sys.executable, "-m", "opsconsole.devserver"],
         env=stack.environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
@@ -281,7 +281,7 @@ def test_a_second_start_finds_a_port_in_use(demo: Stack, tmp_path: Path) -> None
     stack = Stack(tmp_path, PORT=str(demo.port))
 
     done = subprocess.run(
-        [sys.executable, "-m", "opsconsole.up"],
+        [sys.executable, "-m", "opsconsole.devserver"],
         env=stack.environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 

@@ -10,9 +10,9 @@ from tests.chaos.test_kills import eligible, prepare
 from tests.host.marks import Marks, fail, host
 from tests.support.chaos import PASSWORD, USERS
 from tests.support.factories import at_once
+from tests.support.http_client import HTTPClient
 from tests.support.servers import Postgres
 from tests.support.stack import Stack, until
-from tests.support.visitor import Visitor
 
 CROWD = 50
 RESULTS = "/admin/tasks_admin/result/?"
@@ -38,11 +38,11 @@ def project(
         yield stack, marks
 
 
-def crowd(stack: Stack, path: str, action: str, *selections: dict[str, Any]) -> list[Visitor]:
+def crowd(stack: Stack, path: str, action: str, *selections: dict[str, Any]) -> list[HTTPClient]:
     """Browsers of one person: each has a page that asks, or the first one's when there are less."""
-    first = Visitor(stack.url)
+    first = HTTPClient(stack.url)
     first.sign_in("admin", PASSWORD)
-    visitors = [Visitor(stack.url) for _ in range(CROWD)]
+    visitors = [HTTPClient(stack.url) for _ in range(CROWD)]
     for number, visitor in enumerate(visitors):
         visitor.opener = first.opener  # with its cookies
         if number < len(selections):
@@ -50,16 +50,16 @@ def crowd(stack: Stack, path: str, action: str, *selections: dict[str, Any]) -> 
             visitor.post(path, action=action, index=0, **selections[number])
             assert "consequence" in visitor.text, visitor.text
         else:
-            visitor.text, visitor.at = visitors[0].text, visitors[0].at
+            visitor.text, visitor.current_url = visitors[0].text, visitors[0].at
     return visitors
 
 
-def confirm_at_once(visitors: list[Visitor], path: str) -> list[Any]:
+def confirm_at_once(visitors: list[HTTPClient], path: str) -> list[Any]:
     """All of them press the button."""
 
     def press(number: int) -> int:
         visitor = visitors[number]
-        visitor.post(path, **visitor.hidden(), reason="r", confirm="yes")
+        visitor.post(path, **visitor.hidden_fields(), reason="r", confirm="yes")
         return visitor.status
 
     return at_once(len(visitors), press)
@@ -73,16 +73,18 @@ def test_one_page_that_is_confirmed_by_all_starts_one_operation(project: Any) ->
     outcomes = confirm_at_once(visitors, USERS)
 
     assert outcomes == [200] * CROWD, outcomes
-    assert len({visitor.at for visitor in visitors}) == 1
-    assert stack.ask("[o.total for o in Operation.objects.filter(verb='send_reset_email')]") == [
-        eligible(stack)
-    ]
+    assert len({visitor.current_url for visitor in visitors}) == 1
+    assert stack.evaluate(
+        "[o.total for o in Operation.objects.filter(verb='send_reset_email')]"
+    ) == [eligible(stack)]
 
 
 def test_one_failure_in_two_selections_is_run_again_once(project: Any) -> None:
     stack, marks = project
     fail(stack, 3)
-    pks = stack.ask("list(Result.objects.filter(status='FAILURE').values_list('pk', flat=True))")
+    pks = stack.evaluate(
+        "list(Result.objects.filter(status='FAILURE').values_list('pk', flat=True))"
+    )
     one, both, other = sorted(pks)
     # Twenty-five pages ask about the first two, twenty-five about the last two: each page is new.
     halves = [{"_selected_action": [one, both]}, {"_selected_action": [both, other]}]
@@ -93,8 +95,8 @@ def test_one_failure_in_two_selections_is_run_again_once(project: Any) -> None:
     assert set(outcomes) == {200}, outcomes
     # One of them wins; to the other half the set is shown anew, without what it held.
     subjects = "[t.subject for t in Target.objects.filter(operation__verb='retry_failed')]"
-    retried = stack.ask(subjects)
+    retried = stack.evaluate(subjects)
     assert len(retried) == 2 and "failed-1" in retried, retried
     open_ones = "Target.objects.filter(operation__verb='retry_failed', finished_at=None).count()"
-    until(lambda: stack.ask(open_ones) == 0, lambda: f"all are run\n{stack.logs()}")
+    until(lambda: stack.evaluate(open_ones) == 0, lambda: f"all are run\n{stack.logs()}")
     assert marks.numbers() == {int(subject[-1]): 1 for subject in retried}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opsconsole.tether import LOCK_VARIABLE
+from opsconsole.supervise import LOCK_VARIABLE
 from tests.support.stack import until
 
 
@@ -24,7 +24,7 @@ def lock(tmp_path: Path) -> Any:
 
 def tethered(lock: Any, *command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "opsconsole.tether", *command],
+        [sys.executable, "-m", "opsconsole.supervise", *command],
         env=os.environ | {LOCK_VARIABLE: lock.name},
     )
 
@@ -76,7 +76,7 @@ def test_it_ends_when_the_runner_is_gone(tmp_path, lock):
 
 def test_without_a_runner_the_command_simply_runs(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != LOCK_VARIABLE}
-    command = [sys.executable, "-m", "opsconsole.tether", "echo", "hello"]
+    command = [sys.executable, "-m", "opsconsole.supervise", "echo", "hello"]
 
     said = subprocess.check_output(command, env=environment, text=True, timeout=60)
 

@@ -168,7 +168,7 @@ def test_thousands_are_purged_and_restored(tmp_path, environment, valkey, shell,
         # A turn of the one that was killed lasts ten seconds.
         assert dispatch(failpoint).wait(60) == -signal.SIGKILL
         other = dispatch()
-        until(lambda: shell.said(STATE.format(pk=pk))[0] == "finished", "it is over", patience=120)
+        until(lambda: shell.said(STATE.format(pk=pk))[0] == "finished", "it is over", timeout=120)
         other.terminate()
         other.wait(60)
         return shell.said(STATE.format(pk=pk))[1:]

@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from opsconsole.overrides import overrides
+from opsconsole.env_settings import env_settings
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from opsconsole.overrides import overrides
 def test_it_reads(monkeypatch, name, value, read):
     monkeypatch.setenv(f"TASKS_ADMIN_{name}", value)
 
-    assert overrides()[f"TASKS_ADMIN_{name}"] == read
+    assert env_settings()[f"TASKS_ADMIN_{name}"] == read
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_it_refuses(monkeypatch, name, value):
     monkeypatch.setenv(f"TASKS_ADMIN_{name}", value)
 
     with pytest.raises(ImproperlyConfigured, match=f"TASKS_ADMIN_{name}"):
-        overrides()
+        env_settings()

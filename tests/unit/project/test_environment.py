@@ -210,7 +210,7 @@ class TestHosts:
 
 def test_what_is_refused_is_one_line_for_whoever_starts_the_console(tmp_path):
     asked = os.environ | {"DATA_DIR": str(tmp_path), "SECRET_KEY": "x", "EMAIL_URL": "u:hunter2@h"}
-    command = [sys.executable, "-m", "opsconsole.up"]
+    command = [sys.executable, "-m", "opsconsole.devserver"]
 
     ended = subprocess.run(command, cwd=BASE_DIR, env=asked, capture_output=True, text=True)
 
