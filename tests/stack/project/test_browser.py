@@ -118,7 +118,7 @@ def test_staff_select_users_send_look_and_retry(demo: Stack, page: Any) -> None:
     assert "mail" in page.inner_text("#content")
     picture(page, "workers")
     page.goto("/admin/mail/")
-    picture(page, "mails")
+    picture(page, "caught-emails")
 
 
 def confirm(page: Any, **fields: str) -> None:
