@@ -1,4 +1,4 @@
-"""The project: settings, the Celery app, addresses, and what `make run` starts."""
+"""The standalone project: settings, Celery app, URLs, development server and mail catcher."""
 
 from opsconsole.celery import app as celery_app
 

@@ -1,9 +1,9 @@
-"""The console's admin site in the place of Django's."""
+"""Replaces Django's default admin site by the console's."""
 
 from django.contrib.admin.apps import AdminConfig
 
 
 class ConsoleAdminConfig(AdminConfig):
-    """`django.contrib.admin`, with the console's site as the default one."""
+    """`django.contrib.admin` with `ConsoleSite` as the default site."""
 
     default_site = "opsconsole.site.ConsoleSite"

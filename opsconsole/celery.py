@@ -1,4 +1,4 @@
-"""The Celery app, laid out as Celery's Django guide has it."""
+"""The Celery app, as in Celery's guide for Django."""
 
 import os
 

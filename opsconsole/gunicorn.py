@@ -1,29 +1,29 @@
-"""How gunicorn serves the console. The access log names paths, never queries: those hold tokens."""
+"""Gunicorn's settings. The access log contains paths without query strings, which hold tokens."""
 
 from typing import Any
 from urllib.parse import quote
 
 from gunicorn.glogging import Logger
 
-from opsconsole.environment import places
+from opsconsole.environment import read_instance
 
 
-class OneLine(Logger):  # type: ignore[misc]
-    """Writes paths quoted, as they came: decoded, they could hold a line of somebody's making."""
+class QuotedPathLogger(Logger):  # type: ignore[misc]
+    """Logs paths percent-encoded, so that a request cannot inject a line into the log."""
 
     def atoms(self, *args: Any) -> dict[str, Any]:
-        """What a line of the access log is made of."""
+        """Return the values for a line of the access log."""
         atoms: dict[str, Any] = super().atoms(*args)
         return atoms | {"U": quote(str(atoms.get("U", "")), safe="/:@!$&'()*+,;=~")}
 
 
-bind = f"127.0.0.1:{places().port}"
+bind = f"127.0.0.1:{read_instance().port}"
 workers = 2
 worker_class = "gthread"
 threads = 8
 timeout = 60
 graceful_timeout = 3
-logger_class = OneLine
+logger_class = QuotedPathLogger
 accesslog = "-"
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
 proc_name = "opsconsole"

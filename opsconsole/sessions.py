@@ -1,4 +1,4 @@
-"""Sessions in the database, whose keys are looked up only when they can be keys."""
+"""Database sessions that reject malformed session keys before the query."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 
 
 class SessionStore(DatabaseStore):
-    """Django's; a cookie with a NUL in it would otherwise end in PostgreSQL's error on any page."""
+    """Django's store. PostgreSQL would raise an error for a cookie that contains NUL."""
 
     def _validate_session_key(self, key: Any) -> bool:
-        plausible = super()._validate_session_key(key)  # type: ignore[misc]
-        return bool(plausible and key.isascii() and key.isalnum())
+        valid = super()._validate_session_key(key)  # type: ignore[misc]
+        return bool(valid and key.isascii() and key.isalnum())

@@ -1,4 +1,4 @@
-"""Django's settings. What may differ between installations comes from the environment."""
+"""Django's settings. Settings that differ between installations come from the environment."""
 
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
@@ -10,34 +10,34 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from kombu import Queue
 
-from opsconsole.env_settings import env_settings
+from opsconsole.env_settings import read_env_settings
 from opsconsole.environment import (
     BASE_DIR,
-    broker_url,
-    client_address_key,
-    database,
-    email,
-    flag,
-    from_email,
-    host_url,
-    listed,
-    one_of,
-    places,
-    secret_key,
-    text,
+    read_bool,
+    read_broker_url,
+    read_choice,
+    read_client_address_key,
+    read_database,
+    read_email,
+    read_from_email,
+    read_host_url,
+    read_instance,
+    read_list,
+    read_secret_key,
+    read_string,
 )
 
-django_stubs_ext.monkeypatch()  # lets `ModelAdmin[User]` and its like be written
+django_stubs_ext.monkeypatch()  # makes generics such as `ModelAdmin[User]` work at runtime
 
-PLACES = places()
-DATA_DIR = PLACES.data_dir
+INSTANCE = read_instance()
+DATA_DIR = INSTANCE.data_dir
 
-SECRET_KEY = secret_key(DATA_DIR)
-SECRET_KEY_FALLBACKS = listed("SECRET_KEY_FALLBACKS")
-DEBUG = flag("DEBUG")
-HOST_URL = host_url(f"http://127.0.0.1:{PLACES.port}")
+SECRET_KEY = read_secret_key(DATA_DIR)
+SECRET_KEY_FALLBACKS = read_list("SECRET_KEY_FALLBACKS")
+DEBUG = read_bool("DEBUG")
+HOST_URL = read_host_url(f"http://127.0.0.1:{INSTANCE.port}")
 HTTPS = HOST_URL.startswith("https://")
-ALLOWED_HOSTS = listed(
+ALLOWED_HOSTS = read_list(
     "ALLOWED_HOSTS",
     default=["127.0.0.1", "localhost", "[::1]", split_domain_port(urlsplit(HOST_URL).netloc)[0]],
 )
@@ -88,7 +88,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database(DATA_DIR)}
+DATABASES = {"default": read_database(DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -100,10 +100,10 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-LANGUAGE_CODE = one_of("LANGUAGE_CODE", {"en", "zh-hans"}, "en")
+LANGUAGE_CODE = read_choice("LANGUAGE_CODE", {"en", "zh-hans"}, "en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "tasks_admin" / "locale"]
-TIME_ZONE = one_of("TIME_ZONE", available_timezones(), "UTC")
+TIME_ZONE = read_choice("TIME_ZONE", available_timezones(), "UTC")
 USE_TZ = True
 FORMAT_MODULE_PATH = ["opsconsole.formats"]
 
@@ -115,9 +115,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# Mail. Without EMAIL_URL it goes to the mail catcher, and to nobody else.
-MAIL_CATCHER_DIR = None if text("EMAIL_URL") else DATA_DIR / "mail"
-_email = email(f"smtp://127.0.0.1:{PLACES.smtp_port}")
+# Email. Without EMAIL_URL, the mail catcher receives all messages.
+MAIL_CATCHER_DIR = None if read_string("EMAIL_URL") else DATA_DIR / "mail"
+_email = read_email(f"smtp://127.0.0.1:{INSTANCE.smtp_port}")
 _smtp = "django.core.mail.backends.smtp.EmailBackend"
 MAIL_OPTIONS = {
     "host": _email["EMAIL_HOST"],
@@ -136,15 +136,15 @@ else:
     EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL_OPTIONS["username"], MAIL_OPTIONS["password"]
     EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_OPTIONS["use_tls"], MAIL_OPTIONS["use_ssl"]
     EMAIL_TIMEOUT = MAIL_OPTIONS["timeout"]
-DEFAULT_FROM_EMAIL = from_email("console@localhost")
+DEFAULT_FROM_EMAIL = read_from_email("console@localhost")
 
-# Celery. The embedded broker asks for a password that only this installation can compute.
-EMBEDDED_BROKER = not text("CELERY_BROKER_URL")
-# (Not named BROKER_…: Celery takes those for its own, and adds them to any broker address.)
+# Celery. The embedded broker requires a password that is derived from SECRET_KEY.
+EMBEDDED_BROKER = not read_string("CELERY_BROKER_URL")
+# Not named BROKER_…: Celery reads those as its own settings and adds them to any broker URL.
 VALKEY_USER = "console"
 VALKEY_PASSWORD = salted_hmac("opsconsole.broker", "", SECRET_KEY, algorithm="sha256").hexdigest()
-CELERY_BROKER_URL = broker_url(
-    f"redis://{VALKEY_USER}:{VALKEY_PASSWORD}@127.0.0.1:{PLACES.broker_port}/0"
+CELERY_BROKER_URL = read_broker_url(
+    f"redis://{VALKEY_USER}:{VALKEY_PASSWORD}@127.0.0.1:{INSTANCE.broker_port}/0"
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 3
@@ -173,23 +173,23 @@ CELERY_TASK_ROUTES = {
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_PUBLISH_RETRY = False
-# What began is written with what came of it: to see at once what runs costs a second write a task.
+# The start time is stored with the outcome: storing STARTED would cost a second write per task.
 CELERY_TASK_TRACK_STARTED = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# A task that the broker lost sight of goes on: its second delivery gets no claim.
+# A task keeps running when the connection is lost: if it is delivered again, the claim fails.
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_RESULT_BACKEND = "tasks_admin.backend:DatabaseBackend"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 30 * 86_400
 CELERY_RESULT_BACKEND_ALWAYS_RETRY = True
 CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS = 2_000
-CELERY_DB_REUSE_MAX = 1_000_000  # or Celery closes Django's connections around every task
+CELERY_DB_REUSE_MAX = 1_000_000  # otherwise Celery closes Django's connections around every task
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "housekeeping": {"task": "tasks_admin.housekeeping", "schedule": 3600.0},
 }
 
-# What a browser may do with our pages.
+# Restrictions for browsers.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -204,15 +204,18 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 CSRF_TRUSTED_ORIGINS = [HOST_URL]
-TASKS_ADMIN_CLIENT_ADDRESS_KEY = client_address_key()
-globals().update(env_settings())
+TASKS_ADMIN_CLIENT_ADDRESS_KEY = read_client_address_key()
+globals().update(read_env_settings())
 SESSION_ENGINE = "opsconsole.sessions"
-SESSION_COOKIE_NAME = f"console_{PLACES.port}"  # cookies ignore ports; two instances must not
-CSRF_COOKIE_NAME = f"console_csrf_{PLACES.port}"
+# Cookies ignore the port: two instances on one host need different names.
+SESSION_COOKIE_NAME = f"console_{INSTANCE.port}"
+CSRF_COOKIE_NAME = f"console_csrf_{INSTANCE.port}"
 X_FRAME_OPTIONS = "DENY"
 LOGIN_URL = "admin:login"
 
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a ticked row is a field: a page of 5,000 must go through
+DATA_UPLOAD_MAX_NUMBER_FIELDS = (
+    20_000  # each selected row of a changelist is a field; a page has up to 5,000
+)
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "import"
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True

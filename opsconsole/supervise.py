@@ -1,11 +1,12 @@
-"""Run a command, again when it ends by itself, and never for longer than `make run` runs.
+"""Run a command, restart it when it exits, and stop it when the development server ends.
 
     python -m opsconsole.supervise COMMAND…
 
-honcho ends everything when one process ends, and can't end its processes when it is killed with
-SIGKILL itself. So the runner holds a POSIX lock, which the kernel releases however the runner ends
-(and which, unlike flock, forks don't inherit); the tether waits for that lock and then ends its
-command. What ends by itself is started again, as systemd would: a worker may die with its broker.
+honcho stops all processes when one of them exits, and cannot stop any when it is killed with
+SIGKILL. Therefore, the development server holds a POSIX lock, which the kernel releases however the
+server ends (and which, unlike flock, child processes do not inherit). Each supervisor waits for
+that lock and then stops its command. A command that exits is restarted, as systemd would do: a
+worker may exit when its broker does.
 """
 
 import contextlib
@@ -17,67 +18,72 @@ import sys
 import threading
 import time
 
-#: The path of the runner's lock. Unset: nobody to be tethered to, the command simply runs.
-LOCK_VARIABLE = "OPSCONSOLE_RUNNER_LOCK"
-#: Seconds between asking and killing; honcho itself kills after five.
-GRACE = 4.0
-#: Seconds before a command is started again: doubled each time, up to LONGEST.
-PAUSE, LONGEST = 1.0, 30.0
+#: The path of the development server's lock. If unset, the command runs without a supervisor.
+LOCK_VARIABLE = "OPSCONSOLE_DEVSERVER_LOCK"
+#: Seconds between SIGTERM and SIGKILL; honcho kills a supervisor after five.
+TERMINATE_TIMEOUT = 4.0
+#: Seconds before a restart, doubled each time up to the maximum. A command that ran for longer
+#: than the maximum starts again with the minimum.
+MIN_RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 30.0
 
 
-class Tether:
-    """One command, kept alive until told to stop."""
+class Supervisor:
+    """Keeps one command running until it is stopped."""
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
         self.stopping = threading.Event()
-        self.child: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Keep the command running; return its last exit code once told to stop."""
-        pause = PAUSE
+        """Keep the command running until `stopping` is set; return its last exit code."""
+        delay = MIN_RESTART_DELAY
         while True:
-            begun = time.monotonic()
-            self.child = subprocess.Popen(self.command, start_new_session=True)
-            while self.child.poll() is None and not self.stopping.is_set():
+            started = time.monotonic()
+            self.process = subprocess.Popen(self.command, start_new_session=True)
+            while self.process.poll() is None and not self.stopping.is_set():
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.child.wait(0.2)
-            end(self.child)
+                    self.process.wait(0.2)
+            stop_process(self.process)
             if self.stopping.is_set():
-                return self.child.returncode
-            pause = PAUSE if time.monotonic() - begun > LONGEST else min(pause * 2, LONGEST)
-            print(f"Ended by itself ({self.child.returncode}): again in {pause:.0f} s.", flush=True)
-            if self.stopping.wait(pause):
-                return self.child.returncode
+                return self.process.returncode
+            lasted = time.monotonic() - started > MAX_RESTART_DELAY
+            delay = MIN_RESTART_DELAY if lasted else min(delay * 2, MAX_RESTART_DELAY)
+            print(
+                f"Process exited with code {self.process.returncode}. Restarting in {delay:.0f} s.",
+                flush=True,
+            )
+            if self.stopping.wait(delay):
+                return self.process.returncode
 
-    def watch(self, lock: str) -> None:
-        """Stop as soon as the runner no longer holds its lock."""
-        with open(lock) as file:
+    def watch_lock(self, path: str) -> None:
+        """Set `stopping` as soon as the development server releases its lock."""
+        with open(path) as file:
             fcntl.lockf(file, fcntl.LOCK_SH)
         self.stopping.set()
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the child to stop if it runs; then kill all that it started and did not end."""
-    if child.poll() is None:
-        child.terminate()
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """Terminate the process if it is running, then kill the rest of its process group."""
+    if process.poll() is None:
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(GRACE)
+            process.wait(TERMINATE_TIMEOUT)
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def main(command: list[str]) -> int:
-    """Run the command; without a runner, become it."""
+    """Supervise the command; without a development server, replace this process by it."""
     lock = os.environ.get(LOCK_VARIABLE)
     if not lock:
         os.execvp(command[0], command)
-    tether = Tether(command)
+    supervisor = Supervisor(command)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: tether.stopping.set())
-    threading.Thread(target=tether.watch, args=(lock,), daemon=True).start()
-    return tether.run()
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    threading.Thread(target=supervisor.watch_lock, args=(lock,), daemon=True).start()
+    return supervisor.run()
 
 
 if __name__ == "__main__":

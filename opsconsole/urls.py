@@ -1,4 +1,4 @@
-"""The addresses."""
+"""The project's URLs."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    # The name under which Django's sign-in page looks for a link to offer.
+    # Django's login page shows a link if a URL has this name.
     path(
         "admin/password_reset/",
         RedirectView.as_view(pattern_name="tasks_admin:request"),

@@ -1,4 +1,4 @@
-"""Dates as operators compare them: sortable, with seconds."""
+"""Date formats for operators: sortable, with seconds."""
 
 DATETIME_FORMAT = "Y-m-d H:i:s"
 SHORT_DATETIME_FORMAT = "m-d H:i:s"

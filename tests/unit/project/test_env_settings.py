@@ -1,13 +1,13 @@
-"""The app's settings from the environment."""
+"""Settings of the app from environment variables: valid, unknown and malformed values."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from opsconsole.env_settings import env_settings
+from opsconsole.env_settings import read_env_settings
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "read"),
+    ("name", "value", "expected"),
     [
         ("RESET_TIMEOUT", "600", 600),
         ("BACKOFF_BASE", "0.5", 0.5),
@@ -17,10 +17,10 @@ from opsconsole.env_settings import env_settings
         ("USER_LANGUAGE_FIELD", "locale", "locale"),
     ],
 )
-def test_it_reads(monkeypatch, name, value, read):
+def test_valid_values_are_converted(monkeypatch, name, value, expected):
     monkeypatch.setenv(f"TASKS_ADMIN_{name}", value)
 
-    assert env_settings()[f"TASKS_ADMIN_{name}"] == read
+    assert read_env_settings()[f"TASKS_ADMIN_{name}"] == expected
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_it_reads(monkeypatch, name, value, read):
         ("RESET_TIMOUT", "600"),
     ],
 )
-def test_it_refuses(monkeypatch, name, value):
+def test_unknown_and_malformed_settings_are_rejected(monkeypatch, name, value):
     monkeypatch.setenv(f"TASKS_ADMIN_{name}", value)
 
     with pytest.raises(ImproperlyConfigured, match=f"TASKS_ADMIN_{name}"):
-        env_settings()
+        read_env_settings()

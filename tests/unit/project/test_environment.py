@@ -1,4 +1,4 @@
-"""The environment: what is understood, and what is refused, loudly and without showing secrets."""
+"""Environment variables: valid values, and errors for malformed ones, which show no secrets."""
 
 import os
 import stat
@@ -16,125 +16,127 @@ NAMES += ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS", "CLIENT_ADDRESS
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch):
-    """Start from an empty environment."""
+def empty_environment(monkeypatch):
+    """Unset the variables."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def given_that(monkeypatch):
-    """Set a variable."""
+def setenv(monkeypatch):
+    """Set an environment variable."""
     return monkeypatch.setenv
 
 
-class TestPlaces:
+class TestInstance:
     """PORT and DATA_DIR."""
 
     def test_the_defaults(self):
-        assert environment.places() == environment.Places(data_dir=BASE_DIR / "var", port=8000)
+        assert environment.read_instance() == environment.Instance(
+            data_dir=BASE_DIR / "var", port=8000
+        )
 
-    def test_the_broker_and_the_catcher_have_the_next_two_ports(self, given_that, tmp_path):
-        given_that("PORT", "9000")
-        given_that("DATA_DIR", str(tmp_path))
+    def test_the_broker_and_the_mail_catcher_use_the_next_two_ports(self, setenv, tmp_path):
+        setenv("PORT", "9000")
+        setenv("DATA_DIR", str(tmp_path))
 
-        here = environment.places()
+        instance = environment.read_instance()
 
-        assert (here.port, here.broker_port, here.smtp_port) == (9000, 9001, 9002)
-        assert here.data_dir == tmp_path
+        assert (instance.port, instance.broker_port, instance.smtp_port) == (9000, 9001, 9002)
+        assert instance.data_dir == tmp_path
 
     @pytest.mark.parametrize(
         "port", ["0", "-1", "65534", "65536", "123456", "http", "80.0", " 80", "80\n", "８０００"]
     )
-    def test_what_is_no_port_is_refused(self, given_that, port):
-        given_that("PORT", port)
+    def test_an_invalid_port_is_rejected(self, setenv, port):
+        setenv("PORT", port)
 
-        with pytest.raises(ImproperlyConfigured, match=r"PORT is .* from 1 to 65533"):
-            environment.places()
+        with pytest.raises(ImproperlyConfigured, match="PORT must be a number from 1 to 65533"):
+            environment.read_instance()
 
-    def test_a_directory_that_leads_nowhere_is_refused(self, given_that):
-        given_that("DATA_DIR", "~nobody-of-this-name/data")
+    def test_a_directory_of_an_unknown_user_is_rejected(self, setenv):
+        setenv("DATA_DIR", "~no-user-of-this-name/data")
 
-        with pytest.raises(ImproperlyConfigured, match="DATA_DIR leads nowhere"):
-            environment.places()
+        with pytest.raises(ImproperlyConfigured, match="DATA_DIR is not a valid path"):
+            environment.read_instance()
 
 
-class TestFlag:
+class TestBool:
     """DEBUG."""
 
     @pytest.mark.parametrize(
-        ("value", "means"),
+        ("value", "expected"),
         [("", False), ("0", False), ("no", False), ("False", False), ("1", True), (" YES ", True)],
     )
-    def test_what_is_understood(self, given_that, value, means):
-        given_that("DEBUG", value)
+    def test_valid_values(self, setenv, value, expected):
+        setenv("DEBUG", value)
 
-        assert environment.flag("DEBUG") is means
+        assert environment.read_bool("DEBUG") is expected
 
     @pytest.mark.parametrize("value", ["2", "maybe", "None", "tru"])
-    def test_anything_else_is_refused_and_is_not_taken_for_yes(self, given_that, value):
-        given_that("DEBUG", value)
+    def test_any_other_value_is_rejected_and_does_not_count_as_true(self, setenv, value):
+        setenv("DEBUG", value)
 
         with pytest.raises(ImproperlyConfigured, match="DEBUG must be 1 or 0"):
-            environment.flag("DEBUG")
+            environment.read_bool("DEBUG")
 
 
 class TestClientAddressKey:
     """CLIENT_ADDRESS_KEY."""
 
     @pytest.mark.parametrize("key", ["REMOTE_ADDR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR"])
-    def test_what_is_understood(self, given_that, key):
-        given_that("CLIENT_ADDRESS_KEY", key)
+    def test_valid_keys(self, setenv, key):
+        setenv("CLIENT_ADDRESS_KEY", key)
 
-        assert environment.client_address_key() == key
+        assert environment.read_client_address_key() == key
 
     @pytest.mark.parametrize("key", ["X-Real-IP", "X_REAL_IP", "http_x_real_ip", "HTTP_", "X "])
-    def test_a_header_spelt_in_another_way_is_refused_and_does_not_switch_limits_off(
-        self, given_that, key
+    def test_another_spelling_of_a_header_is_rejected_and_does_not_disable_rate_limits(
+        self, setenv, key
     ):
-        given_that("CLIENT_ADDRESS_KEY", key)
+        setenv("CLIENT_ADDRESS_KEY", key)
 
         with pytest.raises(ImproperlyConfigured, match="CLIENT_ADDRESS_KEY must be"):
-            environment.client_address_key()
+            environment.read_client_address_key()
 
 
 class TestSecretKey:
     """SECRET_KEY and SECRET_KEY_FALLBACKS."""
 
-    def test_it_is_made_once_and_kept_for_this_user_alone(self, tmp_path):
-        first = environment.secret_key(tmp_path / "new")
+    def test_it_is_generated_once_and_readable_only_by_its_user(self, tmp_path):
+        first = environment.read_secret_key(tmp_path / "new")
 
-        assert environment.secret_key(tmp_path / "new") == first
+        assert environment.read_secret_key(tmp_path / "new") == first
         assert len(first) > 50
         (file,) = (tmp_path / "new").iterdir()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    def test_of_two_processes_that_make_it_at_once_one_wins(self, tmp_path):
-        environment._write_once(tmp_path / "secret_key", "the first")
-        environment._write_once(tmp_path / "secret_key", "the second")
+    def test_the_first_of_two_concurrent_processes_wins(self, tmp_path):
+        environment._create_file(tmp_path / "secret_key", "the first")
+        environment._create_file(tmp_path / "secret_key", "the second")
 
-        assert environment.secret_key(tmp_path) == "the first"
+        assert environment.read_secret_key(tmp_path) == "the first"
 
-    def test_the_environment_goes_first(self, given_that, tmp_path):
-        environment.secret_key(tmp_path)
-        given_that("SECRET_KEY", "$given")
+    def test_the_environment_variable_takes_precedence(self, setenv, tmp_path):
+        environment.read_secret_key(tmp_path)
+        setenv("SECRET_KEY", "$from-environment")
 
-        assert environment.secret_key(tmp_path) == "$given"
+        assert environment.read_secret_key(tmp_path) == "$from-environment"
 
     @pytest.mark.parametrize("name", ["DATABASE_URL", "CELERY_BROKER_URL"])
-    def test_it_must_be_given_to_processes_that_share_more_than_a_directory(
-        self, given_that, tmp_path, name
-    ):
-        given_that(name, "anything")
+    def test_it_is_required_with_an_external_database_or_broker(self, setenv, tmp_path, name):
+        setenv(name, "anything")
 
-        with pytest.raises(ImproperlyConfigured, match=f"SECRET_KEY must be set when {name} is"):
-            environment.secret_key(tmp_path)
+        with pytest.raises(
+            ImproperlyConfigured, match=f"SECRET_KEY must be set when {name} is set"
+        ):
+            environment.read_secret_key(tmp_path)
 
-    def test_a_directory_that_is_none_is_refused(self, tmp_path):
+    def test_a_path_that_is_not_a_directory_is_rejected(self, tmp_path):
         (tmp_path / "file").write_text("")
 
-        with pytest.raises(ImproperlyConfigured, match="DATA_DIR can't be used"):
-            environment.secret_key(tmp_path / "file")
+        with pytest.raises(ImproperlyConfigured, match="DATA_DIR cannot be used"):
+            environment.read_secret_key(tmp_path / "file")
 
     @pytest.mark.parametrize(
         ("value", "keys"),
@@ -145,10 +147,10 @@ class TestSecretKey:
             ("$dollar,(paren)", ["$dollar", "(paren)"]),
         ],
     )
-    def test_older_keys_are_read_as_they_are(self, given_that, value, keys):
-        given_that("SECRET_KEY_FALLBACKS", value)
+    def test_fallback_keys_are_read_unchanged(self, setenv, value, keys):
+        setenv("SECRET_KEY_FALLBACKS", value)
 
-        assert environment.listed("SECRET_KEY_FALLBACKS") == keys
+        assert environment.read_list("SECRET_KEY_FALLBACKS") == keys
 
 
 class TestHosts:
@@ -157,13 +159,13 @@ class TestHosts:
     @pytest.mark.parametrize(
         ("value", "hosts"), [("", ["default"]), (",", ["default"]), ("a.b, c.d", ["a.b", "c.d"])]
     )
-    def test_hosts_are_separated_by_commas(self, given_that, value, hosts):
-        given_that("ALLOWED_HOSTS", value)
+    def test_hosts_are_separated_by_commas(self, setenv, value, hosts):
+        setenv("ALLOWED_HOSTS", value)
 
-        assert environment.listed("ALLOWED_HOSTS", ["default"]) == hosts
+        assert environment.read_list("ALLOWED_HOSTS", ["default"]) == hosts
 
     @pytest.mark.parametrize(
-        ("url", "read"),
+        ("url", "expected"),
         [
             ("https://console.example.com", "https://console.example.com"),
             ("https://console.example.com/", "https://console.example.com"),
@@ -172,10 +174,10 @@ class TestHosts:
             ("http://[2001:db8::1]:8000", "http://[2001:db8::1]:8000"),
         ],
     )
-    def test_what_links_begin_with(self, given_that, url, read):
-        given_that("HOST_URL", url)
+    def test_valid_host_urls(self, setenv, url, expected):
+        setenv("HOST_URL", url)
 
-        assert environment.host_url("http://default") == read
+        assert environment.read_host_url("http://default") == expected
 
     @pytest.mark.parametrize(
         "url",
@@ -201,20 +203,20 @@ class TestHosts:
             "https://é.b",
         ],
     )
-    def test_what_can_not_begin_a_link_is_refused(self, given_that, url):
-        given_that("HOST_URL", url)
+    def test_invalid_host_urls_are_rejected(self, setenv, url):
+        setenv("HOST_URL", url)
 
         with pytest.raises(ImproperlyConfigured, match="HOST_URL"):
-            environment.host_url("http://default")
+            environment.read_host_url("http://default")
 
 
-def test_what_is_refused_is_one_line_for_whoever_starts_the_console(tmp_path):
-    asked = os.environ | {"DATA_DIR": str(tmp_path), "SECRET_KEY": "x", "EMAIL_URL": "u:hunter2@h"}
+def test_the_development_server_reports_a_malformed_variable_without_a_traceback(tmp_path):
+    env = os.environ | {"DATA_DIR": str(tmp_path), "SECRET_KEY": "x", "EMAIL_URL": "u:hunter2@h"}
     command = [sys.executable, "-m", "opsconsole.devserver"]
 
-    ended = subprocess.run(command, cwd=BASE_DIR, env=asked, capture_output=True, text=True)
+    process = subprocess.run(command, cwd=BASE_DIR, env=env, capture_output=True, text=True)
 
-    assert ended.returncode == 1
-    assert "EMAIL_URL must begin with" in ended.stderr
-    assert "hunter2" not in ended.stderr + ended.stdout
-    assert "Traceback" not in ended.stderr
+    assert process.returncode == 1
+    assert "EMAIL_URL must begin with" in process.stderr
+    assert "hunter2" not in process.stderr + process.stdout
+    assert "Traceback" not in process.stderr

@@ -1,17 +1,17 @@
-"""The addresses in the environment: understood, or refused without showing the password."""
+"""URLs in environment variables: valid ones, and errors that do not show the password."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from hypothesis import HealthCheck, example, given
-from hypothesis import settings as effort
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from opsconsole import environment
 
 
 @pytest.fixture
-def given_that(monkeypatch):
-    """Set a variable; the others are unset."""
+def setenv(monkeypatch):
+    """Set an environment variable; the others are unset."""
     for name in READERS:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch.setenv
@@ -20,17 +20,17 @@ def given_that(monkeypatch):
 class TestDatabase:
     """DATABASE_URL."""
 
-    def test_the_default_is_sqlite_that_waits_for_its_lock(self, given_that, tmp_path):
-        config = environment.database(tmp_path)
+    def test_the_default_is_sqlite_with_immediate_transactions(self, setenv, tmp_path):
+        config = environment.read_database(tmp_path)
 
         assert config["ENGINE"].endswith("sqlite3")
         assert config["NAME"] == str(tmp_path / "console.sqlite3")
         assert config["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
 
-    def test_postgres(self, given_that, tmp_path):
-        given_that("DATABASE_URL", "postgres://user:p%40%2Fss@db.example:5433/ops?sslmode=require")
+    def test_postgres(self, setenv, tmp_path):
+        setenv("DATABASE_URL", "postgres://user:p%40%2Fss@db.example:5433/ops?sslmode=require")
 
-        config = environment.database(tmp_path)
+        config = environment.read_database(tmp_path)
 
         assert config["ENGINE"].endswith("postgresql")
         assert (config["USER"], config["PASSWORD"]) == ("user", "p@/ss")
@@ -50,11 +50,11 @@ class TestDatabase:
             "postgres://u:hunter2",
         ],
     )
-    def test_what_is_no_address_is_refused(self, given_that, tmp_path, url):
-        given_that("DATABASE_URL", url)
+    def test_invalid_urls_are_rejected(self, setenv, tmp_path, url):
+        setenv("DATABASE_URL", url)
 
         with pytest.raises(ImproperlyConfigured, match="DATABASE_URL") as caught:
-            environment.database(tmp_path)
+            environment.read_database(tmp_path)
 
         assert "hun" not in str(caught.value)
 
@@ -74,10 +74,10 @@ class TestBroker:
             "redis:///0",
         ],
     )
-    def test_what_is_understood(self, given_that, url):
-        given_that("CELERY_BROKER_URL", url)
+    def test_valid_urls(self, setenv, url):
+        setenv("CELERY_BROKER_URL", url)
 
-        assert environment.broker_url("redis://default") == url
+        assert environment.read_broker_url("redis://default") == url
 
     @pytest.mark.parametrize(
         "url",
@@ -98,16 +98,16 @@ class TestBroker:
             "redis://h;redis://i:port",
         ],
     )
-    def test_what_is_no_address_is_refused(self, given_that, url):
-        given_that("CELERY_BROKER_URL", url)
+    def test_invalid_urls_are_rejected(self, setenv, url):
+        setenv("CELERY_BROKER_URL", url)
 
         with pytest.raises(ImproperlyConfigured, match="CELERY_BROKER_URL") as caught:
-            environment.broker_url("redis://default")
+            environment.read_broker_url("redis://default")
 
         assert "hun" not in str(caught.value)
 
 
-class TestMail:
+class TestEmail:
     """EMAIL_URL and DEFAULT_FROM_EMAIL."""
 
     @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ class TestMail:
             ("smtp://u%40x:p%2F%23@h", {"EMAIL_HOST_USER": "u@x", "EMAIL_HOST_PASSWORD": "p/#"}),
         ],
     )
-    def test_what_is_understood(self, given_that, url, expected):
-        given_that("EMAIL_URL", url)
+    def test_valid_urls(self, setenv, url, expected):
+        setenv("EMAIL_URL", url)
 
-        assert environment.email("smtp://default").items() >= expected.items()
+        assert environment.read_email("smtp://default").items() >= expected.items()
 
     @pytest.mark.parametrize(
         "url",
@@ -150,47 +150,47 @@ class TestMail:
             "smtp://a b",
         ],
     )
-    def test_what_is_no_address_is_refused(self, given_that, url):
-        given_that("EMAIL_URL", url)
+    def test_invalid_urls_are_rejected(self, setenv, url):
+        setenv("EMAIL_URL", url)
 
         with pytest.raises(ImproperlyConfigured, match="EMAIL_URL") as caught:
-            environment.email("smtp://default")
+            environment.read_email("smtp://default")
 
         assert "hun" not in str(caught.value)
 
     @pytest.mark.parametrize("sender", ["ops@example.com", "Ops <ops@example.com>", "me@localhost"])
-    def test_senders(self, given_that, sender):
-        given_that("DEFAULT_FROM_EMAIL", sender)
+    def test_valid_senders(self, setenv, sender):
+        setenv("DEFAULT_FROM_EMAIL", sender)
 
-        assert environment.from_email("default@localhost") == sender
+        assert environment.read_from_email("default@localhost") == sender
 
     @pytest.mark.parametrize(
         "sender", ["ops", "Ops <ops>", "a@b@c", "a@b.c\nBcc: d@e.f", "@", "<>"]
     )
-    def test_what_is_no_sender_is_refused(self, given_that, sender):
-        given_that("DEFAULT_FROM_EMAIL", sender)
+    def test_invalid_senders_are_rejected(self, setenv, sender):
+        setenv("DEFAULT_FROM_EMAIL", sender)
 
         with pytest.raises(ImproperlyConfigured, match="DEFAULT_FROM_EMAIL"):
-            environment.from_email("default@localhost")
+            environment.read_from_email("default@localhost")
 
 
 READERS = {
-    "DATABASE_URL": lambda path: environment.database(path),
-    "CELERY_BROKER_URL": lambda path: environment.broker_url("redis://"),
-    "EMAIL_URL": lambda path: environment.email("smtp://h"),
-    "HOST_URL": lambda path: environment.host_url("http://h"),
+    "DATABASE_URL": lambda path: environment.read_database(path),
+    "CELERY_BROKER_URL": lambda path: environment.read_broker_url("redis://"),
+    "EMAIL_URL": lambda path: environment.read_email("smtp://h"),
+    "HOST_URL": lambda path: environment.read_host_url("http://h"),
 }
 SCHEMES = ["postgres://", "redis://", "amqp://", "smtp://", "https://", "sqlite:///", "oops://", ""]
 ODD = st.text(alphabet=st.sampled_from("aZ0/?#@:;[]%&=$. \n\té,"), max_size=12)
 
 
 @pytest.mark.parametrize("name", READERS)
-@effort(
+@hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(scheme=st.sampled_from(SCHEMES), secret=ODD, rest=ODD)
 @example(scheme="smtp://", secret="a%zz", rest="%")
-def test_whatever_is_given_is_understood_or_refused(
+def test_any_text_is_accepted_or_rejected_without_showing_the_password(
     monkeypatch, tmp_path, name, scheme, secret, rest
 ):
     monkeypatch.setenv(name, f"{scheme}hunter2{secret}@{rest}")

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from opsconsole.environment import flag
+from opsconsole.environment import read_bool
 from opsconsole.mailcatcher.server import HOST, Catcher, listen
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Catch until told to stop; refuse when the port is taken."""
-        asyncio.run(self.catch(settings.MAIL_CATCHER_DIR, settings.PLACES.smtp_port))
+        asyncio.run(self.catch(settings.MAIL_CATCHER_DIR, settings.INSTANCE.smtp_port))
 
     async def catch(self, directory: Path | None, port: int) -> None:
         """Listen, unless mails go to a real server."""
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     async def listen(self, directory: Path, port: int) -> asyncio.Server:
         """Open the port, or say in one line why not."""
         try:
-            return await listen(Catcher(directory, demo=flag("OPSCONSOLE_DEMO")), port=port)
+            return await listen(Catcher(directory, demo=read_bool("OPSCONSOLE_DEMO")), port=port)
         except OSError as error:
             text = f"The mail catcher can't listen on {HOST}:{port}: {error.strerror}. Set PORT."
             raise CommandError(text) from None
