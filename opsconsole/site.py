@@ -1,6 +1,6 @@
-"""The admin site: Django's, with an overview on top.
+"""The admin site: Django's, with an overview at the top of its index page.
 
-Not in the package `admin`: importing that registers pages, for which the site must exist.
+It is not in `tasks_admin.admin`: importing that package registers pages, which requires the site.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ConsoleSite(AdminSite):
-    """Django's admin site under the console's name."""
+    """Django's admin site with the title and the overview of the console."""
 
     site_header = _("Ops console")
     site_title = _("Ops console")
@@ -24,19 +24,19 @@ class ConsoleSite(AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """Show what goes on, above the list of pages."""
+        """Show running operations and recent failures above the list of pages."""
         from tasks_admin.models import Cause, Operation
 
-        going, failing = [], []
+        running_operations, recent_failures = [], []
         if request.user.has_perm("tasks_admin.view_operation"):
-            going = list(Operation.objects.going().order_by("-pk")[:5])
+            running_operations = list(Operation.objects.going().order_by("-pk")[:5])
         if request.user.has_perm("tasks_admin.view_cause"):
-            failing = list(Cause.objects.failing()[:5])
-        more = {"going": going, "failing": failing}
-        return super().index(request, more | (extra_context or {}))
+            recent_failures = list(Cause.objects.failing()[:5])
+        overview = {"running_operations": running_operations, "recent_failures": recent_failures}
+        return super().index(request, overview | (extra_context or {}))
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Let every page link to the mails that the catcher kept, while there is a catcher."""
-        catches = bool(getattr(django_settings, "MAIL_CATCHER_DIR", None))
-        may_read = catches and request.user.has_perm("tasks_admin.view_caught_mail")
-        return super().each_context(request) | {"may_read_caught_mail": may_read}
+        """Add whether to link to the caught emails: they exist, and the user may view them."""
+        enabled = bool(getattr(django_settings, "MAIL_CATCHER_DIR", None))
+        can_view = enabled and request.user.has_perm("tasks_admin.view_caught_mail")
+        return super().each_context(request) | {"can_view_caught_emails": can_view}

@@ -1,1 +1,1 @@
-"""Catches the mails of an installation without a mail server, and shows them to staff."""
+"""Stores the emails of an installation without a mail server, and shows them to staff."""

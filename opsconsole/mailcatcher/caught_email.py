@@ -1,4 +1,4 @@
-"""One caught mail, taken apart: no mail is so garbled that it can't be shown."""
+"""Parses a caught email. Any email can be shown, however malformed it is."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,29 +12,30 @@ if TYPE_CHECKING:
 else:
     Policy = EmailPolicy
 
-#: The standard library takes minutes for a crafted header of a megabyte: longer ones stay raw.
-LONGEST_HEADER = 2000
+#: The standard library takes minutes to parse a crafted header of a megabyte: longer headers
+#: are not parsed.
+MAX_HEADER_LENGTH = 2000
 
 
-class ForgivingPolicy(Policy):
-    """Python's default policy, but a header that it can't read is shown as it came."""
+class TolerantPolicy(Policy):
+    """Python's default policy, except that a header that cannot be parsed keeps its raw text."""
 
     def header_fetch_parse(self, name: str, value: str) -> Any:
-        """The parsed header, or its raw text."""
-        if len(value) <= LONGEST_HEADER:
+        """Return the parsed header, or its raw text."""
+        if len(value) <= MAX_HEADER_LENGTH:
             try:
                 return super().header_fetch_parse(name, value)
-            except Exception:  # garbled headers raise all sorts, RecursionError among them
-                return presentable(value)
-        return presentable(value)
+            except Exception:  # malformed headers raise many types, RecursionError among them
+                return sanitize(value)
+        return sanitize(value)
 
 
-POLICY = ForgivingPolicy()
+POLICY = TolerantPolicy()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mail:
-    """One caught mail. All of its texts can be put into a page, however garbled it came."""
+class CaughtEmail:
+    """One caught email. All its texts can be rendered on a page."""
 
     name: str
     received_at: datetime
@@ -43,52 +44,52 @@ class Mail:
 
     @property
     def recipients(self) -> str:
-        """Whom it was for, as the server was told: headers may say otherwise."""
-        return presentable(self.message["X-Envelope-To"] or "")
+        """The recipients of the SMTP envelope, which can differ from the header To."""
+        return sanitize(self.message["X-Envelope-To"] or "")
 
     @property
     def subject(self) -> str:
-        """Its subject."""
-        return presentable(self.message["Subject"] or "")
+        """The header Subject."""
+        return sanitize(self.message["Subject"] or "")
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Its headers in their order, the two that tell the envelope first."""
-        return [(presentable(name), presentable(text)) for name, text in self.message.items()]
+        """The headers in their order, the two of the envelope first."""
+        return [(sanitize(name), sanitize(value)) for name, value in self.message.items()]
 
     @property
     def text(self) -> str:
-        """Its text; all that came behind the headers when it can't be taken apart."""
+        """The plain text; the raw source of the body if it cannot be parsed."""
         try:
-            return self._part("plain")
-        except Exception:  # unknown charsets, broken multiparts: the source still tells
-            return presentable(self.raw.partition(b"\r\n\r\n")[2].decode("utf-8", "replace"))
+            return self._body("plain")
+        except Exception:  # for example an unknown charset or a malformed multipart
+            return sanitize(self.raw.partition(b"\r\n\r\n")[2].decode("utf-8", "replace"))
 
     @property
     def html(self) -> str:
-        """The source of its HTML; empty when there is none, or none that can be read."""
+        """The HTML source; empty if there is none or it cannot be parsed."""
         try:
-            return self._part("html")
-        except Exception:  # `text` shows the source already
+            return self._body("html")
+        except Exception:  # `text` is the raw source then
             return ""
 
-    def _part(self, kind: str) -> str:
-        """The body of that kind; empty when there is none."""
-        part = self.message.get_body((kind,))
-        return presentable(part.get_content()) if part else ""
+    def _body(self, subtype: str) -> str:
+        """Return the body of that text subtype; empty if there is none."""
+        part = self.message.get_body((subtype,))
+        return sanitize(part.get_content()) if part else ""
 
 
-def presentable(text: object) -> str:
-    """Text without what no page can hold: lone surrogates and NUL."""
+def sanitize(text: object) -> str:
+    """Replace lone surrogates and NUL, which a page cannot contain."""
     return str(text).encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def parse(raw: bytes, *, head_only: bool = False) -> EmailMessage:
-    """The mail taken apart; only its headers when its parts can't be."""
+    """Parse an email; parse only its headers if its body cannot be parsed."""
     parser = BytesParser(policy=POLICY)
     if head_only:
         return parser.parsebytes(raw, headersonly=True)
     try:
         return parser.parsebytes(raw)
-    except Exception:  # thousands of nested multiparts raise RecursionError, to name one
+    except Exception:  # for example RecursionError, for thousands of nested multiparts
         return parser.parsebytes(raw, headersonly=True)

@@ -1,4 +1,4 @@
-"""The mail catcher's SMTP server: takes every mail on loopback, stores it, relays nothing."""
+"""The mail catcher's SMTP server: accepts all emails on loopback, stores them, relays none."""
 
 import asyncio
 import logging
@@ -12,14 +12,14 @@ from opsconsole.mailcatcher import store
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-#: Bytes that one mail may have.
+#: Maximum size of an email.
 MAX_BYTES = 1_000_000
-#: Attempts at one recipient of `busy.example` that are put off in the demo.
-BUSY_ATTEMPTS = 2
+#: In the demo, the first attempts at each recipient in `busy.example` are deferred.
+DEFERRED_ATTEMPTS = 2
 
 
-class Catcher:
-    """Stores each mail in the directory; with `demo`, some recipients are refused."""
+class StoringHandler:
+    """Stores each email in the directory; with `demo`, rejects or defers some recipients."""
 
     def __init__(self, directory: Path, *, demo: bool = False) -> None:
         self.directory = directory
@@ -29,9 +29,9 @@ class Catcher:
     async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take or refuse a recipient."""
-        if self.demo and (refusal := self.refusal(address.lower())):
-            return refusal
+        """Accept or reject a recipient."""
+        if self.demo and (rejection := self.demo_rejection(address.lower())):
+            return rejection
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 OK"
@@ -39,7 +39,7 @@ class Catcher:
     async def handle_DATA(  # noqa: N802 (aiosmtpd's name)
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
-        """Store the mail before saying so; a full disk is a reason to try again later."""
+        """Store the email before accepting it; ask the client to retry if the disk is full."""
         try:
             store.save(
                 self.directory,
@@ -48,37 +48,37 @@ class Catcher:
                 content=envelope.original_content or b"",
             )
         except OSError as error:
-            logger.error("A mail could not be stored in %s: %s", self.directory, error.strerror)
-            return "452 4.3.1 The mail can't be stored now, try again later"
+            logger.error("Storing an email in %s failed: %s", self.directory, error.strerror)
+            return "452 4.3.1 The email cannot be stored now, try again later"
         return "250 OK"
 
-    def refusal(self, address: str) -> str:
-        """What a server that is not well would answer; empty when it takes the recipient."""
+    def demo_rejection(self, address: str) -> str:
+        """Return the SMTP error for a recipient of the demo; empty if it is accepted."""
         domain = address.rpartition("@")[2]
         if domain == "refused.example":
             return "550 5.1.1 No such mailbox"
         if domain == "busy.example":
             self.attempts[address] += 1
-            if self.attempts[address] <= BUSY_ATTEMPTS:
+            if self.attempts[address] <= DEFERRED_ATTEMPTS:
                 return "451 4.3.2 Try again later"
         return ""
 
 
-async def listen(catcher: Catcher, *, port: int) -> asyncio.Server:
-    """Listen on loopback, port 0 being any free one; raise `OSError` when the port is taken."""
-    # aiosmtpd logs every command with its addresses, and at DEBUG the mails themselves.
+async def listen(handler: StoringHandler, *, port: int) -> asyncio.Server:
+    """Listen on loopback; port 0 is any free port. Raises `OSError` if the port is in use."""
+    # aiosmtpd logs each command with its addresses, and at DEBUG the emails themselves.
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _conversation(catcher, loop), HOST, port)
+    return await loop.create_server(lambda: _create_protocol(handler, loop), HOST, port)
 
 
-def _conversation(catcher: Catcher, loop: asyncio.AbstractEventLoop) -> SMTP:
-    """One client's conversation. The name is given, as looking it up may take seconds."""
+def _create_protocol(handler: StoringHandler, loop: asyncio.AbstractEventLoop) -> SMTP:
+    """Return the protocol of one connection."""
     return SMTP(
-        catcher,
+        handler,
         data_size_limit=MAX_BYTES,
         enable_SMTPUTF8=True,
-        hostname="localhost",
+        hostname="localhost",  # aiosmtpd would look up the name, which may take seconds
         ident="mail catcher",
         loop=loop,
     )

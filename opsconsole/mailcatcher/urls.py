@@ -1,4 +1,4 @@
-"""The addresses of the caught mails. `admin_view` asks for staff, and forbids storing the page."""
+"""The URLs of the caught emails. `admin_view` requires staff and disables caching."""
 
 from django.contrib import admin
 from django.urls import path
@@ -7,6 +7,6 @@ from opsconsole.mailcatcher import views
 
 app_name = "mailcatcher"
 urlpatterns = [
-    path("", admin.site.admin_view(views.mails), name="list"),
-    path("<str:name>/", admin.site.admin_view(views.mail), name="mail"),
+    path("", admin.site.admin_view(views.email_list), name="list"),
+    path("<str:name>/", admin.site.admin_view(views.email_detail), name="detail"),
 ]

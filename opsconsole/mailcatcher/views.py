@@ -1,4 +1,4 @@
-"""The pages of the caught mails. They hold reset links: a permission of their own guards them."""
+"""The pages of the caught emails. They show reset links, so they require their own permission."""
 
 from pathlib import Path
 
@@ -15,57 +15,57 @@ from opsconsole.mailcatcher import store
 
 PERMISSION = "tasks_admin.view_caught_mail"
 PER_PAGE = 50
-#: Characters of a body that a page shows; it says so when there are more.
-SHOWN = 100_000
+#: Characters of a body that the page shows. A note states when a body is longer.
+MAX_SHOWN_LENGTH = 100_000
 
 
 @require_safe
 @permission_required(PERMISSION, raise_exception=True)
-def mails(request: HttpRequest) -> HttpResponse:
-    """List the mails, newest first; `q` keeps those to an address."""
+def email_list(request: HttpRequest) -> HttpResponse:
+    """List the emails, latest first; `q` filters by recipient."""
     directory = _directory()
     query = request.GET.get("q", "").strip()
     names = store.search(directory, query) if query else store.names(directory)
     paginator = Paginator(names, PER_PAGE)
     page = paginator.get_page(request.GET.get("page"))
-    found = [store.read(directory, name, head_only=True) for name in page]
+    emails = [store.read(directory, name, head_only=True) for name in page]
     context = {
-        "title": _("Caught mails"),
-        "mails": [mail for mail in found if mail],
+        "title": _("Caught emails"),
+        "emails": [email for email in emails if email],
         "page": page,
-        "pages": paginator.get_elided_page_range(page.number),
+        "page_range": paginator.get_elided_page_range(page.number),
         "query": query,
-        "searched": store.SEARCHED,
+        "max_searched": store.MAX_SEARCHED,
     }
-    return _page(request, "mailcatcher/list.html", context)
+    return _render(request, "mailcatcher/list.html", context)
 
 
 @require_safe
 @permission_required(PERMISSION, raise_exception=True)
-def mail(request: HttpRequest, name: str) -> HttpResponse:
-    """Show one mail: its headers, its text, and the source of its HTML."""
-    found = store.read(_directory(), name)
-    if found is None:
-        raise Http404("No such mail.")
-    text, html = found.text, found.html
+def email_detail(request: HttpRequest, name: str) -> HttpResponse:
+    """Show one email: its text, its HTML source and its headers."""
+    email = store.read(_directory(), name)
+    if email is None:
+        raise Http404("No such email.")
+    text, html = email.text, email.html
     context = {
-        "title": found.subject or _("(no subject)"),
-        "mail": found,
-        "text": text[:SHOWN],
-        "html": html[:SHOWN],
-        "shown": SHOWN,
-        "cut": len(text) > SHOWN or len(html) > SHOWN,
+        "title": email.subject or _("(no subject)"),
+        "email": email,
+        "text": text[:MAX_SHOWN_LENGTH],
+        "html": html[:MAX_SHOWN_LENGTH],
+        "max_shown_length": MAX_SHOWN_LENGTH,
+        "truncated": len(text) > MAX_SHOWN_LENGTH or len(html) > MAX_SHOWN_LENGTH,
     }
-    return _page(request, "mailcatcher/detail.html", context)
+    return _render(request, "mailcatcher/detail.html", context)
 
 
 def _directory() -> Path:
-    """Where the mails are; 404 when they go to a real server."""
+    """Return the directory of the emails; 404 if a mail server is configured."""
     if settings.MAIL_CATCHER_DIR is None:
-        raise Http404("No mail is caught: EMAIL_URL is set.")
+        raise Http404("The mail catcher is not used: EMAIL_URL is set.")
     return Path(settings.MAIL_CATCHER_DIR)
 
 
-def _page(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
-    """A page of the admin site."""
+def _render(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
+    """Render a page of the admin site."""
     return TemplateResponse(request, template, admin.site.each_context(request) | context)
