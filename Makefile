@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --requir
 USERS ?= 250
 # More workers than cores: most tests wait for other processes.
 PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+# Percent of lines and branches that the unit and integration tests cover; servers started by tests are not measured.
+MIN_COVERAGE ?= 89
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-all chaos lint bench format lock messages clean
@@ -23,8 +25,8 @@ demo: $(VENV)/run ## do the same with sample users and tasks (USERS=250)
 test: $(VENV)/dev ## run the tests; skip those that need a program that is not installed
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-all: $(VENV)/dev ## run the tests; fail if RabbitMQ, PostgreSQL or Chromium is missing
-	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest $(PARALLEL)
+test-all: $(VENV)/dev ## run the tests with coverage; fail if RabbitMQ, PostgreSQL or Chromium is missing
+	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
 
 chaos: $(VENV)/dev ## run the chaos tests at full size (more than an hour)
 	CHAOS_USERS=10000 CHAOS_RETRIED=100000 CHAOS_PAUSED=50000 CHAOS_OUTAGE=600 CHAOS_TASKS=2000 CHAOS_CROWD=60 CHAOS_REDIS=1 CHAOS_PURGED=10000 OPSCONSOLE_TEST_ALL=1 \
