@@ -9,9 +9,11 @@ USERS ?= 250
 PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 # Percent of lines and branches that the unit and integration tests cover; servers started by tests are not measured.
 MIN_COVERAGE ?= 89
+# What `make matrix` runs.
+TESTS ?= tests/unit tests/integration
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all chaos lint bench format lock messages clean
+.PHONY: help run demo test test-all matrix chaos lint bench format lock messages clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +29,9 @@ test: $(VENV)/dev ## run the tests; skip those that need a program that is not i
 
 test-all: $(VENV)/dev ## run the tests with coverage; fail if RabbitMQ, PostgreSQL or Chromium is missing
 	OPSCONSOLE_TEST_ALL=1 $(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-fail-under=$(MIN_COVERAGE)
+
+matrix: $(VENV)/dev ## run unit and integration tests on the oldest and newest Python and Django (TESTS=…)
+	$(BIN)/nox -- $(PARALLEL) $(TESTS)
 
 chaos: $(VENV)/dev ## run the chaos tests at full size (more than an hour)
 	CHAOS_USERS=10000 CHAOS_RETRIED=100000 CHAOS_PAUSED=50000 CHAOS_OUTAGE=600 CHAOS_TASKS=2000 CHAOS_CROWD=60 CHAOS_REDIS=1 CHAOS_PURGED=10000 OPSCONSOLE_TEST_ALL=1 \
@@ -59,7 +64,7 @@ messages: $(VENV)/dev ## update and compile the translations (requires gettext)
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py compilemessages --locale zh_Hans --ignore '.*'
 
 clean: ## remove installed packages and caches; keep the data in var/
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
 
 $(VENV)/run: requirements/base.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
