@@ -1,4 +1,4 @@
-"""`manage.py catch_mail`, run as the Procfile runs it."""
+"""`manage.py catch_mail`, run as in the Procfile."""
 
 import contextlib
 import os
@@ -13,11 +13,12 @@ import pytest
 from opsconsole.environment import BASE_DIR
 from opsconsole.mailcatcher import store
 from tests.support.ports import free_port
+from tests.support.stack import WAIT_TIMEOUT
 
 
 @contextlib.contextmanager
-def console(port, directory, **environment):
-    """Start the command on that port; see that it is gone in the end."""
+def mail_catcher(port, directory, **environment):
+    """Run the command on that port; kill it at the end."""
     kept = {name: os.environ[name] for name in ("PATH", "SECRET_KEY")}
     environment |= {"PORT": str(port - 2), "DATA_DIR": str(directory)}
     with subprocess.Popen(
@@ -35,34 +36,34 @@ def console(port, directory, **environment):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_catches_until_told_to_stop_even_in_a_conversation(tmp_path, number):
-    with console(port := free_port(), tmp_path, OPSCONSOLE_DEMO="1") as process:
+def test_a_signal_stops_the_command_while_a_client_is_connected(tmp_path, number):
+    with mail_catcher(port := free_port(), tmp_path, OPSCONSOLE_DEMO="1") as process:
         assert f"127.0.0.1:{port}" in process.stdout.readline()
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=WAIT_TIMEOUT) as client:
             assert client.sendmail("a@b.example", "ann@mail.example", "Text") == {}
             with pytest.raises(smtplib.SMTPRecipientsRefused):
                 client.sendmail("a@b.example", "ann@refused.example", "Text")
             process.send_signal(number)
-            assert process.wait(10) == 0
+            assert process.wait(WAIT_TIMEOUT) == 0
         assert process.stderr.read() == ""
     assert len(store.names(tmp_path / "mail")) == 1
 
 
-def test_a_taken_port_is_told_in_one_line(tmp_path):
+def test_a_port_in_use_is_reported_in_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with console(port, tmp_path) as process:
-            assert process.wait(20) == 1
+        with mail_catcher(port, tmp_path) as process:
+            assert process.wait(WAIT_TIMEOUT) == 1
             (line,) = process.stderr.read().splitlines()
     assert f"127.0.0.1:{port}: " in line and "in use" in line
 
 
-def test_with_a_real_mail_server_the_command_only_waits(tmp_path):
+def test_the_command_is_idle_if_a_mail_server_is_configured(tmp_path):
     environment = {"EMAIL_URL": "smtp://mail.example.com"}
-    with console(port := free_port(), tmp_path, **environment) as process:
+    with mail_catcher(port := free_port(), tmp_path, **environment) as process:
         assert "EMAIL_URL is set" in process.stdout.readline()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(WAIT_TIMEOUT) == 0
     assert not (tmp_path / "mail").exists()

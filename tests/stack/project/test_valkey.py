@@ -1,4 +1,4 @@
-"""Whether the embedded broker is taken for dead."""
+"""The health check of the embedded broker."""
 
 import socket
 import threading
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from opsconsole.valkey import answers
+from opsconsole import valkey
 from tests.support.ports import free_port
+from tests.support.stack import WAIT_TIMEOUT
 
 
 @pytest.fixture
@@ -16,23 +17,26 @@ def server() -> Iterator[socket.socket]:
         yield server
 
 
-def say(server: socket.socket, words: bytes) -> None:
-    link, _ = server.accept()
-    with link:
-        link.recv(100)
-        link.sendall(words)
+def reply_once(server: socket.socket, reply: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(reply)
 
 
-@pytest.mark.parametrize("words", [b"+PONG\r\n", b"-MISCONF Errors writing to the AOF file\r\n"])
-def test_who_says_anything_is_alive(server: socket.socket, words: bytes) -> None:
-    threading.Thread(target=say, args=(server, words), daemon=True).start()
+@pytest.mark.parametrize("reply", [b"+PONG\r\n", b"-MISCONF Errors writing to the AOF file\r\n"])
+def test_a_server_that_replies_is_responding(
+    server: socket.socket, reply: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey, "PING_TIMEOUT", WAIT_TIMEOUT)
+    threading.Thread(target=reply_once, args=(server, reply), daemon=True).start()
 
-    assert answers(server.getsockname()[1])
+    assert valkey.is_responding(server.getsockname()[1])
 
 
-def test_who_says_nothing_is_not(server: socket.socket) -> None:
-    assert not answers(server.getsockname()[1])
+def test_a_server_that_does_not_reply_is_not_responding(server: socket.socket) -> None:
+    assert not valkey.is_responding(server.getsockname()[1])
 
 
-def test_who_is_not_there_is_not() -> None:
-    assert not answers(free_port())
+def test_a_closed_port_is_not_responding() -> None:
+    assert not valkey.is_responding(free_port())
