@@ -1,4 +1,4 @@
-"""`manage.py load_demo`: sample users in every condition, and two staff accounts to try rights."""
+"""`manage.py load_demo`: sample users in all conditions, and two staff users with permissions."""
 
 import secrets
 from typing import Any
@@ -9,13 +9,13 @@ from django.contrib.auth.models import Permission
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-MOST = 5_000_000
-BATCH = 5_000
-#: What one user in twenty-five is, by `number % 25`; whoever is not listed is in good order.
-ODD = {5: "inactive", 10: "no address", 15: "no password", 20: "refused", 0: "busy"}
+MAX_USERS = 5_000_000
+BATCH_SIZE = 5_000
+#: The condition of a user by `number % 25`. The other users can receive reset emails.
+CONDITIONS = {5: "inactive", 10: "no address", 15: "no password", 20: "refused", 0: "busy"}
 DOMAINS = {"refused": "refused.example", "busy": "busy.example"}
-#: First and last names by script. Their number is prime to 25, so that all meet all conditions.
-PEOPLE = [
+#: First and last names by script. There are 13: coprime to 25, so each meets all conditions.
+NAMES = [
     ("Zoë Renée Amélie François", "Lefèvre Müller Garçon Béranger"),
     ("Łukasz Święta Jiří Žofie", "Wałęsa Dvořák Kowalczyk Čapek"),
     ("Þóra Åsa Søren Jürgen", "Ægisson Ångström Kierkegård Weiß"),
@@ -30,78 +30,87 @@ PEOPLE = [
     ("Ольга Фёдор Юлія Сергій", "Кузнецова Шевченко Соловьёв Їжак"),
     ("आशा राहुल प्रिया विक्रम", "शर्मा वर्मा कुमार सिंह"),
 ]
-VIEWS = ("view_operation", "view_result", "view_cause", "view_worker")
-VERBS = ("send_reset_email", "retry_failed", "pause", "resume", "abort")
-STAFF = {"demo-operator": VIEWS + VERBS, "demo-viewer": VIEWS}
+VIEW_PERMISSIONS = ("view_operation", "view_result", "view_cause", "view_worker")
+ACTION_PERMISSIONS = ("send_reset_email", "retry_failed", "pause", "resume", "abort")
+STAFF = {
+    "demo-operator": VIEW_PERMISSIONS + ACTION_PERMISSIONS,
+    "demo-viewer": VIEW_PERMISSIONS,
+}
 
 
 class Command(BaseCommand):
-    """A second run adds what is missing and touches nobody who is there."""
+    """Adds the missing sample users and leaves existing users unchanged."""
 
-    help = "Adds sample users and two staff accounts. Run again, it adds only what is missing."
+    help = "Add sample users and two staff users. Users that exist already are left unchanged."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the number of users."""
-        parser.add_argument("--users", type=int, default=250, help="how many (default: 250)")
+        """Add the option --users."""
+        parser.add_argument(
+            "--users", type=int, default=250, help="number of sample users (default: 250)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Add them, and say what was added."""
-        wanted = options["users"]
-        if not isinstance(wanted, int) or not 0 <= wanted <= MOST:
-            raise CommandError(f"--users is {wanted}, but must be a number from 0 to {MOST}.")
-        staff = [add_staff(name, codenames) for name, codenames in STAFF.items()]
-        # Nobody knows this password, so all sample users may share its one, slow hash.
+        """Add the users and print how many were added."""
+        count = options["users"]
+        if not isinstance(count, int) or not 0 <= count <= MAX_USERS:
+            raise CommandError(f"--users must be a number from 0 to {MAX_USERS:,}, not {count}.")
+        added_staff = [add_staff(name, codenames) for name, codenames in STAFF.items()]
+        # The password is discarded, so all sample users may share one hash, which is slow to make.
         password = make_password(secrets.token_urlsafe(32))
-        numbers = range(1, wanted + 1)
+        numbers = range(1, count + 1)
         added = sum(
-            add_users(numbers[start : start + BATCH], password=password)
-            for start in range(0, wanted, BATCH)
+            add_users(numbers[start : start + BATCH_SIZE], password=password)
+            for start in range(0, count, BATCH_SIZE)
         )
         self.stdout.write(
-            f"Added {added} sample users and {sum(staff)} staff accounts; "
-            f"{wanted - added} and {len(staff) - sum(staff)} were there already."
+            f"Added {added:,} sample users and {sum(added_staff)} staff users. {count - added:,} "
+            f"sample users and {len(added_staff) - sum(added_staff)} staff users already existed."
         )
         self.stdout.write(
-            f"To sign in as {' or '.join(STAFF)}, send a reset email to it and follow the link."
+            f"To sign in as {' or '.join(STAFF)}, send a reset email to that user and follow its "
+            "link."
         )
 
 
 def add_users(numbers: range, *, password: str) -> int:
-    """Add those of the users with these numbers who are missing; return how many."""
+    """Add the missing users of these numbers; return how many were added."""
     model = get_user_model()
     names = {f"demo-{number:06d}": number for number in numbers}
-    there = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
-    for name in there.values_list(model.USERNAME_FIELD, flat=True):
+    existing = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names})
+    for name in existing.values_list(model.USERNAME_FIELD, flat=True):
         del names[name]
     users = [sample_user(name, number, password=password) for name, number in names.items()]
-    # Whoever runs this at the same moment adds the very same users.
+    # A concurrent run adds exactly the same users.
     model._default_manager.bulk_create(users, ignore_conflicts=True)
     return len(users)
 
 
 def sample_user(name: str, number: int, *, password: str) -> Any:
-    """The user of that number: always the same names, and always in the same condition."""
+    """Return the user of that number, with the same names and condition in each run."""
     model = get_user_model()
-    oddity = ODD.get(number % 25, "")
-    firsts, lasts = (names.split() for names in PEOPLE[number % len(PEOPLE)])
-    address = f"{name}@{DOMAINS.get(oddity, 'mail.example')}"
+    condition = CONDITIONS.get(number % 25, "")
+    firsts, lasts = (names.split() for names in NAMES[number % len(NAMES)])
+    address = f"{name}@{DOMAINS.get(condition, 'mail.example')}"
     return model(
         **{
             model.USERNAME_FIELD: name,
-            model.get_email_field_name(): "" if oddity == "no address" else address,
-            "first_name": firsts[number // len(PEOPLE) % len(firsts)],
-            "last_name": lasts[number // len(PEOPLE) // len(firsts) % len(lasts)],
-            "is_active": oddity != "inactive",
-            "password": make_password(None) if oddity == "no password" else password,
+            model.get_email_field_name(): "" if condition == "no address" else address,
+            "first_name": firsts[number // len(NAMES) % len(firsts)],
+            "last_name": lasts[number // len(NAMES) // len(firsts) % len(lasts)],
+            "is_active": condition != "inactive",
+            "password": make_password(None) if condition == "no password" else password,
         }
     )
 
 
 @transaction.atomic
 def add_staff(name: str, codenames: tuple[str, ...]) -> bool:
-    """Add a member of staff with these rights, and nobody's password; whether it was missing."""
+    """Add a staff user with these permissions and a random password, unless it exists.
+
+    Returns whether the user was added.
+    """
     model = get_user_model()
-    person, missing = model._default_manager.get_or_create(
+    user, created = model._default_manager.get_or_create(
         **{model.USERNAME_FIELD: name},
         defaults={
             "is_staff": True,
@@ -109,15 +118,17 @@ def add_staff(name: str, codenames: tuple[str, ...]) -> bool:
             model.get_email_field_name(): f"{name}@mail.example",
         },
     )
-    if missing:
-        see_users = rights(model._meta.app_label, f"view_{model._meta.model_name}")
-        person.user_permissions.set(see_users + rights("tasks_admin", *codenames))
-    return missing
+    if created:
+        view_users = permissions(model._meta.app_label, f"view_{model._meta.model_name}")
+        user.user_permissions.set(view_users + permissions("tasks_admin", *codenames))
+    return created
 
 
-def rights(app: str, *codenames: str) -> list[Permission]:
-    """The app's permissions of these names; `CommandError` when the database lacks one."""
+def permissions(app: str, *codenames: str) -> list[Permission]:
+    """Return the app's permissions; raise `CommandError` if the database lacks one."""
     found = Permission.objects.filter(content_type__app_label=app, codename__in=codenames)
-    if lacking := set(codenames) - {right.codename for right in found}:
-        raise CommandError(f"No permission {app}.{min(lacking)} yet. Run manage.py migrate first.")
+    if missing := set(codenames) - {permission.codename for permission in found}:
+        raise CommandError(
+            f"The permission {app}.{min(missing)} does not exist. Run manage.py migrate first."
+        )
     return list(found)

@@ -1,4 +1,4 @@
-"""`manage.py load_demo` adds what is missing and touches nobody who is there."""
+"""`manage.py load_demo` adds missing sample users and leaves existing users unchanged."""
 
 import io
 from collections import Counter
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 
 
 def load(users: object) -> str:
-    """Run the command; return what it printed."""
+    """Run the command; return its output."""
     out = io.StringIO()
     call_command("load_demo", users=users, stdout=out)
     return out.getvalue()
@@ -22,7 +22,7 @@ def demo_users() -> list[User]:
 
 
 def condition(user: User) -> str:
-    """What is the matter with a user; the domain when nothing is."""
+    """Return the condition of a user; the domain if the user has none."""
     if not user.is_active:
         return "inactive"
     if not user.has_usable_password():
@@ -30,18 +30,20 @@ def condition(user: User) -> str:
     return user.email.partition("@")[2] or "no address"
 
 
-def rights(name: str) -> set[str]:
-    return {right.codename for right in User.objects.get(username=name).user_permissions.all()}
+def permissions(name: str) -> set[str]:
+    return {
+        permission.codename for permission in User.objects.get(username=name).user_permissions.all()
+    }
 
 
-def test_four_of_five_are_in_good_order_and_the_rest_in_every_other_condition():
+def test_four_fifths_can_receive_emails_and_the_rest_have_each_other_condition():
     load(250)
-    odd = ("inactive", "no password", "no address", "refused.example", "busy.example")
-    expected = {"mail.example": 200} | dict.fromkeys(odd, 10)
+    conditions = ("inactive", "no password", "no address", "refused.example", "busy.example")
+    expected = {"mail.example": 200} | dict.fromkeys(conditions, 10)
     assert Counter(map(condition, demo_users())) == expected
 
 
-def test_names_are_in_many_scripts_and_everybody_has_one():
+def test_all_users_have_names_in_many_scripts():
     load(250)
     names = [user.get_full_name() for user in demo_users()]
     assert all(len(name.split()) == 2 for name in names)
@@ -50,7 +52,7 @@ def test_names_are_in_many_scripts_and_everybody_has_one():
         assert any(letter in name for name in names), letter
 
 
-def test_it_makes_the_very_same_users_everywhere():
+def test_each_run_makes_the_same_users():
     load(60)
     fields = ("username", "email", "first_name", "last_name", "is_active")
     before = [[getattr(user, field) for field in fields] for user in demo_users()]
@@ -59,76 +61,78 @@ def test_it_makes_the_very_same_users_everywhere():
     assert [[getattr(user, field) for field in fields] for user in demo_users()] == before
 
 
-def test_a_second_run_adds_only_what_is_missing_and_resets_nothing():
+def test_a_second_run_adds_missing_users_and_changes_no_other():
     load(40)
     User.objects.filter(username="demo-000003").delete()
-    kept = User.objects.get(username="demo-000007")
-    kept.email = "moved@elsewhere.example"
-    kept.set_password("their own")
-    kept.save()
-    assert load(50).startswith("Added 11 sample users and 0 staff accounts; 39 and 2 were there")
-    kept.refresh_from_db()
-    assert kept.email == "moved@elsewhere.example" and kept.check_password("their own")
+    existing = User.objects.get(username="demo-000007")
+    existing.email = "moved@elsewhere.example"
+    existing.set_password("their own")
+    existing.save()
+    assert load(50).startswith("Added 11 sample users and 0 staff users. 39 sample users and 2 ")
+    existing.refresh_from_db()
+    assert existing.email == "moved@elsewhere.example" and existing.check_password("their own")
     assert [user.username for user in demo_users()] == [f"demo-{n:06d}" for n in range(1, 51)]
 
 
-def test_fewer_than_before_removes_nobody():
+def test_a_smaller_number_removes_no_users():
     load(30)
-    assert load(10).startswith("Added 0 sample users and 0 staff accounts; 10 and 2 were there")
+    assert load(10).startswith("Added 0 sample users and 0 staff users. 10 sample users and 2 ")
     assert len(demo_users()) == 30
 
 
-def test_more_than_one_batch_is_added_whole(monkeypatch):
-    monkeypatch.setattr("tasks_admin.management.commands.load_demo.BATCH", 7)
+def test_several_batches_are_added(monkeypatch):
+    monkeypatch.setattr("tasks_admin.management.commands.load_demo.BATCH_SIZE", 7)
     assert load(23).startswith("Added 23 sample users")
     assert len(demo_users()) == 23
 
 
-def test_none_is_a_number_of_users_too():
-    assert load(0).startswith("Added 0 sample users and 2 staff accounts; 0 and 0 were there")
+def test_zero_users_adds_only_staff():
+    assert load(0).startswith("Added 0 sample users and 2 staff users. 0 sample users and 0 ")
 
 
-def test_the_operator_may_act_and_the_viewer_may_only_look():
+def test_permissions_of_the_operator_and_the_viewer():
     load(0)
     views = {"view_user", "view_operation", "view_result", "view_cause", "view_worker"}
     verbs = {"send_reset_email", "retry_failed", "pause", "resume", "abort"}
-    assert rights("demo-operator") == views | verbs
-    assert rights("demo-viewer") == views
+    assert permissions("demo-operator") == views | verbs
+    assert permissions("demo-viewer") == views
 
 
-def test_demo_staff_choose_their_passwords_by_mail():
+def test_staff_choose_their_passwords_with_a_reset_email():
     assert "send a reset email" in load(0)
     staff = User.objects.filter(is_staff=True)
     assert len(staff) == 2
-    assert all(person.has_usable_password() and person.email for person in staff)
-    assert not any(person.is_superuser for person in staff)
+    assert all(user.has_usable_password() and user.email for user in staff)
+    assert not any(user.is_superuser for user in staff)
 
 
-def test_staff_who_are_there_keep_their_password_and_rights():
+def test_existing_staff_keep_their_password_and_permissions():
     load(0)
-    person = User.objects.get(username="demo-operator")
-    person.user_permissions.clear()
-    person.set_password("their own")
-    person.save()
+    user = User.objects.get(username="demo-operator")
+    user.user_permissions.clear()
+    user.set_password("their own")
+    user.save()
     load(0)
-    person.refresh_from_db()
-    assert person.check_password("their own") and rights("demo-operator") == set()
+    user.refresh_from_db()
+    assert user.check_password("their own") and permissions("demo-operator") == set()
 
 
-@pytest.mark.parametrize("nonsense", [-1, 5_000_001, "many", 2.5, None])
-def test_a_number_that_makes_no_sense_is_refused(nonsense):
-    with pytest.raises(CommandError, match=r"--users is .* must be a number from 0 to 5000000"):
-        load(nonsense)
+@pytest.mark.parametrize("value", [-1, 5_000_001, "many", 2.5, None])
+def test_an_invalid_number_is_rejected(value):
+    with pytest.raises(CommandError, match=r"--users must be a number from 0 to 5,000,000, not "):
+        load(value)
     assert not User.objects.exists()
 
 
-def test_a_word_on_the_command_line_is_refused():
+def test_a_non_integer_on_the_command_line_is_rejected():
     with pytest.raises(CommandError, match="invalid int value: 'many'"):
         call_command("load_demo", "--users=many")
 
 
-def test_a_database_that_lacks_a_permission_is_refused_and_left_alone():
+def test_a_database_without_the_permissions_is_rejected_and_unchanged():
     Permission.objects.filter(codename="retry_failed").delete()
-    with pytest.raises(CommandError, match=r"tasks_admin\.retry_failed yet\. Run manage\.py migr"):
+    with pytest.raises(
+        CommandError, match=r"tasks_admin\.retry_failed does not exist\. Run manage\.py migr"
+    ):
         load(5)
     assert not User.objects.exists()
