@@ -19,6 +19,7 @@ from tasks_admin.accounts.eligibility import hold_of
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Cause, Failure, Operation, Result, Target
 from tasks_admin.operations import Selection
+from tests.support.stack import WAIT_TIMEOUT
 
 RESET = "tasks_admin.send_reset_email"
 
@@ -125,7 +126,7 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(WAIT_TIMEOUT)
     return outcomes
 
 

@@ -1,4 +1,4 @@
-"""The main job, end to end, in a browser: `make demo`, select, send, look, retry, choose."""
+"""The main workflows in a browser, on the processes that `make demo` starts."""
 
 import os
 import re
@@ -14,27 +14,31 @@ from typing import Any
 import pytest
 
 from opsconsole.environment import BASE_DIR
-from tests.support.stack import Stack, until
+from tests.support.stack import WAIT_TIMEOUT, Stack, until
 
 ALL = os.environ.get("OPSCONSOLE_TEST_ALL") == "1"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 IMAGES = BASE_DIR / "docs" / "images"
+#: Waits for the next poll of the live part of a page; true if the page suppressed it.
+NEXT_POLL = """() => new Promise((resolve) =>
+  document.addEventListener("htmx:beforeRequest",
+    (event) => setTimeout(() => resolve(event.defaultPrevented)), {once: true}))"""
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """What `make demo` starts, with sixty sample users."""
+    """The processes that `make demo` starts, with sixty sample users."""
     stack = Stack(tmp_path_factory.mktemp("demo"), OPSCONSOLE_DEMO="1")
-    stack.run("up", sys.executable, "-m", "opsconsole.devserver", "--demo", "60")
+    stack.run("devserver", sys.executable, "-m", "opsconsole.devserver", "--demo", "60")
     stack.ready()
     yield stack
-    stack.kill("up", signal.SIGTERM)
+    stack.kill("devserver", signal.SIGTERM)
 
 
 @pytest.fixture
 def page(demo: Stack) -> Iterator[Any]:
-    """A page of a real browser, at the size of a small laptop."""
+    """A page of Chromium, in the window size of a small laptop."""
     if CHROMIUM is None:
         if ALL:
             pytest.fail("Chromium is missing: apt-get install chromium")
@@ -47,23 +51,23 @@ def page(demo: Stack) -> Iterator[Any]:
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 860}, base_url=demo.url)
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(WAIT_TIMEOUT * 1000)
         page.console_errors = []
-        page.on("console", lambda said: _note(page, said))
+        page.on("console", lambda message: _record_error(page, message))
         yield page
         assert page.console_errors == []
         browser.close()
 
 
-def _note(page: Any, said: Any) -> None:
-    """Remember what the browser complains about: a violated content policy, a broken script."""
-    expected = "status of 4" in said.text  # the pages that are meant to refuse
-    if said.type == "error" and not expected:
-        page.console_errors.append(said.text)
+def _record_error(page: Any, message: Any) -> None:
+    """Record an error of the browser's console: a violated content policy, a broken script."""
+    expected = "status of 4" in message.text  # responses that a test expects to be rejected
+    if message.type == "error" and not expected:
+        page.console_errors.append(message.text)
 
 
-def picture(page: Any, name: str) -> None:
-    """Keep a picture of the page for the README, when asked to."""
+def screenshot(page: Any, name: str) -> None:
+    """Save a screenshot for the README if OPSCONSOLE_PICTURES is set."""
     if os.environ.get("OPSCONSOLE_PICTURES"):
         IMAGES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=str(IMAGES / f"{name}.png"))
@@ -76,39 +80,39 @@ def sign_in(page: Any, name: str = "admin", password: str = "a password for test
     page.click("input[type=submit]")
 
 
-def test_staff_select_users_send_look_and_retry(demo: Stack, page: Any) -> None:
+def test_staff_send_reset_emails_and_retry_failures(demo: Stack, page: Any) -> None:
     sign_in(page)
     page.goto("/admin/auth/user/?q=demo-0")
     page.check("#action-toggle")
     page.select_option("select[name=action]", "send_reset_email")
-    picture(page, "users")
+    screenshot(page, "users")
     page.click("button[name=index]")
 
     page.wait_for_selector(".consequence")
     assert "not active" in page.inner_text(".left-out")
-    picture(page, "confirm")
+    screenshot(page, "confirm")
     page.fill("#id_reason", "The annual password change")
     page.click("input[name=confirm]")
 
     page.wait_for_selector("#progress")
-    picture(page, "operation-running")
-    page.wait_for_selector("#progress .badge.finished")  # live: nobody reloads
-    picture(page, "operation")
+    screenshot(page, "operation-running")
+    page.wait_for_selector("#progress .badge.finished")  # live, without reloading
+    screenshot(page, "operation")
     counts = page.inner_text("#progress .counts")
     assert "done" in counts and "failed" in counts
 
     page.goto("/admin/tasks_admin/result/?status=FAILURE")
-    picture(page, "results")
+    screenshot(page, "results")
     page.click("#result_list tbody tr:first-child th a")
     assert "550" in page.inner_text(".traceback")
-    picture(page, "result")
+    screenshot(page, "result")
 
     page.goto("/admin/tasks_admin/result/?status=FAILURE")
     page.check("#action-toggle")
     page.select_option("select[name=action]", "retry_failed")
     page.click("button[name=index]")
     page.wait_for_selector(".consequence")
-    picture(page, "retry")
+    screenshot(page, "retry")
     page.fill("#id_reason", "The mailboxes should exist now")
     page.click("input[name=confirm]")
     page.wait_for_selector("#progress .badge.finished")
@@ -116,68 +120,69 @@ def test_staff_select_users_send_look_and_retry(demo: Stack, page: Any) -> None:
 
     page.goto("/admin/tasks_admin/worker/")
     assert "mail" in page.inner_text("#content")
-    picture(page, "workers")
+    screenshot(page, "workers")
     page.goto("/admin/mail/")
-    picture(page, "caught-emails")
+    screenshot(page, "caught-emails")
 
 
 def confirm(page: Any, **fields: str) -> None:
-    """Fill in a form of an act, say why, and send it."""
+    """Fill in the form of an action with a reason, submit it and open the operation's page."""
     for name, value in fields.items():
         page.fill(f"#id_{name}", value)
-    page.fill("#id_reason", "A story")
+    page.fill("#id_reason", "A test")
     page.click("input[type=submit].default")
+    page.wait_for_selector("#progress")
 
 
 def test_staff_pause_purge_and_restore_a_queue(demo: Stack, page: Any) -> None:
     queue = "/admin/tasks_admin/queue/celery/change/"
 
-    def wait_for(number: str) -> None:
-        until(lambda: page.inner_text("#queue dd >> nth=1") == number, f"{number} wait")
+    def wait_for_messages(number: str) -> None:
+        until(lambda: page.inner_text("#queue dd >> nth=1") == number, f"{number} waiting messages")
 
     sign_in(page)
     page.goto(queue)
     page.click("text=Pause the queue")
     confirm(page)
-    assert "celery, mail → mail" in page.inner_text("#progress")
+    until(lambda: "celery, mail → mail" in page.inner_text("#progress"), "the worker's reply")
     page.goto("/admin/tasks_admin/periodictask/")
     page.click("tr:has-text('tasks_admin.housekeeping') >> text=Run now")
     confirm(page)
-    run = page.url
+    operation = page.url
 
     page.goto(queue)
-    wait_for("1")
+    wait_for_messages("1")
     assert "paused" in page.inner_text("#queue")
     page.click("text=Look at the next messages")
     assert "tasks_admin.housekeeping" in page.inner_text("#content")
-    picture(page, "queue")
+    screenshot(page, "queue")
     page.click("text=Purge")
     confirm(page)
     page.wait_for_selector("#progress .badge.finished")
     page.goto(queue)
-    wait_for("0")
+    wait_for_messages("0")
     page.click("text=Restore")
     confirm(page)
     page.wait_for_selector("#progress .badge.finished")
     page.goto(queue)
-    wait_for("1")
+    wait_for_messages("1")
     page.click("text=Resume the queue")
     confirm(page)
-    page.goto(run)
+    page.goto(operation)
     page.wait_for_selector("#progress .badge.finished")
     assert "1 done" in page.inner_text("#progress .counts").replace("done 1", "1 done")
 
 
-def test_staff_grow_a_pool_that_is_silent(demo: Stack, page: Any) -> None:
+def test_staff_grow_the_pool_of_an_unresponsive_worker(demo: Stack, page: Any) -> None:
     pid = demo.evaluate("Worker.objects.get().facts['pid']")
     sign_in(page)
     page.goto("/admin/tasks_admin/worker/")
     page.focus("#workers a")
     link = page.query_selector("#workers a")
-    page.wait_for_timeout(6_000)
-    assert link.evaluate("link => document.activeElement === link")  # not exchanged meanwhile
+    assert page.evaluate(NEXT_POLL), "the page polled although one of its links has the focus"
+    assert link.evaluate("link => document.activeElement === link")
     page.evaluate("document.activeElement.blur()")
-    until(lambda: not link.evaluate("link => link.isConnected"), "and now it is")
+    until(lambda: not link.evaluate("link => link.isConnected"), "an updated list")
 
     page.check("input[name=all]")
     page.click("text=Grow the pool")
@@ -192,61 +197,61 @@ def test_staff_grow_a_pool_that_is_silent(demo: Stack, page: Any) -> None:
     page.wait_for_selector("#progress .badge.unknown")
     assert "it may still be done when the worker wakes up" in page.inner_text("#progress")
     os.kill(pid, signal.SIGCONT)
-    page.wait_for_selector("text=3 → 4")  # told by the worker, and nobody reloads
+    page.wait_for_selector("text=3 → 4")  # live, when the worker has replied
 
 
 def test_a_user_chooses_a_new_password_and_signs_in_with_it(demo: Stack, page: Any) -> None:
-    who = ("--username", "carol", "--email", "carol@mail.example")
-    demo.manage("createsuperuser", "--noinput", *who)
+    account = ("--username", "carol", "--email", "carol@mail.example")
+    demo.manage("createsuperuser", "--noinput", *account)
     sign_in(page, "carol")
     page.goto("/user/reset/password/request/")
     page.click("input[type=submit]")
     page.wait_for_selector("[role=status]")
-    mail = until(lambda: _mail_to(demo, "carol@mail.example"), "a mail to carol")
+    email = until(lambda: _email_to(demo, "carol@mail.example"), "a reset email to carol")
 
     page.context.clear_cookies()
-    page.goto(_link(mail))
+    page.goto(_link(email))
     assert "token" not in page.url
-    picture(page, "choose")
-    page.fill("#id_new_password1", "a new and better one")
-    page.fill("#id_new_password2", "a new and better one")
+    screenshot(page, "choose")
+    page.fill("#id_new_password1", "a new and better password")
+    page.fill("#id_new_password2", "a new and better password")
     page.click("input[type=submit]")
     page.wait_for_url("**/done/")
-    assert page.goto(_link(mail)).status == 410
-    picture(page, "used")
+    assert page.goto(_link(email)).status == 410
+    screenshot(page, "used")
 
-    sign_in(page, "carol", "a new and better one")
+    sign_in(page, "carol", "a new and better password")
     page.wait_for_selector("#user-tools")
-    changed = until(lambda: _mail_to(demo, "carol@mail.example", "changed"), "the notice")
-    assert "token" not in changed.as_string()
+    notice = until(lambda: _email_to(demo, "carol@mail.example", "changed"), "the notification")
+    assert "token" not in notice.as_string()
 
 
-def _mail_to(stack: Stack, address: str, subject: str = "Choose") -> Any:
+def _email_to(stack: Stack, address: str, subject: str = "Choose") -> Any:
     for path in reversed(stack.emails()):
-        mail = message_from_bytes(path.read_bytes(), policy=policy.default)
-        if mail["To"] == address and subject in mail["Subject"]:
-            return mail
+        email = message_from_bytes(path.read_bytes(), policy=policy.default)
+        if email["To"] == address and subject in email["Subject"]:
+            return email
     return None
 
 
-def _link(mail: Any) -> str:
-    text = mail.get_body(("plain",)).get_content()
+def _link(email: Any) -> str:
+    text = email.get_body(("plain",)).get_content()
     return re.search(r"http://\S+token=\S+", text)[0]  # type: ignore[index]
 
 
-def test_nothing_outlives_the_runner_when_it_is_killed(tmp_path: Path) -> None:
+def test_all_processes_end_when_the_development_server_is_killed(tmp_path: Path) -> None:
     stack = Stack(tmp_path)
-    stack.run("up", sys.executable, "-m", "opsconsole.devserver")
+    stack.run("devserver", sys.executable, "-m", "opsconsole.devserver")
     stack.ready()
 
-    stack.processes["up"].kill()
-    stack.processes["up"].wait()
+    stack.processes["devserver"].kill()
+    stack.processes["devserver"].wait()
 
-    until(lambda: not _left(tmp_path), "every process is gone")
+    until(lambda: not _running_in(tmp_path), "the end of all processes")
 
 
-def _left(directory: Path) -> list[str]:
-    """The processes that have our directory in their environment."""
+def _running_in(directory: Path) -> list[str]:
+    """Return the IDs of processes with that DATA_DIR in their environment."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -258,32 +263,34 @@ def _left(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("environment", "words"),
+    ("environment", "expected"),
     [
-        ({"DATA_DIR": "/proc/nowhere"}, "can't be written"),
+        ({"DATA_DIR": "/proc/nowhere"}, "is not writable"),
         ({"PORT": "http"}, "PORT"),
         ({"DATABASE_URL": "mysql://x/y", "SECRET_KEY": "x" * 50}, "DATABASE_URL"),
     ],
 )
-def test_the_runner_refuses_in_one_line(tmp_path: Path, environment: Any, words: str) -> None:
+def test_a_failed_start_is_reported_in_one_line(
+    tmp_path: Path, environment: Any, expected: str
+) -> None:
     stack = Stack(tmp_path, **environment)
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "opsconsole.devserver"],
-        env=stack.environment, capture_output=True, text=True, timeout=120,
+        env=stack.environment, capture_output=True, text=True, timeout=WAIT_TIMEOUT,
     )  # fmt: skip
 
-    assert done.returncode == 1
-    assert words in done.stderr and len(done.stderr.splitlines()) == 1
+    assert process.returncode == 1
+    assert expected in process.stderr and len(process.stderr.splitlines()) == 1
 
 
-def test_a_second_start_finds_a_port_in_use(demo: Stack, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(demo: Stack, tmp_path: Path) -> None:
     stack = Stack(tmp_path, PORT=str(demo.port))
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "opsconsole.devserver"],
-        env=stack.environment, capture_output=True, text=True, timeout=120,
+        env=stack.environment, capture_output=True, text=True, timeout=WAIT_TIMEOUT,
     )  # fmt: skip
 
-    assert done.returncode == 1
-    assert "in use" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert process.returncode == 1
+    assert "in use" in process.stderr and len(process.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The main job without a browser: on the parts of a laptop, and on those of a production site."""
+"""The main workflow over HTTP: on SQLite and Valkey, and on PostgreSQL and RabbitMQ."""
 
 import contextlib
 import re
@@ -11,33 +11,33 @@ import pytest
 
 from tests.support.http_client import HTTPClient
 from tests.support.servers import Postgres, RabbitMQ
-from tests.support.stack import Stack, until
+from tests.support.stack import WAIT_TIMEOUT, Stack, until
 
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module", params=["sqlite-valkey", "postgres-rabbitmq"])
 def stack(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A console with a hundred users; the servers are real, and this module's own."""
+    """A console with a hundred sample users, on servers of its own."""
     environment = {"OPSCONSOLE_DEMO": "1"}
-    with contextlib.ExitStack() as ends:
+    with contextlib.ExitStack() as cleanup:
         if request.param == "postgres-rabbitmq":
             postgres = Postgres(tmp_path_factory.mktemp("postgres"))
-            ends.callback(postgres.stop)
+            cleanup.callback(postgres.stop)
             rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-            ends.callback(rabbitmq.close)
+            cleanup.callback(rabbitmq.close)
             environment |= {
                 "DATABASE_URL": postgres.url,
                 "CELERY_BROKER_URL": rabbitmq.url,
-                "SECRET_KEY": "a secret key for tests, long enough to please everybody",
+                "SECRET_KEY": "a secret key for tests, long enough for every check",
             }
         stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
-        ends.callback(stack.close)
+        cleanup.callback(stack.close)
         stack.manage("migrate", "--verbosity", "0")
         stack.manage("collectstatic", "--noinput", "--verbosity", "0")
         stack.manage("load_demo", "--users", "100")
-        who = ("--username", "admin", "--email", "admin@mail.example")
-        stack.manage("createsuperuser", "--noinput", *who)
+        account = ("--username", "admin", "--email", "admin@mail.example")
+        stack.manage("createsuperuser", "--noinput", *account)
         names = ["mail", "web", "worker", "dispatcher"]
         stack.start(*([] if "CELERY_BROKER_URL" in environment else ["broker"]), *names)
         stack.ready()
@@ -46,28 +46,30 @@ def stack(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 @pytest.fixture
 def admin(stack: Stack) -> HTTPClient:
-    """The superuser, signed in."""
-    visitor = HTTPClient(stack.url)
-    visitor.sign_in("admin", "a password for tests")
-    return visitor
+    """The client of a superuser, signed in."""
+    client = HTTPClient(stack.url)
+    client.sign_in("admin", "a password for tests")
+    return client
 
 
-def finished(stack: Stack, visitor: HTTPClient) -> Counter[str]:
-    """Wait until the operation that the visitor looks at has ended; return its tally."""
-    key = int(re.search(r"/operation/(\d+)/", visitor.current_url)[1])  # type: ignore[index]
+def wait_until_finished(stack: Stack, client: HTTPClient) -> Counter[str]:
+    """Wait for the end of the operation on the client's page; return its outcome counts."""
+    key = int(re.search(r"/operation/(\d+)/", client.current_url)[1])  # type: ignore[index]
     tally = f"[o.tally for o in Operation.objects.filter(pk={key}).exclude(finished_at=None)]"
     return Counter(
-        until(lambda: stack.evaluate(tally), lambda: f"operation {key} ends\n{stack.logs()}")[0]
+        until(lambda: stack.evaluate(tally), lambda: f"the end of operation {key}\n{stack.logs()}")[
+            0
+        ]
     )
 
 
-def recipients(stack: Stack, name: str) -> Counter[str]:
-    """Who was mailed, how often, of those whose address begins so."""
-    mails = (message_from_bytes(p.read_bytes(), policy=policy.default) for p in stack.emails())
-    return Counter(to for mail in mails if (to := str(mail["To"])).startswith(name))
+def recipients(stack: Stack, prefix: str) -> Counter[str]:
+    """Return the number of emails per recipient whose address begins with the prefix."""
+    emails = (message_from_bytes(p.read_bytes(), policy=policy.default) for p in stack.emails())
+    return Counter(to for email in emails if (to := str(email["To"])).startswith(prefix))
 
 
-def test_everybody_who_matches_is_mailed_once_and_failures_are_retried(
+def test_each_matching_user_gets_one_email_and_failures_are_retried(
     stack: Stack, admin: HTTPClient
 ) -> None:
     users = "/admin/auth/user/?q=demo-0"
@@ -75,7 +77,7 @@ def test_everybody_who_matches_is_mailed_once_and_failures_are_retried(
         users, "send_reset_email", "The yearly change", select_across=1, _selected_action=1
     )
     assert "Send reset emails" in page
-    tally = finished(stack, admin)
+    counts = wait_until_finished(stack, admin)
 
     eligible = stack.evaluate(
         "User.objects.filter(username__startswith='demo-0', is_active=True)"
@@ -85,13 +87,13 @@ def test_everybody_who_matches_is_mailed_once_and_failures_are_retried(
         "User.objects.filter(username__startswith='demo-0')"
         ".filter(email__endswith='refused.example').count()"
     )
-    assert tally == {"done": eligible - refused, "failed": refused}
+    assert counts == {"done": eligible - refused, "failed": refused}
     sent = recipients(stack, "demo-0")
     assert len(sent) == eligible - refused and set(sent.values()) == {1}
 
     results = "/admin/tasks_admin/result/?status=FAILURE"
     admin.run_action(results, "retry_failed", "Once more", select_across=1, _selected_action=1)
-    assert finished(stack, admin) == {"failed": refused}
+    assert wait_until_finished(stack, admin) == {"failed": refused}
     assert recipients(stack, "demo-0") == sent
 
     admin.get(results)
@@ -99,7 +101,7 @@ def test_everybody_who_matches_is_mailed_once_and_failures_are_retried(
     assert "was retried already" in admin.text
 
 
-def test_a_program_without_django_can_queue_a_reset(stack: Stack) -> None:
+def test_a_program_without_django_can_queue_a_reset_email(stack: Stack) -> None:
     stack.evaluate(
         "User.objects.get_or_create(username='dave',"
         " defaults={'email': 'dave@mail.example', 'password': 'md5$x$y'})[0].pk"
@@ -112,30 +114,32 @@ def test_a_program_without_django_can_queue_a_reset(stack: Stack) -> None:
         "shell", "-v0", "-c", "from django.conf import settings as s; print(s.CELERY_BROKER_URL)"
     )
     pk = stack.evaluate("User.objects.get(username='dave').pk")
-    done = stack.run("sender", "python", "-c", code, broker.split()[-1], str(pk))
+    process = stack.run("sender", "python", "-c", code, broker.split()[-1], str(pk))
 
-    assert done.wait(60) == 0
-    until(lambda: recipients(stack, "dave").total() == 1, lambda: f"a mail to dave\n{stack.logs()}")
-
-
-def link_for_admin(stack: Stack) -> str:
-    """The newest mail to the admin with a link in it; summaries have none."""
-    mails = [path.read_text() for path in stack.emails()]
-    return ([m for m in mails if "admin@mail.example" in m and "token=" in m] or [""])[-1]
+    assert process.wait(WAIT_TIMEOUT) == 0
+    until(
+        lambda: recipients(stack, "dave").total() == 1, lambda: f"an email to dave\n{stack.logs()}"
+    )
 
 
-def test_nothing_secret_is_kept_anywhere_but_in_the_mail(stack: Stack, admin: HTTPClient) -> None:
+def reset_email_to_admin(stack: Stack) -> str:
+    """Return the source of the latest email to the admin that has a link; summaries have none."""
+    emails = [path.read_text() for path in stack.emails()]
+    return ([e for e in emails if "admin@mail.example" in e and "token=" in e] or [""])[-1]
+
+
+def test_tokens_and_addresses_are_in_no_log_and_no_result(stack: Stack, admin: HTTPClient) -> None:
     admin.get("/user/reset/password/request/")
     admin.post("/user/reset/password/request/")
     assert admin.status == 202
-    mail = until(lambda: link_for_admin(stack), lambda: f"a mail\n{stack.logs()}")
-    token = re.search(r"token=3D([\w.=\n-]+)|token=([\w.-]+)", mail)
+    email = until(lambda: reset_email_to_admin(stack), lambda: f"a reset email\n{stack.logs()}")
+    token = re.search(r"token=3D([\w.=\n-]+)|token=([\w.-]+)", email)
     tail = (token[1] or token[2]).replace("=\n", "")[-30:]  # type: ignore[index, union-attr]
 
     HTTPClient(stack.url).get(f"/user/reset/password/?token=garbage{tail}")
 
     logs = stack.logs()
-    kept = stack.evaluate("[[r.result, r.traceback, r.task_args] for r in Result.objects.all()]")
-    assert tail not in logs and tail not in str(kept)
-    assert "@mail.example" not in logs + str(kept)
-    assert "@refused.example" not in logs + str(kept)
+    stored = stack.evaluate("[[r.result, r.traceback, r.task_args] for r in Result.objects.all()]")
+    assert tail not in logs and tail not in str(stored)
+    assert "@mail.example" not in logs + str(stored)
+    assert "@refused.example" not in logs + str(stored)
