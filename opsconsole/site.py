@@ -25,13 +25,13 @@ class ConsoleSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """Show running operations and recent failures above the list of pages."""
-        from tasks_admin.models import Cause, Operation
+        from tasks_admin.models import FailureGroup, Operation
 
         running_operations, recent_failures = [], []
         if request.user.has_perm("tasks_admin.view_operation"):
-            running_operations = list(Operation.objects.going().order_by("-pk")[:5])
-        if request.user.has_perm("tasks_admin.view_cause"):
-            recent_failures = list(Cause.objects.failing()[:5])
+            running_operations = list(Operation.objects.active().order_by("-pk")[:5])
+        if request.user.has_perm("tasks_admin.view_failuregroup"):
+            recent_failures = list(FailureGroup.objects.failing()[:5])
         overview = {"running_operations": running_operations, "recent_failures": recent_failures}
         return super().index(request, overview | (extra_context or {}))
 

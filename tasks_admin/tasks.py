@@ -14,7 +14,7 @@ from tasks_admin.dispatcher import housekeeping
 from tasks_admin.integrations import control, database
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import MailDelayed, OutcomeUnwritten
+from tasks_admin.lib.errors import EmailDeferred, OutcomeNotStored
 from tasks_admin.models.targets import TASK_ID
 from tasks_admin.operations import summaries
 from tasks_admin.results import revocations
@@ -51,19 +51,21 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
     def _revoked(self, task_id: str) -> bool:
         """Whether staff revoked it; while the database is away, whether Celery was told so."""
         try:
-            return database.insist(lambda: revocations.revoked(task_id), patience=1.0)
-        except database.AWAY:
+            return database.retry_until_available(
+                lambda: revocations.revoked(task_id), patience=1.0
+            )
+        except database.UNAVAILABLE_ERRORS:
             return control.told_to_revoke(task_id)
 
     def _claim(self, task_id: str) -> None:
         # Only what has a target is published again: for others the database is not asked.
         try:
-            if not database.insist(lambda: operations.claim(task_id, self.lease)):
+            if not database.retry_until_available(lambda: operations.claim(task_id, self.lease)):
                 raise Ignore("not to be run: another attempt has it, or it is over")
             failpoints.reach("after_claim")
         except LookupError:  # the id looks like a target's, and is none
             return
-        except database.AWAY:
+        except database.UNAVAILABLE_ERRORS:
             raise Ignore("the database is away: queued again when the lease is over") from None
 
 
@@ -72,11 +74,11 @@ def outcomes(task: TargetTask) -> Iterator[None]:
     """Say in Celery's words what became of a mail that neither went out nor failed."""
     try:
         yield
-    except MailDelayed as error:
+    except EmailDeferred as error:
         raise Retry(str(error), exc=error) from None
-    except OutcomeUnwritten as error:
+    except OutcomeNotStored as error:
         raise Ignore(str(error)) from None
-    except database.AWAY as error:
+    except database.UNAVAILABLE_ERRORS as error:
         operations.postpone(task.request.id or "")
         raise Retry("the database was away", exc=error) from None
 

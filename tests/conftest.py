@@ -15,12 +15,12 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import translation
 
-from tasks_admin.lib.verbs import ORDERS
+from tasks_admin.lib.verbs import WORKER_COMMANDS
 from tests.support.ports import free_port
 from tests.support.smtp import Mailbox
 
 #: What staff can look at.
-LOOKS = ("cause", "operation", "periodictask", "queue", "result", "worker")
+LOOKS = ("failuregroup", "operation", "periodictask", "queue", "result", "worker")
 
 
 #: The marks of tests that wait for other processes.
@@ -101,8 +101,8 @@ def bob(make_user: Callable[..., User]) -> User:
         "tasks_admin.reveal_arguments",
         "tasks_admin.revoke",
         "tasks_admin.terminate",
-        *(f"tasks_admin.{verb}" for verb in ORDERS),
-        *(f"tasks_admin.{verb}_cause" for verb in ("resolve", "mute", "reopen")),
+        *(f"tasks_admin.{verb}" for verb in WORKER_COMMANDS),
+        *(f"tasks_admin.{verb}_failure_group" for verb in ("resolve", "mute", "reopen")),
         "tasks_admin.edit_and_retry",
         *(f"tasks_admin.{verb}_periodic" for verb in ("run", "enable", "disable")),
         *(f"tasks_admin.{verb}_queue" for verb in ("pause", "resume", "purge", "restore", "peek")),
@@ -186,7 +186,7 @@ def broker(valkey: str) -> Iterator[Any]:
 
     client = redis.Redis.from_url(valkey)
     client.flushall()
-    unmanaged.neighbours.__init__()  # type: ignore[misc] (nobody is there yet)
+    unmanaged.unmanaged_workers.__init__()  # type: ignore[misc] (nobody is there yet)
     before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
     yield client

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 ADDRESS = r"\A[!-?A-~]+@[^@\s]+\Z"
 
 
-def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -> QuerySet[Any]:
+def with_exclusion_reason(
+    users: QuerySet[Any], *, actor: "Actor | None", again: bool = True
+) -> QuerySet[Any]:
     """Annotate each user with `exclusion`, a code of `reasons`, or '' for who may be mailed.
 
     `again=False` leaves out who was mailed within `RESET_INTERVAL`, or waits for a mail.
@@ -37,17 +39,17 @@ def judged(users: QuerySet[Any], *, actor: "Actor | None", again: bool = True) -
     ]
     if not again:
         recent = Reset.objects.recent().filter(user=OuterRef("pk"))
-        pending = Target.objects.filter(hold=hold_of(OuterRef("pk"))).open()
+        pending = Target.objects.filter(lock_key=lock_key_of(OuterRef("pk"))).open()
         cases += [
             When(Exists(recent), then=Value("recent")),
             When(Exists(pending), then=Value("pending")),
         ]
-    exclusion = Case(*cases, default=Value(""), output_field=CharField())
+    exclusion_reason = Case(*cases, default=Value(""), output_field=CharField())
     chosen = model._default_manager.filter(pk__in=users.order_by().values("pk"))
-    return chosen.annotate(exclusion=exclusion)
+    return chosen.annotate(exclusion_reason=exclusion_reason)
 
 
-def hold_of(pk: Any) -> Concat:
+def lock_key_of(pk: Any) -> Concat:
     """What a target holds while a reset of this user is open."""
     return Concat(Value("user:"), Cast(pk, CharField()), output_field=CharField())
 

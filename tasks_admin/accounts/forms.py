@@ -7,7 +7,7 @@ from django.contrib.auth.forms import SetPasswordForm
 from django.core.validators import EmailValidator, MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.integrations.mail.addresses import may_be_mailed
+from tasks_admin.integrations.mail.addresses import is_deliverable
 
 
 class RequestForm(forms.Form):
@@ -27,7 +27,7 @@ class RequestForm(forms.Form):
     def clean_email(self) -> str:
         """Refuse what nobody could be mailed at, whoever asks: JSON brings lone surrogates too."""
         address: str = self.cleaned_data["email"]
-        if not may_be_mailed(address):
+        if not is_deliverable(address):
             raise forms.ValidationError(EmailValidator.message, code="invalid")
         return address
 

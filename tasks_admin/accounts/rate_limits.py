@@ -8,8 +8,8 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import TooMany
-from tasks_admin.models.rate_limits import Attempt
+from tasks_admin.lib.errors import RateLimited
+from tasks_admin.models.rate_limits import RateLimitCounter
 
 
 def hit(scope: str, value: object) -> None:
@@ -17,18 +17,18 @@ def hit(scope: str, value: object) -> None:
     allowed, seconds = settings.LIMITS[scope]
     window = int(time.time() // seconds)
     key = salted_hmac(f"tasks_admin.limits.{scope}", f"{value}\x00{window}", algorithm="sha256")
-    attempt = Attempt.objects.filter(pk=key.hexdigest())
+    attempt = RateLimitCounter.objects.filter(pk=key.hexdigest())
     if not attempt.update(count=F("count") + 1):
         ends = datetime.fromtimestamp((window + 1) * seconds, tz=UTC)
-        Attempt.objects.bulk_create(
-            [Attempt(key=key.hexdigest(), expires_at=ends)], ignore_conflicts=True
+        RateLimitCounter.objects.bulk_create(
+            [RateLimitCounter(key=key.hexdigest(), expires_at=ends)], ignore_conflicts=True
         )
         attempt.update(count=F("count") + 1)
     count = attempt.values_list("count", flat=True).first()  # None: deleted, its window just ended
     if (count or 1) > allowed:
-        raise TooMany(_("That was tried too often. Wait an hour, then try again."))
+        raise RateLimited(_("That was tried too often. Wait an hour, then try again."))
 
 
 def forget_expired() -> int:
     """Delete the counts of windows that are over."""
-    return Attempt.objects.filter(expires_at__lt=datetime.now(tz=UTC)).delete()[0]
+    return RateLimitCounter.objects.filter(expires_at__lt=datetime.now(tz=UTC)).delete()[0]

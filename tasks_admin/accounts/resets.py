@@ -17,9 +17,9 @@ from django.utils.translation import gettext as _
 
 from tasks_admin import operations
 from tasks_admin.accounts import tokens
-from tasks_admin.accounts.eligibility import hold_of, judged
+from tasks_admin.accounts.eligibility import lock_key_of, with_exclusion_reason
 from tasks_admin.integrations.mail import emails
-from tasks_admin.integrations.mail.addresses import address_of, may_be_mailed
+from tasks_admin.integrations.mail.addresses import address_of, is_deliverable
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import LinkUsed
 from tasks_admin.lib.verbs import (
@@ -41,8 +41,10 @@ MOST_HOLDERS = 10
 
 def select(users: QuerySet[Any], *, actor: "User") -> Selection:
     """Say which of these users would be mailed, and how many are left out for which reason."""
-    seen = judged(users, actor=actor, again=False)
-    return Selection(rows=_rows(seen.filter(exclusion="")), left_out=operations.left_out(seen))
+    seen = with_exclusion_reason(users, actor=actor, again=False)
+    return Selection(
+        rows=_rows(seen.filter(exclusion_reason="")), excluded=operations.count_exclusions(seen)
+    )
 
 
 def send_to_all(
@@ -76,7 +78,7 @@ def request(*, users: QuerySet[Any], actor: "User | None") -> Operation:
     """
     return operations.start(
         verb=REQUEST_RESET_EMAIL,
-        selection=Selection(rows=_rows(users), left_out={}),
+        selection=Selection(rows=_rows(users), excluded={}),
         actor=actor,
         may_be_empty=True,
     )
@@ -91,7 +93,7 @@ def request_own(user: "User") -> str:
     operation = request(users=users, actor=user)
     if target := operation.targets.first():
         return target.task_id_of(1)
-    waiting = Target.objects.open().filter(hold=hold_of(Value(user.pk)))
+    waiting = Target.objects.open().filter(lock_key=lock_key_of(Value(user.pk)))
     awaited = waiting.select_related("operation").first()
     if awaited is None:  # it went out just now
         return ""
@@ -115,8 +117,8 @@ def holders_of(address: str) -> QuerySet[Any]:
 
 
 def _rows(users: QuerySet[Any]) -> QuerySet[Any, tuple[str, str]]:
-    columns = users.annotate(subject=Cast("pk", CharField()), hold=hold_of(F("pk")))
-    rows: QuerySet[Any, tuple[str, str]] = columns.values_list("subject", "hold")
+    columns = users.annotate(subject=Cast("pk", CharField()), lock_key=lock_key_of(F("pk")))
+    rows: QuerySet[Any, tuple[str, str]] = columns.values_list("subject", "lock_key")
     return rows
 
 
@@ -130,23 +132,25 @@ def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
     if target is None:
         known = get_user_model()._default_manager.filter(pk=user_pk).exists()
         return {"outcome": "skipped", "reason": "pending" if known else "gone"}
-    user, exclusion = _look_at(user_pk, target)
-    reset = None if exclusion else _raise_generation(user, target)
+    user, exclusion_reason = _look_at(user_pk, target)
+    reset = None if exclusion_reason else _raise_generation(user, target)
     if reset is None:
-        return deliveries.settled(target, TargetState.SKIPPED, exclusion or "replaced")
+        return deliveries.settle(target, TargetState.SKIPPED, exclusion_reason or "replaced")
     token = urlencode({"token": tokens.sign(user, reset.generation)})
     link = f"{django_settings.HOST_URL}{reverse('tasks_admin:choose')}?{token}"
     context = {"link": link, "minutes": settings.RESET_TIMEOUT // 60}
-    deliveries.deliver(emails.compose("reset", user=user, target=target, context=context), target)
-    return deliveries.mailed(target, user)
+    deliveries.deliver(
+        emails.build_email("reset", user=user, target=target, context=context), target
+    )
+    return deliveries.mark_sent(target, user)
 
 
 def _target_of(task_id: str, user_pk: Any, lease: float) -> Target | None:
     """The claimed target; for a task that another program queued, one is recorded now."""
-    claimed = Target.objects.of_task(task_id).select_related("operation")
+    claimed = Target.objects.for_current_attempt(task_id).select_related("operation")
     if target := claimed.filter(state=TargetState.RUNNING).first():
         return target
-    if Target.objects.named(task_id).exists():  # ours, and taken back since it was claimed
+    if Target.objects.for_task_id(task_id).exists():  # ours, and taken back since it was claimed
         return None
     users = get_user_model()._default_manager.filter(pk=user_pk)
     rows = _rows(users)
@@ -161,15 +165,15 @@ def _look_at(user_pk: Any, target: Target) -> tuple[Any, str]:
     if staff and not operations.still_allowed(operation):
         return None, "actor"
     users = get_user_model()._default_manager.filter(pk=user_pk)
-    user = judged(users, actor=actor).first()
+    user = with_exclusion_reason(users, actor=actor).first()
     if user is None:
         return None, "gone"
-    if not user.exclusion and not may_be_mailed(address_of(user)):
+    if not user.exclusion_reason and not is_deliverable(address_of(user)):
         return user, "bad_address"
     mailed = Reset.objects.recent().filter(pk=user.pk).exclude(target_id=target.pk)
-    if staff and not user.exclusion and mailed.exists():
+    if staff and not user.exclusion_reason and mailed.exists():
         return user, "recent"
-    return user, user.exclusion
+    return user, user.exclusion_reason
 
 
 def _raise_generation(user: "User", target: Target) -> Reset | None:
@@ -189,12 +193,12 @@ def _raise_generation(user: "User", target: Target) -> Reset | None:
 
 def notify_changed(*, user_pk: Any, task_id: str) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
-    target = Target.objects.of_task(task_id).select_related("operation").get()
+    target = Target.objects.for_current_attempt(task_id).select_related("operation").get()
     user = get_user_model()._default_manager.filter(pk=user_pk).first()
-    if user is None or not may_be_mailed(address_of(user)):
-        return deliveries.settled(target, TargetState.SKIPPED, "bad_address" if user else "gone")
-    deliveries.deliver(emails.compose("changed", user=user, target=target, context={}), target)
-    return deliveries.mailed(target)
+    if user is None or not is_deliverable(address_of(user)):
+        return deliveries.settle(target, TargetState.SKIPPED, "bad_address" if user else "gone")
+    deliveries.deliver(emails.build_email("changed", user=user, target=target, context={}), target)
+    return deliveries.mark_sent(target)
 
 
 def holder(token: object) -> "User":
@@ -229,7 +233,7 @@ def choose(*, token: object, password: str) -> None:
         password_changed(password, user)
         operations.start(
             verb=NOTIFY_PASSWORD_CHANGED,
-            selection=Selection(rows=_notice(user), left_out={}),
+            selection=Selection(rows=_notice(user), excluded={}),
             actor=user,
         )
 
@@ -237,5 +241,5 @@ def choose(*, token: object, password: str) -> None:
 def _notice(user: "User") -> QuerySet[Any, tuple[str, str]]:
     users = get_user_model()._default_manager.filter(pk=user.pk)
     nothing = Cast(Value(None), CharField())
-    unheld = users.annotate(subject=Cast("pk", CharField()), hold=nothing)
-    return unheld.values_list("subject", "hold")
+    unheld = users.annotate(subject=Cast("pk", CharField()), lock_key=nothing)
+    return unheld.values_list("subject", "lock_key")

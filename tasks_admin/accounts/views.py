@@ -16,7 +16,7 @@ from django.views.generic import TemplateView
 from tasks_admin.accounts import rate_limits, resets
 from tasks_admin.accounts.forms import ChooseForm, RequestForm
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import LinkRefused, TooMany
+from tasks_admin.lib.errors import LinkRefused, RateLimited
 
 SESSION_KEY = "tasks_admin.reset_token"
 
@@ -65,7 +65,7 @@ class ChooseView(PrivateView):
             resets.choose(token=token, password=form.cleaned_data["new_password1"])
         except LinkRefused as error:
             return self._refused(request, error)
-        except TooMany as error:
+        except RateLimited as error:
             return render(request, "tasks_admin/resets/refused.html", {"error": error}, status=429)
         request.session.pop(SESSION_KEY, None)
         return redirect("tasks_admin:chosen")
@@ -98,7 +98,7 @@ class RequestView(PrivateView):
             return self._answer(request, form, 400, _("Enter a valid e-mail address."))
         try:
             said, more = self._request(request, form)
-        except TooMany as error:
+        except RateLimited as error:
             return self._answer(request, form, 429, str(error))
         return self._answer(request, form, 202, said, **more)
 

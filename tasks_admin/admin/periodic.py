@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_admin import periodic
 from tasks_admin.accounts.forms import ReasonForm
-from tasks_admin.admin.shared.confirm import actor_of, may
+from tasks_admin.admin.shared.confirm import can, current_user
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.lib.errors import ConsoleError, NotAllowed
 from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC, VERBS
@@ -73,7 +73,7 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
         """Ask on a GET; do it on a POST."""
         if verb not in ACTS:
             raise Http404
-        if not (self.has_view_permission(request) and may(request, verb)):
+        if not (self.has_view_permission(request) and can(request, verb)):
             raise PermissionDenied
         data = request.POST if request.method == "POST" else request.GET
         name = data.get("name", "").replace("\x00", "")
@@ -98,7 +98,7 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
         """Where it leads; empty when it was refused."""
         reason = form.cleaned_data["reason"]
         try:
-            operation = ACTS[verb](name=name, actor=actor_of(request), reason=reason)
+            operation = ACTS[verb](name=name, actor=current_user(request), reason=reason)
         except NotAllowed as error:
             raise PermissionDenied(str(error)) from None
         except ConsoleError as error:
@@ -114,5 +114,5 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
         return [
             (str(VERBS[verb].label), reverse("admin:tasks_admin_periodictask_act", args=[verb]))
             for verb in verbs
-            if may(request, verb)
+            if can(request, verb)
         ]

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_admin import queues
 from tasks_admin.accounts.forms import ReasonForm
-from tasks_admin.admin.shared.confirm import actor_of, may
+from tasks_admin.admin.shared.confirm import can, current_user
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.lib.errors import ConsoleError, NotAllowed
 from tasks_admin.lib.verbs import (
@@ -87,7 +87,7 @@ class QueueAdmin(ReadOnlyAdmin):
         name, verb = unquote(name), f"{verb}_queue"
         if verb not in {*ACTS, RESTORE_QUEUE, PEEK_QUEUE}:
             raise Http404
-        if not (self.has_view_permission(request) and may(request, verb)):
+        if not (self.has_view_permission(request) and can(request, verb)):
             raise PermissionDenied
         if verb == PEEK_QUEUE:
             return self._look(request, name)
@@ -111,7 +111,7 @@ class QueueAdmin(ReadOnlyAdmin):
     def _do(
         self, request: HttpRequest, name: str, verb: str, reason: str, purged: Operation | None
     ) -> Operation | None:
-        told: dict[str, Any] = {"actor": actor_of(request), "reason": reason}
+        told: dict[str, Any] = {"actor": current_user(request), "reason": reason}
         try:
             if purged is not None:
                 return queues.restore(operation=purged, **told)
@@ -137,7 +137,7 @@ class QueueAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             return HttpResponse(status=405, headers={"Allow": "POST"})
         try:
-            found = queues.look_into(name=name, actor=actor_of(request))
+            found = queues.look_into(name=name, actor=current_user(request))
         except NotAllowed as error:
             raise PermissionDenied(str(error)) from None
         except ConsoleError as error:
@@ -160,9 +160,9 @@ class QueueAdmin(ReadOnlyAdmin):
             "overview": overview,
             "history": queues.history(seen.name),
             "quarantines": queues.quarantines(seen.name),
-            "acts": [self._act(seen.name, verb) for verb in reversed(acts) if may(request, verb)],
-            "may_peek": may(request, PEEK_QUEUE),
-            "may_restore": may(request, RESTORE_QUEUE),
+            "acts": [self._act(seen.name, verb) for verb in reversed(acts) if can(request, verb)],
+            "may_peek": can(request, PEEK_QUEUE),
+            "may_restore": can(request, RESTORE_QUEUE),
             "quoted": quote(seen.name),
             **more,
         }

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from tasks_admin.accounts import resets
 from tasks_admin.admin.exchange import UserExchange
-from tasks_admin.admin.shared.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.admin.shared.confirm import SafeActionsMixin, can, confirm_action, current_user
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.operations import Selection
 
@@ -20,7 +20,7 @@ from tasks_admin.operations import Selection
 MOST_NAMES = 20
 
 
-class ResetActions(ForgivingActions, UserExchange):
+class ResetActions(SafeActionsMixin, UserExchange):
     """What the console adds to a user admin."""
 
     actions = ("send_reset_email",)
@@ -28,18 +28,18 @@ class ResetActions(ForgivingActions, UserExchange):
     @admin.action(description=VERBS[SEND_RESET_EMAIL].label, permissions=[SEND_RESET_EMAIL])
     def send_reset_email(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Queue a reset mail to each selected user."""
-        return confirmed(
+        return confirm_action(
             self,
             request,
             verb=SEND_RESET_EMAIL,
-            select=lambda: resets.select(queryset, actor=actor_of(request)),
-            act=partial(resets.send_to_all, users=queryset, actor=actor_of(request)),
+            select=lambda: resets.select(queryset, actor=current_user(request)),
+            act=partial(resets.send_to_all, users=queryset, actor=current_user(request)),
             warn=lambda selection: {"superusers": _superusers(selection)},
         )
 
     def has_send_reset_email_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        return may(request, SEND_RESET_EMAIL)
+        return can(request, SEND_RESET_EMAIL)
 
 
 def _superusers(selection: Selection) -> list[str]:

@@ -59,7 +59,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         Not inside somebody's transaction: that is lost, and the same error would come for ever.
         """
         connection = connections[router.db_for_write(Result)]
-        if connection.in_atomic_block or not isinstance(exc, database.AWAY):
+        if connection.in_atomic_block or not isinstance(exc, database.UNAVAILABLE_ERRORS):
             return False
         connection.close()
         return True
@@ -90,7 +90,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             self._settle(task_id, status, result)
             if failed and stored:
                 task = getattr(request, "task", None) or ""
-                failures.note(
+                failures.record_failure(
                     task_id=task_id, task=task, result=result, traceback=traceback, using=using
                 )
         return result
@@ -194,13 +194,13 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
 
     def _settle(self, task_id: str, status: str, result: Any) -> None:
         """Bring the target that the task was run for to its outcome, in the same transaction."""
-        target = Target.objects.of_task(task_id)
+        target = Target.objects.for_current_attempt(task_id)
         if status == states.SUCCESS:
             target.settle(TargetState.DONE)
         elif status == states.REVOKED:
             target.settle(TargetState.CANCELLED, reason="revoked")
         elif status == states.RETRY:
-            target.requeued(settings.LEASE_UNLIMITED)
+            target.mark_queued(settings.LEASE_UNLIMITED)
         elif status == states.FAILURE:
             self._fail(target, task_id, result)
 
@@ -211,4 +211,4 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             return
         name = Result.objects.filter(task_id=task_id).values_list("task_name", flat=True)
         task = self.app.tasks.get(name.first() or "")
-        target.died(again=bool(task is not None and task.acks_late))
+        target.settle_crashed(again=bool(task is not None and task.acks_late))

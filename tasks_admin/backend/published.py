@@ -95,7 +95,7 @@ def _announce(row: rows.Row) -> None:
     try:
         with transaction.atomic(using=connection.alias) if inside else contextlib.nullcontext():
             rows.announce(row, using=connection.alias)
-    except database.AWAY as error:  # the worker stores it when it runs
+    except database.UNAVAILABLE_ERRORS as error:  # the worker stores it when it runs
         logger.warning("Task %s is queued, but not stored yet: %s", row.task_id, type(error))
         if not connection.in_atomic_block:
             connection.close()

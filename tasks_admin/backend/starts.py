@@ -15,7 +15,7 @@ def remember(task: Any = None, **_: Any) -> None:
     if task is None or getattr(task.request, "is_eager", False):
         return
     task.request.console_begun = time.monotonic()
-    database.freshen()
+    database.drop_dead_connections()
 
 
 def ran(request: Any) -> float | None:

@@ -10,10 +10,10 @@ from tasks_admin.lib import deletion
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL
 from tasks_admin.models import (
-    Cause,
-    CauseHour,
-    CauseState,
     Failure,
+    FailureGroup,
+    FailureGroupHour,
+    FailureGroupState,
     Operation,
     QueueMinute,
     Result,
@@ -30,12 +30,12 @@ def clean() -> dict[str, int]:
     """Return how many rows of each kind were deleted."""
     return {
         "attempts": rate_limits.forget_expired(),
-        "dispatchers": dispatchers.forget_silent(),
+        "dispatchers": dispatchers.delete_offline(),
         "beats": beats.forget_stopped(),
         "workers": heartbeats.forget_gone(),
         "operations": forget_operations(),
         "failures": forget_orphans(),
-        "causes": forget_causes(),
+        "failure_groups": forget_failure_groups(),
         "minutes": forget_minutes(),
         "quarantined": quarantine.forget(),
         "revocations": revocations.forget(settings.REVOCATION_EXPIRES_DAYS),
@@ -56,7 +56,7 @@ def forget_operations() -> int:
         old = Q(finished_at__lt=Now() - timedelta(days=settings.OPERATION_EXPIRES_DAYS))
     # The target of a retry is what keeps a result from being retried twice.
     there = Result.objects.filter(task_id=OuterRef("subject"))
-    needed = Target.objects.filter(Exists(there), operation=OuterRef("pk"), hold__isnull=False)
+    needed = Target.objects.filter(Exists(there), operation=OuterRef("pk"), lock_key__isnull=False)
     expired = Operation.objects.filter(old | unknown).exclude(Exists(needed))
     count = 0
     for operation in expired.order_by("pk").iterator(100):
@@ -79,23 +79,23 @@ def forget_orphans() -> int:
         count += Failure.objects.filter(pk__in=gone)._raw_delete(using=bite.db) if gone else 0
 
 
-def forget_causes() -> int:
+def forget_failure_groups() -> int:
     """Delete causes that have no failures any more and did not occur for a month.
 
     A mute is a decision of staff, and is kept for a year. Hours go after a month.
     """
     month, year = Now() - timedelta(days=30), Now() - timedelta(days=365)
-    hours = CauseHour.objects.filter(hour__lt=month)
+    hours = FailureGroupHour.objects.filter(hour__lt=month)
     deletion.in_batches(lambda: hours.order_by("hour"))
-    silent = Q(last_at__lt=month) & ~Q(state=CauseState.MUTED) | Q(last_at__lt=year)
-    left = Failure.objects.filter(cause=OuterRef("pk"))
-    old = Cause.objects.filter(silent).filter(~Exists(left))
+    silent = Q(last_at__lt=month) & ~Q(state=FailureGroupState.MUTED) | Q(last_at__lt=year)
+    left = Failure.objects.filter(group=OuterRef("pk"))
+    old = FailureGroup.objects.filter(silent).filter(~Exists(left))
     count = 0
     # One that fails meanwhile has a new `last_at`: the guard looks again when it had to wait.
     while keys := list(old.values_list("pk", flat=True)[: deletion.MAX_BATCH]):
-        deleted = Cause.objects.filter(silent, pk__in=keys)._raw_delete(using=old.db)
-        CauseHour.objects.filter(cause__in=keys).exclude(
-            cause__in=Cause.objects.filter(pk__in=keys)
+        deleted = FailureGroup.objects.filter(silent, pk__in=keys)._raw_delete(using=old.db)
+        FailureGroupHour.objects.filter(group__in=keys).exclude(
+            group__in=FailureGroup.objects.filter(pk__in=keys)
         )._raw_delete(using=old.db)
         count += deleted
         if not deleted:

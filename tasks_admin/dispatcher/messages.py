@@ -13,7 +13,7 @@ def messages(
     operation: Operation, targets: list[Target]
 ) -> Iterator[tuple[Target, Message | None]]:
     """Pair each target with its message; None when there is none (any more)."""
-    task = operation.meaning.task if operation.meaning else ""
+    task = operation.verb_definition.task if operation.verb_definition else ""
     results = {}
     if not task and targets:
         known = Result.objects.defer("result", "traceback")  # they can be megabytes long
@@ -21,7 +21,7 @@ def messages(
     for target in targets:
         target.operation = operation
         if operation.verb == RUN_PERIODIC:
-            yield target, broker.routed(task_id=target.task_id, **(operation.called or {}))
+            yield target, broker.routed(task_id=target.task_id, **(operation.call or {}))
         elif task:
             yield (
                 target,
@@ -36,8 +36,8 @@ def _again(target: Target, result: Result | None) -> Message | None:
     if result is None or result.task_name not in broker.repeatable():
         return None
     verdict, args, kwargs = result.arguments
-    if target.operation.edited is not None:
-        args, kwargs = target.operation.edited
+    if target.operation.edited_arguments is not None:
+        args, kwargs = target.operation.edited_arguments
     elif verdict != Verdict.EXACT:
         return None
     return broker.routed(

@@ -18,7 +18,14 @@ from tasks_admin.integrations.broker import Message
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
-from tasks_admin.lib.verbs import PURGE_QUEUE, RESTORE_QUEUE, RETRIES, REVOKE, TERMINATE, WHOLE
+from tasks_admin.lib.verbs import (
+    PURGE_QUEUE,
+    RESTORE_QUEUE,
+    RETRIES,
+    REVOKE,
+    TERMINATE,
+    UNINTERRUPTIBLE,
+)
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
@@ -51,8 +58,10 @@ def sweep() -> int:
     refused: BrokerUnreachable | None = None
     due = Target.objects.filter(operation=OuterRef("pk"), finished_at=None, due_at__lte=Now())
     busy = Q(state=OperationState.ABORTED) | Exists(due)  # others only wait for their workers
-    for operation in Operation.objects.going().filter(busy).order_by("pk"):
-        if operation.meaning is None:  # of another version, whose dispatcher knows what to do
+    for operation in Operation.objects.active().filter(busy).order_by("pk"):
+        if (
+            operation.verb_definition is None
+        ):  # of another version, whose dispatcher knows what to do
             continue
         try:
             published += _serve(operation)
@@ -61,7 +70,7 @@ def sweep() -> int:
         except BrokerUnreachable as error:
             refused = error
             break
-        except database.AWAY:
+        except database.UNAVAILABLE_ERRORS:
             raise
         except Exception:  # what is wrong with one operation must not stop the others
             logger.exception("Operation %s could not be served.", operation.pk)
@@ -78,8 +87,8 @@ def _serve(operation: Operation) -> int:
         operations.cancel_unbegun(operation)
     if operation.state != OperationState.RUNNING:
         return 0
-    if operation.verb not in WHOLE and not operations.still_allowed(operation):
-        pace.hold(operation, "actor")
+    if operation.verb not in UNINTERRUPTIBLE and not operations.still_allowed(operation):
+        pace.auto_pause(operation, "actor")
         return 0
     if operation.verb in CARRIED_OUT:
         CARRIED_OUT[operation.verb](operation)
@@ -113,7 +122,7 @@ def _take(operation: Operation, limit: int) -> list[Target]:
     """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
     with transaction.atomic():
         skip = connection.features.has_select_for_update_skip_locked
-        waiting = operation.targets.next()
+        waiting = operation.targets.next_due()
         if operation.canary:  # the same one until it has an outcome, however often it is tried
             waiting = waiting.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
         ids = list(waiting.select_for_update(skip_locked=skip).values_list("pk", flat=True)[:limit])
@@ -143,8 +152,10 @@ def _publish(messages: list[Message]) -> None:
         broker.publish(messages)
     except BrokerUnreachable:
         for message in messages:  # some may be queued all the same, or even run by now
-            target = Target.objects.of_task(message.task_id).filter(state=TargetState.QUEUED)
-            target.put_back(AGAIN, reason="broker")
+            target = Target.objects.for_current_attempt(message.task_id).filter(
+                state=TargetState.QUEUED
+            )
+            target.requeue(AGAIN, reason="broker")
         ids = [message.task_id for message in messages]
         Result.objects.filter(task_id__in=ids, status="PENDING").delete()
         raise
@@ -155,6 +166,6 @@ def _skip(target: Target) -> None:
     known = Result.objects.filter(task_id=target.subject).first()
     reason = "expired"
     if known is not None:
-        exact = target.operation.edited or known.arguments[0] == Verdict.EXACT
+        exact = target.operation.edited_arguments or known.arguments[0] == Verdict.EXACT
         reason = broker.unrepeatable(known.task_name) if exact else "lossy"
-    Target.objects.of_task(target.task_id).settle(TargetState.SKIPPED, reason=reason)
+    Target.objects.for_current_attempt(target.task_id).settle(TargetState.SKIPPED, reason=reason)

@@ -29,12 +29,12 @@ def bring_back(operation: Operation) -> None:
     died = list(operation.targets.overdue(TargetState.RUNNING)[:CHUNK])
     for target in lost(operation):
         target.operation = operation
-        if Target.objects.of_task(target.task_id).due().put_back(0):
+        if Target.objects.for_current_attempt(target.task_id).due().requeue(0):
             Result.objects.filter(task_id=target.task_id).discard()
     for target, message in messages(operation, died):
-        newest = Target.objects.of_task(target.task_id).due()
+        newest = Target.objects.for_current_attempt(target.task_id).due()
         again = message is not None and broker.may_run_again(message.task)
-        if newest.died(again=again) and again:
+        if newest.settle_crashed(again=again) and again:
             if target.crashes < settings.MAX_CRASHES - 1:
                 Result.objects.filter(task_id=target.task_id).discard()
             else:
@@ -44,8 +44,8 @@ def bring_back(operation: Operation) -> None:
 def _fail(task_id: str) -> None:
     """Store that it failed, and count that like any failure."""
     with transaction.atomic():
-        if Result.objects.filter(task_id=task_id).died():
-            failures.note(task_id=task_id, task="", result=DIED, traceback=None)
+        if Result.objects.filter(task_id=task_id).fail_crashed():
+            failures.record_failure(task_id=task_id, task="", result=DIED, traceback=None)
 
 
 def lost(operation: Operation) -> list[Target]:
@@ -66,7 +66,7 @@ def lost(operation: Operation) -> list[Target]:
     try:
         left = broker.waiting(set(queues.values()))
     except BrokerUnreachable:  # the page says so of what waits
-        overdue.filter(pk__in=[t.pk for t in others]).put_back(AGAIN, reason="broker")
+        overdue.filter(pk__in=[t.pk for t in others]).requeue(AGAIN, reason="broker")
         raise
     taken = _taken(operation, since=others[0].queued_at)
     for target in others:

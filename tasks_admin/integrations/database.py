@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.db import InterfaceError, OperationalError, connection, connections
 
 #: What the database raises when it is away, read-only, locked, or out of connections.
-AWAY = (OperationalError, InterfaceError)
+UNAVAILABLE_ERRORS = (OperationalError, InterfaceError)
 #: Seconds to insist by default. Shorter than the time limits of the tasks that call it.
 PATIENCE = 6.0
 #: Seconds after which an open connection is asked whether it still works.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 _checked = threading.local()
 
 
-def insist(act: Callable[[], T], *, patience: float = PATIENCE) -> T:
+def retry_until_available(act: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """Call `act` until the database answers, each time on a fresh connection.
 
     Raises the database's own error after `patience` seconds. `act` must bear being called again.
@@ -29,7 +29,7 @@ def insist(act: Callable[[], T], *, patience: float = PATIENCE) -> T:
     while True:
         try:
             return act()
-        except AWAY:
+        except UNAVAILABLE_ERRORS:
             if time.monotonic() + pause > deadline or connection.in_atomic_block:
                 raise
             connection.close()
@@ -37,7 +37,7 @@ def insist(act: Callable[[], T], *, patience: float = PATIENCE) -> T:
             pause = min(pause * 2, 1.0)
 
 
-def freshen() -> None:
+def drop_dead_connections() -> None:
     """Drop connections that were cut while nobody used them; the next query makes a new one.
 
     It costs microseconds: whoever ended the connection left something to read. Every few seconds

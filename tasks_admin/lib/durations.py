@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 
-def spoken(duration: timedelta | None) -> str:
+def format_duration(duration: timedelta | None) -> str:
     """Two figures are enough: "24 ms", "3.2 s", "5 min 3 s", "3 d 1 h"; "" for none."""
     if duration is None:
         return ""

@@ -38,22 +38,22 @@ class QueueFull(BrokerUnreachable):
     """The broker answers, and refused a message: there may be room in other queues."""
 
 
-class MailRefused(ConsoleError):
+class EmailRejected(ConsoleError):
     """The mail server refused the message for good. Holds no address."""
 
 
-class MailDelayed(ConsoleError):
+class EmailDeferred(ConsoleError):
     """The mail server could not take the message now. Holds no address.
 
     `unsure`: it did not say so, so it may have taken it all the same.
     """
 
-    def __init__(self, said: str, *, unsure: bool = False) -> None:
+    def __init__(self, said: str, *, uncertain: bool = False) -> None:
         super().__init__(said)
-        self.unsure = unsure
+        self.uncertain = uncertain
 
 
-class OutcomeUnwritten(ConsoleError):
+class OutcomeNotStored(ConsoleError):
     """Something was done, and the database was away when that was to be written down."""
 
 
@@ -75,5 +75,5 @@ class LinkUsed(LinkRefused):
     status = 410
 
 
-class TooMany(ConsoleError):
+class RateLimited(ConsoleError):
     """Tried too often; try again later."""

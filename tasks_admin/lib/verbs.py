@@ -29,11 +29,11 @@ RUN_PERIODIC = "run_periodic"
 ENABLE_PERIODIC = "enable_periodic"
 DISABLE_PERIODIC = "disable_periodic"
 #: What is not left half done: it can't be paused or aborted.
-WHOLE = (PURGE_QUEUE, RESTORE_QUEUE)
+UNINTERRUPTIBLE = (PURGE_QUEUE, RESTORE_QUEUE)
 #: What every worker obeys, also one that is started later.
 PAUSES = (PAUSE_QUEUE, RESUME_QUEUE)
 #: What workers can be told to do to themselves.
-ORDERS = (
+WORKER_COMMANDS = (
     "pool_grow", "pool_shrink", "autoscale", "pool_restart", "add_consumer", "cancel_consumer",
     "rate_limit", "time_limit", "enable_events", "disable_events", "shut_down",
 )  # fmt: skip
@@ -53,7 +53,7 @@ class Verb:
     #: The task that does it for one target; empty where the target itself names one.
     task: str = ""
     #: What its targets are: "user", "result", or "" for what has no page.
-    about: str = ""
+    target_type: str = ""
 
     @property
     def full_permission(self) -> str:
@@ -62,7 +62,7 @@ class Verb:
 
 
 def _order(name: str, label: "_StrPromise", title: "_StrPromise") -> Verb:
-    return Verb(name=name, label=label, title=title, permission=name, about="worker")
+    return Verb(name=name, label=label, title=title, permission=name, target_type="worker")
 
 
 VERBS: dict[str, Verb] = {
@@ -74,77 +74,77 @@ VERBS: dict[str, Verb] = {
             title=_("Send reset emails"),
             permission="send_reset_email",
             task="tasks_admin.send_reset_email",
-            about="user",
+            target_type="user",
         ),
         Verb(
             name=REQUEST_RESET_EMAIL,
             label=_("Request a reset email"),
             title=_("Reset email on request"),
             task="tasks_admin.send_reset_email",
-            about="user",
+            target_type="user",
         ),
         Verb(
             name=NOTIFY_PASSWORD_CHANGED,
             label=_("Tell the user"),
             title=_("Password chosen by the user"),
             task="tasks_admin.notify_password_changed",
-            about="user",
+            target_type="user",
         ),
         Verb(
             name=RETRY_FAILED,
             label=_("Retry failed tasks"),
             title=_("Retry failed tasks"),
             permission="retry_failed",
-            about="result",
+            target_type="result",
         ),
         Verb(
             name=EDIT_AND_RETRY,
             label=_("Edit and retry"),
             title=_("Retry with other arguments"),
             permission="edit_and_retry",
-            about="result",
+            target_type="result",
         ),
         Verb(
             name=REVOKE,
             label=_("Revoke"),
             title=_("Revoke tasks"),
             permission="revoke",
-            about="result",
+            target_type="result",
         ),
         Verb(
             name=TERMINATE,
             label=_("Terminate"),
             title=_("Terminate tasks"),
             permission="terminate",
-            about="result",
+            target_type="result",
         ),
         Verb(
             name=REVEAL_ARGUMENTS,
             label=_("Reveal what is masked"),
             title=_("Masked values revealed"),
             permission="reveal_arguments",
-            about="result",
+            target_type="result",
         ),
         Verb(
             name=RESOLVE,
             label=_("Resolve"),
             title=_("Cause resolved"),
-            permission="resolve_cause",
-            about="cause",
+            permission="resolve_failure_group",
+            target_type="failure_group",
         ),
         Verb(
             name=MUTE,
             label=_("Mute"),
             title=_("Cause muted"),
-            permission="mute_cause",
-            about="cause",
+            permission="mute_failure_group",
+            target_type="failure_group",
         ),
         Verb(
             name=REOPEN,
             label=_("Reopen"),
             title=_("Cause reopened"),
-            permission="reopen_cause",
-            about="cause",
+            permission="reopen_failure_group",
+            target_type="failure_group",
         ),
         _order("pool_grow", _("Grow the pool"), _("Pool grown")),
         _order("pool_shrink", _("Shrink the pool"), _("Pool shrunk")),
@@ -162,56 +162,56 @@ VERBS: dict[str, Verb] = {
             label=_("Pause the queue"),
             title=_("Queue paused"),
             permission="pause_queue",
-            about="worker",
+            target_type="worker",
         ),
         Verb(
             name=RESUME_QUEUE,
             label=_("Resume the queue"),
             title=_("Queue resumed"),
             permission="resume_queue",
-            about="worker",
+            target_type="worker",
         ),
         Verb(
             name=PURGE_QUEUE,
             label=_("Purge"),
             title=_("Queue purged"),
             permission="purge_queue",
-            about="queue",
+            target_type="queue",
         ),
         Verb(
             name=RESTORE_QUEUE,
             label=_("Restore"),
             title=_("Purged messages restored"),
             permission="restore_queue",
-            about="queue",
+            target_type="queue",
         ),
         Verb(
             name=PEEK_QUEUE,
             label=_("Look at the next messages"),
             title=_("Next messages of a queue looked at"),
             permission="peek_queue",
-            about="queue",
+            target_type="queue",
         ),
         Verb(
             name=RUN_PERIODIC,
             label=_("Run now"),
             title=_("Periodic task run by hand"),
             permission=RUN_PERIODIC,
-            about="periodic",
+            target_type="periodic",
         ),
         Verb(
             name=ENABLE_PERIODIC,
             label=_("Enable"),
             title=_("Periodic task enabled"),
             permission=ENABLE_PERIODIC,
-            about="periodic",
+            target_type="periodic",
         ),
         Verb(
             name=DISABLE_PERIODIC,
             label=_("Disable"),
             title=_("Periodic task disabled"),
             permission=DISABLE_PERIODIC,
-            about="periodic",
+            target_type="periodic",
         ),
         Verb(name="pause", label=_("Pause"), title=_("Pause"), permission="pause"),
         Verb(name="resume", label=_("Resume"), title=_("Resume"), permission="resume"),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from tasks_admin import periodic, queues, workers
 from tasks_admin.lib import durations
 from tasks_admin.lib.errors import NotAllowed
-from tasks_admin.models import Cause, Operation, Result
+from tasks_admin.models import FailureGroup, Operation, Result
 
 #: Rows that a list has at most.
 MOST = 10_000
@@ -31,12 +31,12 @@ def of_workers(actor: User) -> list[Row]:
             "scheduled": seen.view.scheduled_count,
             "revoked": seen.view.revoked,
             "queues": ",".join(seen.view.queues),
-            "paused": ",".join(seen.view.withheld),
+            "paused": ",".join(seen.view.paused_queues),
             "processed": seen.view.total,
             "a_minute": _rounded(seen.row.rate if seen.row else None),
             "memory": seen.view.memory,
-            "up_for": durations.spoken(seen.view.up_for),
-            "seen": durations.spoken(seen.sign_age),
+            "up_for": durations.format_duration(seen.view.up_for),
+            "seen": durations.format_duration(seen.sign_age),
         }
         for seen in known.workers
     ]
@@ -49,13 +49,13 @@ def of_queues(actor: User) -> list[Row]:
         {
             "name": seen.name,
             "waiting": seen.waiting,
-            "oldest": durations.spoken(seen.oldest),
+            "oldest": durations.format_duration(seen.oldest),
             "with_workers": seen.held,
             "consumers": ",".join(one.name for one in seen.consumers),
             "in_a_minute": _rounded(seen.rates.into),
             "out_a_minute": _rounded(seen.rates.out),
             "paused": bool(seen.paused_at),
-            "nobody_consumes": seen.forsaken,
+            "nobody_consumes": seen.unconsumed,
         }
         for seen in queues.overview().queues
     ]
@@ -90,11 +90,11 @@ def of_results(actor: User, *, limit: int, **wanted: str | None) -> list[Row]:
     ]
 
 
-def of_causes(actor: User, *, limit: int) -> list[Row]:
+def of_failure_groups(actor: User, *, limit: int) -> list[Row]:
     """Causes of failures, the latest first."""
-    _may_look(actor, "cause")
+    _may_look(actor, "failuregroup")
     names = ("id", "state", "count", "task", "exception", "message", "place", "first_at", "last_at")
-    found = Cause.objects.order_by("-last_at", "-pk")[: _bounded(limit)]
+    found = FailureGroup.objects.order_by("-last_at", "-pk")[: _bounded(limit)]
     return [{name: getattr(one, name) for name in names} for one in found]
 
 

@@ -1,12 +1,17 @@
 """The tables."""
 
-from tasks_admin.models.columns import ChosenColumns
-from tasks_admin.models.counters import Tallied, Tally
-from tasks_admin.models.failure_groups import Cause, CauseHour, CauseState, Failure
+from tasks_admin.models.columns import ColumnChoice
+from tasks_admin.models.counters import ResultCount, ResultCountCheckpoint
+from tasks_admin.models.failure_groups import (
+    Failure,
+    FailureGroup,
+    FailureGroupHour,
+    FailureGroupState,
+)
 from tasks_admin.models.operations import Operation
 from tasks_admin.models.periodic import Beat, PeriodicTask
-from tasks_admin.models.queues import Quarantined, Queue, QueueMinute
-from tasks_admin.models.rate_limits import Attempt
+from tasks_admin.models.queues import QuarantinedMessage, Queue, QueueMinute
+from tasks_admin.models.rate_limits import RateLimitCounter
 from tasks_admin.models.resets import Reset
 from tasks_admin.models.results import Result
 from tasks_admin.models.revocations import Revocation
@@ -14,24 +19,24 @@ from tasks_admin.models.targets import Target
 from tasks_admin.models.workers import Dispatcher, Worker
 
 __all__ = [
-    "Attempt",
     "Beat",
-    "Cause",
-    "CauseHour",
-    "CauseState",
-    "ChosenColumns",
+    "ColumnChoice",
     "Dispatcher",
     "Failure",
+    "FailureGroup",
+    "FailureGroupHour",
+    "FailureGroupState",
     "Operation",
     "PeriodicTask",
-    "Quarantined",
+    "QuarantinedMessage",
     "Queue",
     "QueueMinute",
+    "RateLimitCounter",
     "Reset",
     "Result",
+    "ResultCount",
+    "ResultCountCheckpoint",
     "Revocation",
-    "Tallied",
-    "Tally",
     "Target",
     "Worker",
 ]

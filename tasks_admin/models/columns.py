@@ -4,7 +4,7 @@ from django.conf import settings as django_settings
 from django.db import models
 
 
-class ChosenColumns(models.Model):
+class ColumnChoice(models.Model):
     """The columns of the list of results that a person chose."""
 
     user = models.OneToOneField(

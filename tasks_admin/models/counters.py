@@ -3,7 +3,7 @@
 from django.db import models
 
 
-class Tally(models.Model):
+class ResultCount(models.Model):
     """How many results of a task ended so."""
 
     task = models.CharField(max_length=255)
@@ -20,7 +20,7 @@ class Tally(models.Model):
         return f"{self.task} {self.status}: {self.count}"
 
 
-class Tallied(models.Model):
+class ResultCountCheckpoint(models.Model):
     """Up to when results are counted: one row. Its round is raised by who goes on."""
 
     round = models.PositiveBigIntegerField(default=0)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 
-class CauseState(models.TextChoices):
+class FailureGroupState(models.TextChoices):
     """What staff decided about a cause."""
 
     OPEN = "open", _("open")
@@ -17,16 +17,18 @@ class CauseState(models.TextChoices):
     MUTED = "muted", _("muted")
 
 
-class CauseQuerySet(models.QuerySet["Cause"]):
+class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
     """Causes."""
 
     def failing(self) -> Self:
         """The open ones that occurred in the last 24 hours, the latest first."""
         lately = Now() - timedelta(hours=24)
-        return self.filter(state=CauseState.OPEN, last_at__gt=lately).order_by("-last_at", "-pk")
+        return self.filter(state=FailureGroupState.OPEN, last_at__gt=lately).order_by(
+            "-last_at", "-pk"
+        )
 
 
-class Cause(models.Model):
+class FailureGroup(models.Model):
     """Failures of one task with one exception, at one place, that say the same."""
 
     #: Names task, exception, place and message together.
@@ -38,7 +40,7 @@ class Cause(models.Model):
     #: What the exception said, without what differs from one failure to the next.
     message = models.CharField(_("message"), max_length=500, blank=True)
     state = models.CharField(
-        _("state"), max_length=10, choices=CauseState.choices, default=CauseState.OPEN
+        _("state"), max_length=10, choices=FailureGroupState.choices, default=FailureGroupState.OPEN
     )
     count = models.PositiveBigIntegerField(_("failures"), default=0)
     first_at = models.DateTimeField(_("first"))
@@ -46,15 +48,15 @@ class Cause(models.Model):
     #: When it failed again after it had been resolved.
     reopened_at = models.DateTimeField(null=True)
 
-    objects = CauseQuerySet.as_manager()
+    objects = FailureGroupQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("cause of failures")
         verbose_name_plural = _("causes of failures")
         default_permissions = ("view",)
         indexes = [
-            models.Index(fields=["state", "-last_at", "-id"], name="tasks_admin_cause_page"),
-            models.Index(fields=["task", "exception"], name="tasks_admin_cause_task"),
+            models.Index(fields=["state", "-last_at", "-id"], name="tasks_admin_group_page"),
+            models.Index(fields=["task", "exception"], name="tasks_admin_group_task"),
         ]
 
     def __str__(self) -> str:
@@ -62,14 +64,14 @@ class Cause(models.Model):
 
     def get_absolute_url(self) -> str:
         """The cause's page."""
-        return reverse("admin:tasks_admin_cause_change", args=[self.pk])
+        return reverse("admin:tasks_admin_failuregroup_change", args=[self.pk])
 
 
-class CauseHour(models.Model):
+class FailureGroupHour(models.Model):
     """How often a cause occurred in one hour."""
 
-    cause = models.ForeignKey(
-        Cause, models.CASCADE, related_name="hours", db_index=False, db_constraint=False
+    group = models.ForeignKey(
+        FailureGroup, models.CASCADE, related_name="hours", db_index=False, db_constraint=False
     )
     hour = models.DateTimeField(db_index=True)
     count = models.PositiveIntegerField(default=0)
@@ -77,11 +79,11 @@ class CauseHour(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint(fields=["cause", "hour"], name="tasks_admin_cause_hour")
+            models.UniqueConstraint(fields=["group", "hour"], name="tasks_admin_group_hour")
         ]
 
     def __str__(self) -> str:
-        return f"{self.cause_id} {self.hour:%Y-%m-%d %H}"
+        return f"{self.group_id} {self.hour:%Y-%m-%d %H}"
 
 
 class Failure(models.Model):
@@ -89,8 +91,8 @@ class Failure(models.Model):
 
     task_id = models.CharField(max_length=255)
     # A constraint would be checked when the result is committed, and could lose it.
-    cause = models.ForeignKey(
-        Cause, models.CASCADE, related_name="failures", db_index=False, db_constraint=False
+    group = models.ForeignKey(
+        FailureGroup, models.CASCADE, related_name="failures", db_index=False, db_constraint=False
     )
     failed_at = models.DateTimeField(db_index=True)
 
@@ -99,7 +101,7 @@ class Failure(models.Model):
         constraints = [  # `unique=True` would add an index for LIKE
             models.UniqueConstraint(fields=["task_id"], name="tasks_admin_failure_task")
         ]
-        indexes = [models.Index(fields=["cause", "id"], name="tasks_admin_failure_cause")]
+        indexes = [models.Index(fields=["group", "id"], name="tasks_admin_failure_group")]
 
     def __str__(self) -> str:
         return self.task_id

@@ -29,7 +29,7 @@ class OperationState(models.TextChoices):
 class OperationQuerySet(models.QuerySet["Operation"]):
     """Operations."""
 
-    def going(self) -> "OperationQuerySet":
+    def active(self) -> "OperationQuerySet":
         """Those in which something may still happen."""
         return self.filter(finished_at=None)
 
@@ -62,9 +62,9 @@ class Operation(models.Model):
     reason = models.TextField(_("why"), blank=True)
     total = models.PositiveIntegerField(_("targets"), default=0)
     #: Left out when it was confirmed: a count by reason.
-    left_out = models.JSONField(default=dict)
+    excluded = models.JSONField(default=dict)
     #: Targets by state, written when the operation ends.
-    tally = models.JSONField(default=dict)
+    outcome_counts = models.JSONField(default=dict)
     #: Targets a minute; None: as fast as it goes.
     rate = models.PositiveIntegerField(_("rate"), null=True)
     #: Up to when the rate's allowance was used.
@@ -75,7 +75,7 @@ class Operation(models.Model):
     #: sends them (a JSON column forgets what is a float, and in which order it was), and `changes`.
     arguments = models.JSONField(null=True)
     #: Why it waits, when the console paused it by itself: a code of `reasons`.
-    note = models.CharField(max_length=40, blank=True)
+    pause_reason = models.CharField(max_length=40, blank=True)
     parent = models.ForeignKey(
         "self", models.SET_NULL, null=True, related_name="children", verbose_name=_("follows")
     )
@@ -112,22 +112,22 @@ class Operation(models.Model):
         return reverse("admin:tasks_admin_operation_change", args=[self.pk])
 
     @property
-    def meaning(self) -> Verb | None:
+    def verb_definition(self) -> Verb | None:
         """The verb's row in the table; None for a verb of another version."""
         return VERBS.get(self.verb)
 
     @property
     def title(self) -> str:
         """What was done, for people."""
-        return str(self.meaning.title) if self.meaning else self.verb
+        return str(self.verb_definition.title) if self.verb_definition else self.verb
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing will happen any more."""
         return self.finished_at is not None
 
     @cached_property
-    def edited(self) -> tuple[list[Any], dict[str, Any]] | None:
+    def edited_arguments(self) -> tuple[list[Any], dict[str, Any]] | None:
         """The arguments with which it retries; None: with those of each result."""
         if "args" not in (self.arguments or {}):
             return None
@@ -135,7 +135,7 @@ class Operation(models.Model):
         return decoded(kept["args"]), decoded(kept["kwargs"])
 
     @property
-    def called(self) -> dict[str, Any] | None:
+    def call(self) -> dict[str, Any] | None:
         """The task that a periodic task is run as by hand: `task`, `queue`, `args`, `kwargs`."""
         kept = (self.arguments or {}).get("call")
         if kept is None:
@@ -150,16 +150,22 @@ class Operation(models.Model):
     @property
     def may_be_retried(self) -> bool:
         """Whether something in it may have failed for good."""
-        return bool(self.meaning and self.total)
+        return bool(self.verb_definition and self.total)
 
     @property
-    def why_it_waits(self) -> str:
+    def pause_explanation(self) -> str:
         """Why the console paused it by itself, in words; empty when staff did."""
-        return label(self.note) if self.note and self.state == OperationState.PAUSED else ""
+        return (
+            label(self.pause_reason)
+            if self.pause_reason and self.state == OperationState.PAUSED
+            else ""
+        )
 
     def counts(self) -> Counter[str]:
         """Targets by state: stored when it is over, counted while anything may still change."""
-        if self.over and "unknown" not in self.tally:  # what nobody knew may become known
-            return Counter(self.tally)
+        if (
+            self.is_finished and "unknown" not in self.outcome_counts
+        ):  # what nobody knew may become known
+            return Counter(self.outcome_counts)
         rows = self.targets.order_by().values_list("state").annotate(models.Count("pk"))
         return Counter(dict(rows))

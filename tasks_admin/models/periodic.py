@@ -15,16 +15,16 @@ from tasks_admin.models.workers import SILENT
 class BeatQuerySet(models.QuerySet["Beat"]):
     """Schedulers."""
 
-    def believed(self) -> Self:
+    def online(self) -> Self:
         """Those that gave a sign of life a moment ago."""
-        return self.filter(seen_at__gt=Now() - timedelta(seconds=SILENT))
+        return self.filter(last_seen_at__gt=Now() - timedelta(seconds=SILENT))
 
 
 class Beat(models.Model):
     """A Celery beat that is at work: it says so every few seconds."""
 
     name = models.CharField(max_length=255, primary_key=True)
-    seen_at = models.DateTimeField(db_index=True)
+    last_seen_at = models.DateTimeField(db_index=True)
 
     objects = BeatQuerySet.as_manager()
 
@@ -47,7 +47,7 @@ class PeriodicTask(models.Model):
     next_at = models.DateTimeField(_("next"), null=True)
     #: How often, since beat began to count.
     runs = models.PositiveBigIntegerField(_("times"), default=0)
-    seen_at = models.DateTimeField(db_index=True)
+    last_seen_at = models.DateTimeField(db_index=True)
 
     class Meta:
         verbose_name = _("periodic task")

@@ -64,10 +64,10 @@ def queue_page_of(name: str) -> str:
 class QueueMinuteQuerySet(models.QuerySet["QueueMinute"]):
     """Minutes of queues."""
 
-    def note(self, moment: "datetime", waiting: dict[str, int], ages: dict[str, float]) -> None:
+    def record(self, moment: "datetime", waiting: dict[str, int], ages: dict[str, float]) -> None:
         """Store how much waits in each queue at this moment, and how old the oldest is."""
         for name, count in waiting.items():
-            told = {"waiting": count, "oldest": ages.get(name), "seen_at": moment}
+            told = {"waiting": count, "oldest": ages.get(name), "last_seen_at": moment}
             self._put(name, moment, told)
 
     def add(self, moment: "datetime", taken: dict[str, int]) -> None:
@@ -96,7 +96,7 @@ class QueueMinute(models.Model):
     waiting = models.PositiveBigIntegerField(null=True)
     #: Seconds for which the next message had waited by then, at most; None is not known.
     oldest = models.FloatField(null=True)
-    seen_at = models.DateTimeField(null=True)
+    last_seen_at = models.DateTimeField(null=True)
     #: What workers with the console took from it.
     taken = models.PositiveBigIntegerField(default=0)
 
@@ -113,7 +113,7 @@ class QueueMinute(models.Model):
         return f"{self.queue} {self.minute:%H:%M}"
 
 
-class QuarantinedQuerySet(models.QuerySet["Quarantined"]):
+class QuarantinedMessageQuerySet(models.QuerySet["QuarantinedMessage"]):
     """Messages that were taken out of queues."""
 
     def holding(self, task_ids: "Iterable[str]") -> set[str]:
@@ -121,7 +121,7 @@ class QuarantinedQuerySet(models.QuerySet["Quarantined"]):
         return set(self.filter(task_id__in=list(task_ids)).values_list("task_id", flat=True))
 
 
-class Quarantined(models.Model):
+class QuarantinedMessage(models.Model):
     """A message that was taken out of its queue, as it was. The keys are in their order."""
 
     operation = models.ForeignKey(
@@ -136,7 +136,7 @@ class Quarantined(models.Model):
     digest = models.CharField(max_length=64)
     taken_at = models.DateTimeField(db_default=Now())
 
-    objects = QuarantinedQuerySet.as_manager()
+    objects = QuarantinedMessageQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()

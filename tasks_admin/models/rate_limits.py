@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-class Attempt(models.Model):
+class RateLimitCounter(models.Model):
     """How often something was tried in one window. The key is a digest: no address is kept."""
 
     key = models.CharField(max_length=64, primary_key=True)

@@ -120,7 +120,7 @@ class ResultQuerySet(models.QuerySet["Result"]):
         waiting = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
         return waiting.update(status="REVOKED", date_done=Now())
 
-    def died(self) -> int:
+    def fail_crashed(self) -> int:
         """Mark what ended with its process once too often: it failed, and can be retried."""
         open_rows = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
         return open_rows.update(

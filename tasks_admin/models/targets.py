@@ -69,7 +69,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
         """Those in flight whose lease is over."""
         return self.filter(state=state, due_at__lte=Now())
 
-    def next(self) -> Self:
+    def next_due(self) -> Self:
         """Those that wait and are due, in their order, read off the index made for it."""
         others = [state for state in TargetState if state != TargetState.WAITING]
         # `state = 'waiting'` would tempt the database to sort all that wait, for every chunk.
@@ -80,17 +80,17 @@ class TargetQuerySet(models.QuerySet["Target"]):
         """Those that came to their outcome in the last so many seconds."""
         return self.filter(finished_at__gt=Now() - timedelta(seconds=seconds))
 
-    def named(self, task_id: str) -> Self:
+    def for_task_id(self, task_id: str) -> Self:
         """The target that a task id was made for, whichever of its attempts that is."""
         match = TASK_ID.fullmatch(task_id)
         if match is None:
             return self.none()
         return self.filter(pk=int(match[2]), operation__in=Operation.objects.filter(key=match[1]))
 
-    def of_task(self, task_id: str) -> Self:
+    def for_current_attempt(self, task_id: str) -> Self:
         """The target that a task id was made for, while that attempt is its newest."""
         match = TASK_ID.fullmatch(task_id)
-        return self.named(task_id).filter(attempt=int(match[3])) if match else self.none()
+        return self.for_task_id(task_id).filter(attempt=int(match[3])) if match else self.none()
 
     def claim(self, lease: float) -> int:
         """Take what is queued, in an operation that runs, for `lease` seconds."""
@@ -105,32 +105,32 @@ class TargetQuerySet(models.QuerySet["Target"]):
             started_at=Now(),
         )
 
-    def put_back(self, delay: float, *, reason: str = "", detail: str = "", **more: Any) -> int:
+    def requeue(self, delay: float, *, reason: str = "", detail: str = "", **more: Any) -> int:
         """Let what is queued or running wait again, for `delay` seconds."""
         return self.filter(state__in=[TargetState.QUEUED, TargetState.RUNNING]).update(
             state=TargetState.WAITING, due_at=after(delay), reason=reason, detail=detail, **more
         )
 
-    def wait(self, delay: float, *, reason: str) -> int:
+    def postpone(self, delay: float, *, reason: str) -> int:
         """Let what waits anyway wait some more, for `delay` seconds, and say why."""
         waiting = self.filter(state=TargetState.WAITING)
         return waiting.update(due_at=after(delay), reason=reason)
 
-    def requeued(self, lease: float) -> int:
+    def mark_queued(self, lease: float) -> int:
         """Celery itself will run it again under the same id (`Task.retry`)."""
         running = self.filter(state=TargetState.RUNNING)
         return running.update(state=TargetState.QUEUED, due_at=after(lease))
 
-    def died(self, *, again: bool) -> int:
+    def settle_crashed(self, *, again: bool) -> int:
         """Their process ended while it ran them: try again, or say that nobody knows."""
         running = self.filter(state=TargetState.RUNNING)
         if not again:
-            return running.settle(TargetState.UNKNOWN, reason="vanished")
+            return running.settle(TargetState.UNKNOWN, reason="worker_died")
         # Each row is counted by the statement that takes it out of `running`: once, whoever asks.
         counted: dict[str, Any] = {"reason": "crashed", "crashes": models.F("crashes") + 1}
-        counted["unsure"] = True
+        counted["uncertain"] = True
         hopeless = running.filter(crashes__gte=settings.MAX_CRASHES - 1)
-        return hopeless.settle(TargetState.FAILED, **counted) + running.put_back(0, **counted)
+        return hopeless.settle(TargetState.FAILED, **counted) + running.requeue(0, **counted)
 
     def settle(
         self,
@@ -143,18 +143,18 @@ class TargetQuerySet(models.QuerySet["Target"]):
         """Write the outcome of what has none. All but a retry gives up its hold."""
         # A result is retried once: its hold stays, unless the retry never took effect.
         took_effect = state not in (TargetState.SKIPPED, TargetState.CANCELLED)
-        keep = models.Q(hold__startswith="result:") if took_effect else models.Q(pk__in=[])
-        hold = models.Case(models.When(keep, then=models.F("hold")), default=None)
+        keep = models.Q(lock_key__startswith="result:") if took_effect else models.Q(pk__in=[])
+        lock_key = models.Case(models.When(keep, then=models.F("lock_key")), default=None)
         # What nobody knew may become known.
         unsettled = self.filter(state__in=[*OPEN, TargetState.UNKNOWN])
         return unsettled.update(
-            state=state, reason=reason, detail=detail, finished_at=Now(), hold=hold, **more
+            state=state, reason=reason, detail=detail, finished_at=Now(), lock_key=lock_key, **more
         )
 
     def freeze(
         self, operation: Operation, rows: "models.QuerySet[models.Model, tuple[str, str]]"
     ) -> int:
-        """Insert a target for each (subject, hold) that the query gives: one INSERT … SELECT.
+        """Insert a target for each (subject, lock_key) that the query gives: one INSERT … SELECT.
 
         A hold that another target has is left out, by the unique constraint. Returns how many
         rows were inserted.
@@ -165,7 +165,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
         # A query that can match nothing (`pk__in=[]`) inserts nothing; it is no error.
         compiler = rows.order_by().query.get_compiler(connection=connection, elide_empty=False)
         sql, params = compiler.as_sql()
-        names = ["subject", "hold"]
+        names = ["subject", "lock_key"]
         fixed: dict[str, Any] = {
             "operation_id": operation.pk,
             "state": TargetState.WAITING.value,
@@ -174,16 +174,16 @@ class TargetQuerySet(models.QuerySet["Target"]):
             "attempt": 0,
             "tries": 0,
             "crashes": 0,
-            "unsure": False,
+            "uncertain": False,
         }
         now = SQL_NOW[connection.vendor]
         columns = ", ".join(map(quote, [*names, "due_at", *fixed]))
-        select = ", ".join(["frozen.subject", "frozen.hold", now, *["%s"] * len(fixed)])
+        select = ", ".join(["frozen.subject", "frozen.lock_key", now, *["%s"] * len(fixed)])
         with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {quote(self.model._meta.db_table)} ({columns}) "  # noqa: S608
-                f"WITH frozen(subject, hold) AS ({sql}) SELECT {select} FROM frozen "
-                "WHERE TRUE ON CONFLICT (hold) DO NOTHING",
+                f"WITH frozen(subject, lock_key) AS ({sql}) SELECT {select} FROM frozen "
+                "WHERE TRUE ON CONFLICT (lock_key) DO NOTHING",
                 [*params, *fixed.values()],
             )
             return int(cursor.rowcount)
@@ -199,7 +199,7 @@ class Target(models.Model):
     #: What it is about: a user's primary key, or a result's task id.
     subject = models.CharField(_("target"), max_length=255)
     #: While it is set nobody else may hold the same: one open reset a user, one retry a result.
-    hold = models.CharField(max_length=300, null=True)  # noqa: DJ001 (unique: many NULLs)
+    lock_key = models.CharField(max_length=300, null=True)  # noqa: DJ001 (unique: many NULLs)
     state = models.CharField(
         _("outcome"), max_length=10, choices=TargetState.choices, default=TargetState.WAITING
     )
@@ -212,7 +212,7 @@ class Target(models.Model):
     tries = models.PositiveIntegerField(_("tries"), default=0)
     crashes = models.PositiveIntegerField(default=0)
     #: A try ended without anybody's word: it may have taken effect.
-    unsure = models.BooleanField(default=False)
+    uncertain = models.BooleanField(default=False)
     #: Waiting: publish then. Queued or running: the lease ends then.
     due_at = models.DateTimeField()
     #: When the newest attempt was published.
@@ -227,7 +227,7 @@ class Target(models.Model):
         verbose_name_plural = _("targets")
         default_permissions = ()
         constraints = [  # `unique=True` would add an index for LIKE, written with every state
-            models.UniqueConstraint(fields=["hold"], name="tasks_admin_target_hold")
+            models.UniqueConstraint(fields=["lock_key"], name="tasks_admin_target_hold")
         ]
         indexes = [  # conditions without values: SQLite can't tell what a parameter will be
             models.Index(fields=["operation", "id"], name="tasks_admin_target_page"),
@@ -261,6 +261,6 @@ class Target(models.Model):
         return [self.task_id_of(number) for number in range(1, self.attempt + 1)]
 
     @property
-    def maybe_twice(self) -> bool:
+    def possibly_duplicated(self) -> bool:
         """Whether it may have taken effect twice: a try before ended without a word."""
-        return self.state == TargetState.DONE and self.unsure
+        return self.state == TargetState.DONE and self.uncertain

@@ -19,7 +19,7 @@ class Dispatcher(models.Model):
     """A dispatcher that is at work: it says so every few seconds."""
 
     name = models.CharField(max_length=255, primary_key=True)
-    seen_at = models.DateTimeField(db_index=True)
+    last_seen_at = models.DateTimeField(db_index=True)
 
     class Meta:
         default_permissions = ()
@@ -31,14 +31,14 @@ class Dispatcher(models.Model):
 class WorkerQuerySet(models.QuerySet["Worker"]):
     """Workers."""
 
-    def believed(self) -> Self:
+    def online(self) -> Self:
         """Those that gave a sign of life a moment ago and did not say that they stop."""
-        return self.filter(stopped_at=None, seen_at__gt=Now() - timedelta(seconds=SILENT))
+        return self.filter(stopped_at=None, last_seen_at__gt=Now() - timedelta(seconds=SILENT))
 
-    def entrusted(self) -> Self:
+    def may_hold_tasks(self) -> Self:
         """Those that may hold tasks: a silent one may wake up, but not for ever."""
         patience = max(settings.LOST_AFTER, SILENT)
-        return self.filter(stopped_at=None, seen_at__gt=Now() - timedelta(seconds=patience))
+        return self.filter(stopped_at=None, last_seen_at__gt=Now() - timedelta(seconds=patience))
 
 
 class Worker(models.Model):
@@ -48,14 +48,14 @@ class Worker(models.Model):
     #: Differs with every start. A row that another one took has two workers of its name.
     start = models.UUIDField()
     started_at = models.DateTimeField(_("started"))
-    seen_at = models.DateTimeField(_("last sign of life"), db_index=True)
+    last_seen_at = models.DateTimeField(_("last sign of life"), db_index=True)
     stopped_at = models.DateTimeField(_("stopped"), null=True)
     #: When another worker of this name was last found to be at work.
-    doubled_at = models.DateTimeField(null=True)
+    duplicate_seen_at = models.DateTimeField(null=True)
     #: Tasks a minute between its last two signs of life.
     rate = models.FloatField(null=True)
     #: What it told of itself then; see `control.told`.
-    facts = models.JSONField(default=dict)
+    last_snapshot = models.JSONField(default=dict)
 
     objects = WorkerQuerySet.as_manager()
 

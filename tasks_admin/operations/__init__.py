@@ -4,13 +4,20 @@ from tasks_admin.operations.claims import adopt, claim, postpone
 from tasks_admin.operations.finish import finish_ended
 from tasks_admin.operations.permissions import require, still_allowed
 from tasks_admin.operations.records import Outcome, record
-from tasks_admin.operations.start import Rows, Selection, fingerprint, left_out, single, start
+from tasks_admin.operations.start import (
+    Rows,
+    Selection,
+    count_exclusions,
+    fingerprint,
+    single,
+    start,
+)
 from tasks_admin.operations.transitions import (
     MOVES,
     abort,
     approve,
-    can,
     cancel_unbegun,
+    is_applicable,
     pause,
     resume,
     throttle,
@@ -24,12 +31,12 @@ __all__ = [
     "abort",
     "adopt",
     "approve",
-    "can",
     "cancel_unbegun",
     "claim",
+    "count_exclusions",
     "fingerprint",
     "finish_ended",
-    "left_out",
+    "is_applicable",
     "pause",
     "postpone",
     "record",

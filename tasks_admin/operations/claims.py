@@ -16,14 +16,14 @@ def claim(task_id: str, lease: float) -> bool:
 
     Raises `LookupError` when the task belongs to no operation at all.
     """
-    newest = Target.objects.of_task(task_id)
+    newest = Target.objects.for_current_attempt(task_id)
     if newest.claim(lease):
         return True
-    target = Target.objects.named(task_id).select_related("operation").first()
+    target = Target.objects.for_task_id(task_id).select_related("operation").first()
     if target is None:
         raise LookupError(task_id)
     if target.operation.state == OperationState.PAUSED:
-        newest.filter(state=TargetState.QUEUED).put_back(0)
+        newest.filter(state=TargetState.QUEUED).requeue(0)
     if target.task_id != task_id or target.state != TargetState.RUNNING:
         Result.objects.filter(task_id=task_id).discard()
     return False
@@ -31,8 +31,8 @@ def claim(task_id: str, lease: float) -> bool:
 
 def postpone(task_id: str) -> None:
     """Let a target wait again whose task could not begin: the database was away."""
-    newest = Target.objects.of_task(task_id)
-    database.insist(lambda: newest.put_back(1.0, reason="database"))
+    newest = Target.objects.for_current_attempt(task_id)
+    database.retry_until_available(lambda: newest.requeue(1.0, reason="database"))
 
 
 def adopt(*, verb: str, rows: Rows, task_id: str, lease: float) -> Target | None:
@@ -42,7 +42,7 @@ def adopt(*, verb: str, rows: Rows, task_id: str, lease: float) -> Target | None
     """
     key = uuid.uuid5(uuid.NAMESPACE_OID, task_id)
     operation = Operation.objects.filter(key=key).first() or start(
-        verb=verb, selection=Selection(rows=rows, left_out={}), key=key, may_be_empty=True
+        verb=verb, selection=Selection(rows=rows, excluded={}), key=key, may_be_empty=True
     )
     first = operation.targets.filter(attempt=0, state=TargetState.WAITING)
     if not first.update(attempt=1, state=TargetState.QUEUED, due_at=Now(), queued_at=Now()):

@@ -10,7 +10,7 @@ from tasks_admin.integrations import database
 from tasks_admin.integrations.mail import smtp
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import MailDelayed, MailRefused, OutcomeUnwritten
+from tasks_admin.lib.errors import EmailDeferred, EmailRejected, OutcomeNotStored
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
 
@@ -25,38 +25,38 @@ def deliver(message: Any, target: Target) -> None:
         failpoints.reach("before_smtp")
         smtp.send(message)
         failpoints.reach("after_smtp")
-    except MailRefused as error:
+    except EmailRejected as error:
         refused = {"reason": "refused", "detail": str(error)}
-        database.insist(lambda: fence.settle(TargetState.FAILED, **refused))
+        database.retry_until_available(lambda: fence.settle(TargetState.FAILED, **refused))
         raise
-    except MailDelayed as error:
+    except EmailDeferred as error:
         if target.tries >= settings.MAX_TRIES:
             gave_up = {"reason": "gave_up", "detail": str(error)}
-            database.insist(lambda: fence.settle(TargetState.FAILED, **gave_up))
-            raise MailRefused(str(error)) from None
+            database.retry_until_available(lambda: fence.settle(TargetState.FAILED, **gave_up))
+            raise EmailRejected(str(error)) from None
         ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
         delayed: dict[str, Any] = {"reason": "delayed", "detail": str(error)}
-        if error.unsure:
-            delayed["unsure"] = True
-        database.insist(lambda: fence.put_back(random.uniform(0, ceiling), **delayed))
+        if error.uncertain:
+            delayed["uncertain"] = True
+        database.retry_until_available(lambda: fence.requeue(random.uniform(0, ceiling), **delayed))
         raise
 
 
-def mailed(target: Target, user: "User | None" = None) -> dict[str, str]:
+def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
     """Write down that the mail is out. If that can't be done, only the lease's end may act."""
 
     def write() -> dict[str, str]:
         with transaction.atomic():
             Reset.objects.filter(user=user).update(mailed_at=Now())
-            return settled(target, TargetState.DONE)
+            return settle(target, TargetState.DONE)
 
     try:
-        return database.insist(write)
-    except database.AWAY:
-        raise OutcomeUnwritten(f"{target.task_id} was done") from None
+        return database.retry_until_available(write)
+    except database.UNAVAILABLE_ERRORS:
+        raise OutcomeNotStored(f"{target.task_id} was done") from None
 
 
-def settled(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
+def settle(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     fence.settle(state, reason=reason)
     return {"outcome": state.value} | ({"reason": reason} if reason else {})

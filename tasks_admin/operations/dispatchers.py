@@ -8,31 +8,31 @@ from tasks_admin.models import Dispatcher, Operation
 from tasks_admin.models.operations import OperationState
 
 #: Seconds between two signs of life, and after how many nobody is believed to be there.
-EVERY = 5.0
-SILENT = 60.0
+HEARTBEAT_INTERVAL = 5.0
+OFFLINE_AFTER = 60.0
 
 
-def sign(name: str) -> None:
+def record_heartbeat(name: str) -> None:
     """Say that a dispatcher is at work."""
-    if not Dispatcher.objects.filter(pk=name).update(seen_at=Now()):
+    if not Dispatcher.objects.filter(pk=name).update(last_seen_at=Now()):
         Dispatcher.objects.bulk_create(
-            [Dispatcher(name=name, seen_at=Now())], ignore_conflicts=True
+            [Dispatcher(name=name, last_seen_at=Now())], ignore_conflicts=True
         )
 
 
-def leave(name: str) -> None:
+def sign_off(name: str) -> None:
     """Say that a dispatcher has stopped."""
     Dispatcher.objects.filter(pk=name).delete()
 
 
-def missing() -> bool:
+def none_online() -> bool:
     """Whether something is to be published and no dispatcher has been seen for a minute."""
-    lately = Now() - timedelta(seconds=SILENT)
-    if Dispatcher.objects.filter(seen_at__gt=lately).exists():
+    lately = Now() - timedelta(seconds=OFFLINE_AFTER)
+    if Dispatcher.objects.filter(last_seen_at__gt=lately).exists():
         return False
-    return Operation.objects.going().filter(state=OperationState.RUNNING).exists()
+    return Operation.objects.active().filter(state=OperationState.RUNNING).exists()
 
 
-def forget_silent() -> int:
+def delete_offline() -> int:
     """Delete the rows of dispatchers that were killed a day ago."""
-    return Dispatcher.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()[0]
+    return Dispatcher.objects.filter(last_seen_at__lt=Now() - timedelta(days=1)).delete()[0]

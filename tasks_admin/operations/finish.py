@@ -15,15 +15,17 @@ def finish_ended() -> int:
     """Bring operations to their end whose targets all have an outcome; return how many."""
     has_open = Target.objects.filter(operation=OuterRef("pk"), state__in=OPEN)
     waiting = [OperationState.PAUSED, OperationState.PENDING]
-    over = Operation.objects.going().exclude(state__in=waiting).filter(~Exists(has_open))
+    over = Operation.objects.active().exclude(state__in=waiting).filter(~Exists(has_open))
     count = 0
     for operation in over:
         state = operation.state
         if state == OperationState.RUNNING:
             state = OperationState.FINISHED
-        guard = Operation.objects.going().filter(pk=operation.pk, state=operation.state)
+        guard = Operation.objects.active().filter(pk=operation.pk, state=operation.state)
         with transaction.atomic():
-            ended = guard.update(state=state, tally=dict(operation.counts()), finished_at=Now())
+            ended = guard.update(
+                state=state, outcome_counts=dict(operation.counts()), finished_at=Now()
+            )
             if ended:
                 _tell(operation)
         count += ended
@@ -32,17 +34,27 @@ def finish_ended() -> int:
 
 def _tell(operation: Operation) -> None:
     """Queue a mail to the member of staff who started it."""
-    meaning = operation.meaning
-    if not (settings.MAIL_SUMMARY and operation.actor_id and meaning and meaning.permission):
+    verb_definition = operation.verb_definition
+    if not (
+        settings.MAIL_SUMMARY
+        and operation.actor_id
+        and verb_definition
+        and verb_definition.permission
+    ):
         return
-    if meaning.about not in {"user", "result"}:  # done in seconds, before the eyes of who did it
+    if verb_definition.target_type not in {
+        "user",
+        "result",
+    }:  # done in seconds, before the eyes of who did it
         return
     this = Operation.objects.filter(pk=operation.pk)
-    columns = this.annotate(subject=Cast("pk", CharField()), hold=Cast(Value(None), CharField()))
-    rows: Rows = columns.values_list("subject", "hold")
+    columns = this.annotate(
+        subject=Cast("pk", CharField()), lock_key=Cast(Value(None), CharField())
+    )
+    rows: Rows = columns.values_list("subject", "lock_key")
     start(
         verb=SEND_SUMMARY,
-        selection=Selection(rows=rows, left_out={}),
+        selection=Selection(rows=rows, excluded={}),
         actor=operation.actor,
         parent=operation,
     )

@@ -40,15 +40,15 @@ def _canary(operation: Operation) -> int:
         return settings.WINDOW
     dead = [TargetState.FAILED, TargetState.UNKNOWN]
     if operation.targets.filter(state__in=dead).exists():
-        hold(operation, "canary")
+        auto_pause(operation, "canary")
         return 0
     return 1
 
 
-def hold(operation: Operation, note: str) -> None:
+def auto_pause(operation: Operation, pause_reason: str) -> None:
     """Pause an operation for a reason of the console's own; staff may resume it."""
     running = Operation.objects.filter(pk=operation.pk, state=OperationState.RUNNING)
-    running.update(state=OperationState.PAUSED, note=note)
+    running.update(state=OperationState.PAUSED, pause_reason=pause_reason)
 
 
 def _allowance(operation: Operation, wanted: int) -> int:

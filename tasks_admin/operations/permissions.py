@@ -23,7 +23,7 @@ def require(actor: "Actor", verb: str) -> None:
 
 def still_allowed(operation: Operation) -> bool:
     """Whether who started the operation may still do so: rights can be lost on the way."""
-    meaning, actor = operation.meaning, operation.actor
-    if meaning is None or not meaning.permission:
+    verb_definition, actor = operation.verb_definition, operation.actor
+    if verb_definition is None or not verb_definition.permission:
         return True
-    return bool(actor and actor.is_active and actor.has_perm(meaning.full_permission))
+    return bool(actor and actor.is_active and actor.has_perm(verb_definition.full_permission))

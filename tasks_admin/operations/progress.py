@@ -14,8 +14,8 @@ from django.utils.translation import pgettext
 
 from tasks_admin.lib import masks
 from tasks_admin.lib.reasons import label
-from tasks_admin.lib.verbs import ORDERS, PAUSES
-from tasks_admin.models import Cause, Operation, Target
+from tasks_admin.lib.verbs import PAUSES, WORKER_COMMANDS
+from tasks_admin.models import FailureGroup, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 
@@ -39,7 +39,7 @@ class Progress:
     counts: list[tuple[str, str, int, float]]
     done: int
     total: int
-    left_out: list[tuple[str, int]]
+    excluded: list[tuple[str, int]]
     #: Targets that ended in the last minute.
     rate: int
     time_left: timedelta | None
@@ -84,12 +84,12 @@ def of(operation: Operation) -> Progress:
         ],
         done=total - todo,
         total=total,
-        left_out=[(label(code), number) for code, number in operation.left_out.items()],
+        excluded=[(label(code), number) for code, number in operation.excluded.items()],
         rate=rate,
         broker_away=bool(todo) and _waits_for_broker(operation),
         untaken=bool(counts[TargetState.QUEUED]) and _waits_for_worker(operation),
         time_left=_time_left(operation, todo, rate),
-        changing=not operation.over or _may_be_heard(operation, counts[TargetState.UNKNOWN]),
+        changing=not operation.is_finished or _may_be_heard(operation, counts[TargetState.UNKNOWN]),
     )
 
 
@@ -104,7 +104,7 @@ def _time_left(operation: Operation, todo: int, ended: int) -> timedelta | None:
 def _may_be_heard(operation: Operation, unknown: int) -> bool:
     """Whether a worker that did not answer may soon say what became of an order."""
     lately = timezone.now() - operation.created_at < HEARD
-    return bool(unknown) and lately and operation.verb in (*ORDERS, *PAUSES)
+    return bool(unknown) and lately and operation.verb in (*WORKER_COMMANDS, *PAUSES)
 
 
 def _waits_for_worker(operation: Operation) -> bool:
@@ -174,23 +174,23 @@ def _describe(operation: Operation, targets: list[Target]) -> None:
         target.there = target.subject in names  # type: ignore[attr-defined]
         target.name = names.get(target.subject) or _unnamed(operation, target)  # type: ignore[attr-defined]
         why = [label(target.reason) if target.reason else "", masks.mask_text(target.detail)]
-        if target.maybe_twice:
+        if target.possibly_duplicated:
             why.append(_("may have been sent twice: a try before ended without a word"))
         target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]
 
 
 def _about_users(operation: Operation) -> bool:
     """Whether its targets are users; in doubt they may be."""
-    return operation.meaning is None or operation.meaning.about == "user"
+    return operation.verb_definition is None or operation.verb_definition.target_type == "user"
 
 
 def _names(operation: Operation, targets: list[Target]) -> dict[str, str]:
     """The names of what the targets are about, as far as it is still there, by subject."""
     if _about_users(operation):
         return _usernames(targets)
-    if operation.meaning and operation.meaning.about == "cause":
-        causes = Cause.objects.in_bulk([int(target.subject) for target in targets])
-        return {str(pk): str(cause) for pk, cause in causes.items()}
+    if operation.verb_definition and operation.verb_definition.target_type == "failure_group":
+        groups = FailureGroup.objects.in_bulk([int(target.subject) for target in targets])
+        return {str(pk): str(group) for pk, group in groups.items()}
     return {target.subject: target.subject for target in targets}
 
 

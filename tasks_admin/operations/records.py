@@ -38,7 +38,7 @@ def record(
             actor_name=actor.get_username(),
             reason=reason,
             total=len(outcomes),
-            tally=dict(Counter(outcome.state.value for outcome in outcomes)),
+            outcome_counts=dict(Counter(outcome.state.value for outcome in outcomes)),
             state=OperationState.FINISHED,
             finished_at=Now(),
         )

@@ -33,7 +33,7 @@ class Selection:
 
     rows: Rows
     #: How many are left out, by reason.
-    left_out: Mapping[str, int]
+    excluded: Mapping[str, int]
 
     def fingerprint(self) -> str:
         """Name this very set of rows. Reads the keys, one by one."""
@@ -43,13 +43,17 @@ class Selection:
 def single(subject: str, actor: "Actor") -> Selection:
     """The selection of one thing that has no row of its own."""
     row = get_user_model()._base_manager.filter(pk=actor.pk)
-    columns = row.annotate(subject=Value(subject, CharField()), hold=Cast(Value(None), CharField()))
-    return Selection(rows=columns.values_list("subject", "hold"), left_out={})
+    columns = row.annotate(
+        subject=Value(subject, CharField()), lock_key=Cast(Value(None), CharField())
+    )
+    return Selection(rows=columns.values_list("subject", "lock_key"), excluded={})
 
 
-def left_out(judged: QuerySet[Any]) -> dict[str, int]:
+def count_exclusions(with_exclusion_reason: QuerySet[Any]) -> dict[str, int]:
     """How many of these rows are left out, by the reason that stands in their `exclusion`."""
-    counts = dict(judged.order_by().values_list("exclusion").annotate(Count("pk")))
+    counts = dict(
+        with_exclusion_reason.order_by().values_list("exclusion_reason").annotate(Count("pk"))
+    )
     counts.pop("", None)
     return counts
 
@@ -94,7 +98,7 @@ def start(
                 actor=actor,
                 actor_name=actor.get_username() if actor else "",
                 reason=reason,
-                left_out=dict(selection.left_out),
+                excluded=dict(selection.excluded),
                 parent=parent,
                 rate=rate,
                 canary=canary,
@@ -124,7 +128,7 @@ def start(
 def _needs_approval(operation: Operation) -> bool:
     """Whether a second person must look at it first."""
     most = settings.APPROVAL_ABOVE
-    staff = operation.meaning is not None and operation.meaning.permission
+    staff = operation.verb_definition is not None and operation.verb_definition.permission
     return bool(staff and most is not None and operation.total > most)
 
 

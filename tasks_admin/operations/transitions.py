@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from tasks_admin.lib.errors import NotAllowed, WrongState
-from tasks_admin.lib.verbs import WHOLE
+from tasks_admin.lib.verbs import UNINTERRUPTIBLE
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import TargetState
@@ -27,12 +27,14 @@ MOVES: dict[str, tuple[tuple[OperationState, ...], OperationState]] = {
 }
 
 
-def can(operation: Operation, verb: str) -> bool:
+def is_applicable(operation: Operation, verb: str) -> bool:
     """Whether the operation is in a state in which this can be done."""
     before = GOING if verb == "throttle" else MOVES[verb][0]
     stops = verb in {"pause", "abort", "throttle"}
     return (
-        not operation.over and operation.state in before and not (stops and operation.verb in WHOLE)
+        not operation.is_finished
+        and operation.state in before
+        and not (stops and operation.verb in UNINTERRUPTIBLE)
     )
 
 
@@ -53,8 +55,8 @@ def resume(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
             % {"operation": operation}
         )
     # Who resumes after a canary failed has decided to go on without one.
-    canary = Case(When(note="canary", then=False), default=F("canary"))
-    return _move(operation, "resume", actor, reason, note="", canary=canary)
+    canary = Case(When(pause_reason="canary", then=False), default=F("canary"))
+    return _move(operation, "resume", actor, reason, pause_reason="", canary=canary)
 
 
 def approve(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
@@ -69,8 +71,8 @@ def throttle(*, operation: Operation, actor: "Actor", reason: str, rate: int | N
     """Change how many targets a minute are published; None: as fast as it goes."""
     require(actor, "throttle")
     with transaction.atomic():
-        going = Operation.objects.going().filter(pk=operation.pk, state__in=GOING)
-        if not going.update(rate=rate):
+        active = Operation.objects.active().filter(pk=operation.pk, state__in=GOING)
+        if not active.update(rate=rate):
             raise WrongState(
                 _("%(operation)s is over: nothing was changed.") % {"operation": operation}
             )
@@ -99,11 +101,11 @@ def _move(operation: Operation, verb: str, actor: "Actor", reason: str, **more: 
     require(actor, verb)
     before, after = MOVES[verb]
     with transaction.atomic():
-        going = Operation.objects.going().filter(pk=operation.pk, state__in=before)
-        if operation.verb in WHOLE and verb in {"pause", "abort"}:
+        active = Operation.objects.active().filter(pk=operation.pk, state__in=before)
+        if operation.verb in UNINTERRUPTIBLE and verb in {"pause", "abort"}:
             text = _("%(operation)s is not left half done: nothing was changed.")
             raise WrongState(text % {"operation": operation})
-        if not going.update(state=after, **more):
+        if not active.update(state=after, **more):
             operation.refresh_from_db()
             raise WrongState(
                 _("%(operation)s is %(state)s: nothing was changed.")

@@ -60,8 +60,8 @@ def begin(sender: Any = None, **_: Any) -> None:
 
 def sign(name: str) -> None:
     """Say that a beat is at work."""
-    if not Beat.objects.filter(pk=name).update(seen_at=Now()):
-        Beat.objects.bulk_create([Beat(name=name, seen_at=Now())], ignore_conflicts=True)
+    if not Beat.objects.filter(pk=name).update(last_seen_at=Now()):
+        Beat.objects.bulk_create([Beat(name=name, last_seen_at=Now())], ignore_conflicts=True)
 
 
 def note(entries: Iterable[Any]) -> None:
@@ -76,7 +76,7 @@ def note(entries: Iterable[Any]) -> None:
             last_at=entry.last_run_at if entry.total_run_count else None,
             next_at=now + timedelta(seconds=max(entry.is_due().next, 0)),
             runs=entry.total_run_count,
-            seen_at=now,
+            last_seen_at=now,
         )
         for entry in entries
     ]
@@ -84,15 +84,15 @@ def note(entries: Iterable[Any]) -> None:
         rows,
         update_conflicts=True,
         unique_fields=["name"],
-        update_fields=["task", "schedule", "last_at", "next_at", "runs", "seen_at"],
+        update_fields=["task", "schedule", "last_at", "next_at", "runs", "last_seen_at"],
     )
 
 
 def forget_stopped() -> int:
     """Delete the rows of beats and entries that were not seen for `WORKER_EXPIRES_DAYS`."""
     before = Now() - timedelta(days=settings.WORKER_EXPIRES_DAYS)
-    count = Beat.objects.filter(seen_at__lt=before).delete()[0]
-    return count + PeriodicTask.objects.filter(seen_at__lt=before).delete()[0]
+    count = Beat.objects.filter(last_seen_at__lt=before).delete()[0]
+    return count + PeriodicTask.objects.filter(last_seen_at__lt=before).delete()[0]
 
 
 def _entries(scheduler: Any) -> list[Any]:

@@ -52,12 +52,12 @@ class Overview:
 
 def overview() -> Overview:
     """All that is known, sorted by name."""
-    beats = Beat.objects.order_by("-seen_at")
+    beats = Beat.objects.order_by("-last_seen_at")
     seen = {one.name: one for one in _declared() + _stored()}
     return Overview(
         tasks=sorted(seen.values(), key=lambda one: one.name),
-        beat_at=beats.values_list("seen_at", flat=True).first(),
-        beating=Beat.objects.believed().exists(),
+        beat_at=beats.values_list("last_seen_at", flat=True).first(),
+        beating=Beat.objects.online().exists(),
     )
 
 

@@ -11,7 +11,7 @@ from tasks_admin.queues.actions import (
     resume,
 )
 from tasks_admin.queues.history import History, history
-from tasks_admin.queues.overview import Overview, Seen, forget, names, note, one, overview
+from tasks_admin.queues.overview import Overview, Seen, forget, names, one, overview, record_minute
 
 __all__ = [
     "History",
@@ -23,12 +23,12 @@ __all__ = [
     "history",
     "look_into",
     "names",
-    "note",
     "one",
     "overview",
     "pause",
     "purge",
     "quarantines",
+    "record_minute",
     "restore",
     "resume",
 ]

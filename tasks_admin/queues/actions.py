@@ -12,7 +12,7 @@ from tasks_admin.integrations import broker
 from tasks_admin.lib import counts, masks
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
-from tasks_admin.models import Operation, Quarantined, Queue
+from tasks_admin.models import Operation, QuarantinedMessage, Queue
 from tasks_admin.models.results import legible
 from tasks_admin.operations import Outcome
 from tasks_admin.queues.overview import forget, names, one
@@ -82,8 +82,8 @@ def purge(*, name: str, actor: "User", reason: str) -> Operation:
 def restore(*, operation: Operation, actor: "User", reason: str) -> Operation:
     """Put back into its queue what a purge moved, byte for byte."""
     operations.require(actor, RESTORE_QUEUE)
-    row = Quarantined.objects.filter(operation=operation).first()
-    if operation.verb != PURGE_QUEUE or not operation.over or row is None:
+    row = QuarantinedMessage.objects.filter(operation=operation).first()
+    if operation.verb != PURGE_QUEUE or not operation.is_finished or row is None:
         raise WrongState(
             _("%(operation)s has nothing that could be restored (yet, or any more).")
             % {"operation": operation}
@@ -118,7 +118,7 @@ def look_into(*, name: str, actor: "User", reason: str = "") -> list[Next]:
 
 def quarantines(name: str) -> list[Quarantine]:
     """The newest purges of this queue of which something can be restored."""
-    kept = Quarantined.objects.filter(operation=OuterRef("pk"), queue=name)
+    kept = QuarantinedMessage.objects.filter(operation=OuterRef("pk"), queue=name)
     found = Operation.objects.filter(Exists(kept), verb=PURGE_QUEUE).order_by("-pk")[:MOST]
     return [Quarantine(operation=one, left=counts.bounded(one.quarantined.all())) for one in found]
 
@@ -130,7 +130,7 @@ def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -
         seen.name
         for seen in overview().workers
         if seen.state not in {State.STOPPED, State.FOREIGN}
-        and name in [*seen.view.queues, *seen.view.withheld]
+        and name in [*seen.view.queues, *seen.view.paused_queues]
     ]
     with transaction.atomic():
         operation = commands.record(

@@ -68,12 +68,12 @@ class Seen:
         return queue_page_of(self.name)
 
     @property
-    def forsaken(self) -> bool:
+    def unconsumed(self) -> bool:
         """Whether something may wait, and nobody is known to consume it."""
         return self.heard and not (self.consumers or self.counted or self.paused_at)
 
     @property
-    def disobeyed(self) -> list[Consumer]:
+    def ignoring_pause(self) -> list[Consumer]:
         """Who consumes it although it is paused."""
         return self.consumers if self.paused_at else []
 
@@ -103,9 +103,11 @@ _last: Look | None = None
 def names() -> list[str]:
     """The queues of the project, and others that workers consume or staff decided about."""
     known = set(broker.queues()) | set(Queue.objects.values_list("name", flat=True)[:MOST])
-    for facts in Worker.objects.entrusted().values_list("facts", flat=True)[:MOST]:
-        for part in ("queues", "withheld"):
-            known |= {str(name) for name in facts.get(part) or () if str(name)}
+    for last_snapshot in Worker.objects.may_hold_tasks().values_list("last_snapshot", flat=True)[
+        :MOST
+    ]:
+        for part in ("queues", "paused_queues"):
+            known |= {str(name) for name in last_snapshot.get(part) or () if str(name)}
     return sorted(known)[:MOST]
 
 
@@ -125,7 +127,7 @@ def overview() -> Overview:
     for name in wanted:
         taking = [seen for seen in known.workers if name in _consumed(seen)]
         depth, before = look.depths.get(name), past.get(name)
-        last = before.seen_at if before is not None else None
+        last = before.last_seen_at if before is not None else None
         oldest = look.ages.get(name)
         queues.append(
             Seen(
@@ -157,11 +159,11 @@ def one(name: str) -> tuple[Seen | None, Overview]:
     return next((seen for seen in known.queues if seen.name == name), None), known
 
 
-def note() -> None:
+def record_minute() -> None:
     """Store how the queues are, for rates and history; nothing while the broker is away."""
     look = _take(names())
     waiting = {name: depth.waiting for name, depth in look.depths.items()}
-    QueueMinute.objects.note(timezone.now(), waiting, look.ages)
+    QueueMinute.objects.record(timezone.now(), waiting, look.ages)
 
 
 def forget() -> None:

@@ -16,7 +16,7 @@ from tasks_admin.integrations.broker import Payload
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import BrokerUnreachable
-from tasks_admin.models import Operation, Quarantined, Result, Target
+from tasks_admin.models import Operation, QuarantinedMessage, Result, Target
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState, after
 
 #: Messages moved at a time.
@@ -32,18 +32,18 @@ def purge(operation: Operation) -> int:
 
     Raises `BrokerUnreachable`: it goes on when the broker is back.
     """
-    return sum(_turn(operation, target, _purge) for target in operation.targets.next())
+    return sum(_turn(operation, target, _purge) for target in operation.targets.next_due())
 
 
 def restore(operation: Operation) -> int:
     """Put back what the operation's parent purged; return how many were put back."""
-    return sum(_turn(operation, target, _restore) for target in operation.targets.next())
+    return sum(_turn(operation, target, _restore) for target in operation.targets.next_due())
 
 
 def forget() -> int:
     """Give up what has been here for `QUARANTINE_EXPIRES_DAYS`; return how many."""
     days = timedelta(days=settings.QUARANTINE_EXPIRES_DAYS)
-    old = Quarantined.objects.filter(taken_at__lt=Now() - days).order_by("taken_at")
+    old = QuarantinedMessage.objects.filter(taken_at__lt=Now() - days).order_by("taken_at")
     count = 0
     while bite := list(old.values_list("pk", "task_id")[:BITE]):
         with transaction.atomic():
@@ -51,7 +51,7 @@ def forget() -> int:
             for target in _published(ids):
                 target.settle(TargetState.CANCELLED, reason="purged")
             Result.objects.filter(task_id__in=ids).discard()
-            count += Quarantined.objects.filter(pk__in=[pk for pk, _id in bite]).delete()[0]
+            count += QuarantinedMessage.objects.filter(pk__in=[pk for pk, _id in bite]).delete()[0]
     return count
 
 
@@ -64,14 +64,14 @@ def _turn(operation: Operation, target: Target, act: Any) -> int:
     try:
         count: int = act(operation, rows, target.subject)
     except BrokerUnreachable:
-        rows.wait(AGAIN, reason="broker")
+        rows.postpone(AGAIN, reason="broker")
         raise
     return count
 
 
 def _purge(operation: Operation, rows: TargetQuerySet, queue: str) -> int:
     key, quota = str(operation.key), _staged(operation, queue)
-    kept = Quarantined.objects.filter(operation=operation)
+    kept = QuarantinedMessage.objects.filter(operation=operation)
     count = begun = kept.count()
     while quota is None or count < quota:
         most = BITE if quota is None else min(BITE, quota - count)
@@ -101,7 +101,7 @@ def _keep(operation: Operation, queue: str, payloads: list[Payload]) -> int:
     The targets among them wait as long as they can be put back.
     """
     rows = [
-        Quarantined(
+        QuarantinedMessage(
             operation=operation,
             queue=queue,
             priority=payload.priority,
@@ -115,8 +115,8 @@ def _keep(operation: Operation, queue: str, payloads: list[Payload]) -> int:
     wait = (settings.QUARANTINE_EXPIRES_DAYS + 1) * 86_400.0
     digests = [row.digest for row in rows]
     with transaction.atomic():
-        known = Quarantined.objects.filter(operation=operation, digest__in=digests).count()
-        Quarantined.objects.bulk_create(rows, ignore_conflicts=True)
+        known = QuarantinedMessage.objects.filter(operation=operation, digest__in=digests).count()
+        QuarantinedMessage.objects.bulk_create(rows, ignore_conflicts=True)
         for target in _published([row.task_id for row in rows]):
             target.filter(state=TargetState.QUEUED).update(
                 due_at=after(wait), queued_at=after(wait), reason="quarantined"
@@ -125,7 +125,7 @@ def _keep(operation: Operation, queue: str, payloads: list[Payload]) -> int:
 
 
 def _restore(operation: Operation, rows: TargetQuerySet, queue: str) -> int:
-    kept = Quarantined.objects.filter(operation=operation.parent)
+    kept = QuarantinedMessage.objects.filter(operation=operation.parent)
     order = "-pk" if broker.restores_first() else "pk"
     count = int(rows.values_list("detail", flat=True).get() or 0)
     put = 0
@@ -150,4 +150,4 @@ def _restore(operation: Operation, rows: TargetQuerySet, queue: str) -> int:
 def _published(task_ids: list[str]) -> list[TargetQuerySet]:
     """The targets that these tasks were published for, while those attempts are the newest."""
     ours = [task_id for task_id in task_ids if TASK_ID.fullmatch(task_id)]
-    return [Target.objects.of_task(task_id) for task_id in ours]
+    return [Target.objects.for_current_attempt(task_id) for task_id in ours]

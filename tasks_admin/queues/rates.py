@@ -30,11 +30,11 @@ def rates(names: Iterable[str]) -> dict[str, Rates]:
 
 
 def _rates(rows: list[QueueMinute]) -> Rates:
-    looked = [row for row in rows if row.waiting is not None and row.seen_at is not None]
+    looked = [row for row in rows if row.waiting is not None and row.last_seen_at is not None]
     if len(looked) < 2:
         return Rates()
     first, last = looked[0], looked[-1]
-    minutes = (last.seen_at - first.seen_at).total_seconds() / 60  # type: ignore[operator]
+    minutes = (last.last_seen_at - first.last_seen_at).total_seconds() / 60  # type: ignore[operator]
     if minutes < 0.5:
         return Rates()
     taken = sum(row.taken for row in rows if row.minute > first.minute)

@@ -4,18 +4,18 @@ from tasks_admin.results.actions import (
     RETRYABLE,
     failures_of,
     groups,
-    judged,
     retry_failed,
     reveal,
     select,
+    with_exclusion_reason,
 )
 
 __all__ = [
     "RETRYABLE",
     "failures_of",
     "groups",
-    "judged",
     "retry_failed",
     "reveal",
     "select",
+    "with_exclusion_reason",
 ]

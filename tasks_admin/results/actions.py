@@ -24,32 +24,34 @@ MOST_GROUPS = 50
 
 def select(results: QuerySet[Any]) -> Selection:
     """Say which of these results would be retried, and how many are left out for which reason."""
-    seen = judged(results)
+    seen = with_exclusion_reason(results)
     return Selection(
-        rows=seen.filter(exclusion="")
+        rows=seen.filter(exclusion_reason="")
         .annotate(subject=F("task_id"))
-        .values_list("subject", "hold"),
-        left_out=operations.left_out(seen),
+        .values_list("subject", "lock_key"),
+        excluded=operations.count_exclusions(seen),
     )
 
 
-def judged(results: QuerySet[Any]) -> QuerySet[Any]:
+def with_exclusion_reason(results: QuerySet[Any]) -> QuerySet[Any]:
     """Annotate each result with `exclusion`, a code of `reasons`, or '' for what can be retried."""
-    hold = Concat(Value("result:"), F("task_id"), output_field=CharField())
+    lock_key = Concat(Value("result:"), F("task_id"), output_field=CharField())
     same = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
-    exclusion = Case(
-        When(Exists(Target.objects.filter(hold=same)), then=Value("retried")),
+    exclusion_reason = Case(
+        When(Exists(Target.objects.filter(lock_key=same)), then=Value("retried")),
         When(status="RETRY", then=Value("retrying")),
         When(~Q(status__in=RETRYABLE), then=Value("not_failed")),
         When(~Q(task_name__in=broker.registered()), then=Value("unregistered")),
-        When(~Q(task_name__in=broker.repeatable()), then=Value("unclaimed")),
+        When(~Q(task_name__in=broker.repeatable()), then=Value("unprotected")),
         # The arguments as we store them are a JSON list and a JSON object.
         When(task_args__startswith="[", task_kwargs__startswith="{", then=Value("")),
         default=Value("lossy"),
         output_field=CharField(),
     )
-    judged: QuerySet[Any] = results.annotate(hold=hold, exclusion=exclusion)
-    return judged
+    with_exclusion_reason: QuerySet[Any] = results.annotate(
+        lock_key=lock_key, exclusion_reason=exclusion_reason
+    )
+    return with_exclusion_reason
 
 
 def retry_failed(
@@ -97,8 +99,8 @@ def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
         default=Value(""),
         output_field=CharField(),
     )
-    counted = judged(results).annotate(raised=raised).order_by()
-    rows = counted.values_list("task_name", "raised", "exclusion").annotate(n=Count("pk"))
+    counted = with_exclusion_reason(results).annotate(raised=raised).order_by()
+    rows = counted.values_list("task_name", "raised", "exclusion_reason").annotate(n=Count("pk"))
     groups = [(task or "", *more) for task, *more in rows.order_by("-n")[:MOST_GROUPS]]
     others = results.count() - sum(group[-1] for group in groups)
     return groups + ([("", "", "others", others)] if others > 0 else [])

@@ -19,27 +19,30 @@ if TYPE_CHECKING:
 
 def select(results: QuerySet[Any]) -> Selection:
     """Say which of these tasks would be revoked, and how many are left out for which reason."""
-    exclusion = Case(
+    exclusion_reason = Case(
         When(status__in=UNBEGUN, then=Value("")),
         When(status="STARTED", then=Value("begun")),
         default=Value("ended"),
         output_field=CharField(),
     )
-    return _selected(results.annotate(exclusion=exclusion))
+    return _selected(results.annotate(exclusion_reason=exclusion_reason))
 
 
 def select_running(results: QuerySet[Any]) -> Selection:
     """Say which of these tasks may be running: what is over is left out."""
     unended = When(status__in=UNENDED, then=Value(""))
-    exclusion = Case(unended, default=Value("ended"), output_field=CharField())
-    return _selected(results.annotate(exclusion=exclusion))
+    exclusion_reason = Case(unended, default=Value("ended"), output_field=CharField())
+    return _selected(results.annotate(exclusion_reason=exclusion_reason))
 
 
-def _selected(judged: QuerySet[Any]) -> Selection:
-    rows = judged.filter(exclusion="").annotate(
-        subject=F("task_id"), hold=Cast(Value(None), CharField())
+def _selected(with_exclusion_reason: QuerySet[Any]) -> Selection:
+    rows = with_exclusion_reason.filter(exclusion_reason="").annotate(
+        subject=F("task_id"), lock_key=Cast(Value(None), CharField())
     )
-    return Selection(rows=rows.values_list("subject", "hold"), left_out=operations.left_out(judged))
+    return Selection(
+        rows=rows.values_list("subject", "lock_key"),
+        excluded=operations.count_exclusions(with_exclusion_reason),
+    )
 
 
 def revoke(

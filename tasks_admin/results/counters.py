@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
-from tasks_admin.models import Result, Tallied, Tally
+from tasks_admin.models import Result, ResultCount, ResultCountCheckpoint
 
 #: What counts as an end.
 ENDED = ("SUCCESS", "FAILURE", "REVOKED", "LOST")
@@ -18,18 +18,20 @@ ENDED = ("SUCCESS", "FAILURE", "REVOKED", "LOST")
 LAG, STRIDE = timedelta(minutes=1), timedelta(minutes=10)
 
 
-def go_on() -> int:
+def count_next() -> int:
     """Count what ended since the last time; return how many. Of two who do so, one does."""
     last = timezone.now() - LAG
-    mark = Tallied.objects.first()
+    mark = ResultCountCheckpoint.objects.first()
     if mark is None:
-        Tallied.objects.bulk_create([Tallied(pk=1, until=last)], ignore_conflicts=True)
+        ResultCountCheckpoint.objects.bulk_create(
+            [ResultCountCheckpoint(pk=1, until=last)], ignore_conflicts=True
+        )
         return 0
     until = min(last, mark.until + STRIDE)
     if until <= mark.until:
         return 0
     with transaction.atomic():
-        mine = Tallied.objects.filter(pk=mark.pk, round=mark.round)
+        mine = ResultCountCheckpoint.objects.filter(pk=mark.pk, round=mark.round)
         if not mine.update(round=F("round") + 1, until=until):
             return 0
         return sum(_add(*row) for row in _ended(mark.until, until))
@@ -44,8 +46,10 @@ def _ended(after: datetime, until: datetime) -> list[tuple[str, str, int]]:
 
 
 def _add(task: str, status: str, count: int) -> int:
-    row = Tally.objects.filter(task=task, status=status)
+    row = ResultCount.objects.filter(task=task, status=status)
     if not row.update(count=F("count") + count):
-        Tally.objects.bulk_create([Tally(task=task, status=status)], ignore_conflicts=True)
+        ResultCount.objects.bulk_create(
+            [ResultCount(task=task, status=status)], ignore_conflicts=True
+        )
         row.update(count=F("count") + count)
     return count

@@ -47,11 +47,13 @@ def require(actor: "User", task: str) -> None:
 
 def select(rows: QuerySet[Any]) -> Selection:
     """Say which of these results would be retried; stored arguments are not needed for that."""
-    judged = results.judged(rows)
-    left_out = operations.left_out(judged)
-    left_out.pop("lossy", None)
-    fit = judged.filter(exclusion__in=["", "lossy"]).annotate(subject=F("task_id"))
-    return Selection(rows=fit.values_list("subject", "hold"), left_out=left_out)
+    with_exclusion_reason = results.with_exclusion_reason(rows)
+    excluded = operations.count_exclusions(with_exclusion_reason)
+    excluded.pop("lossy", None)
+    fit = with_exclusion_reason.filter(exclusion_reason__in=["", "lossy"]).annotate(
+        subject=F("task_id")
+    )
+    return Selection(rows=fit.values_list("subject", "lock_key"), excluded=excluded)
 
 
 def task_of(rows: QuerySet[Any]) -> str:
@@ -196,8 +198,8 @@ def brief(name: str, values: dict[str, Any]) -> str:
 def retried(rows: QuerySet[Any]) -> str:
     """Who had these retried, and when; empty when nobody did."""
     ids = rows.order_by("-pk").values_list("task_id", flat=True)[:MOST]
-    holds = [f"result:{task_id}" for task_id in ids]
-    held = Target.objects.filter(hold__in=holds).select_related("operation").order_by("pk")
+    lock_keys = [f"result:{task_id}" for task_id in ids]
+    held = Target.objects.filter(lock_key__in=lock_keys).select_related("operation").order_by("pk")
     return " ".join(
         _("%(who)s had it retried on %(when)s: %(operation)s.")
         % {

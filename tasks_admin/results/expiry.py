@@ -12,8 +12,8 @@ from tasks_admin.models.targets import OPEN
 
 def delete_expired(before: timedelta) -> int:
     """Delete results that ended longer ago than `before`, but none that waits to be retried."""
-    hold = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
-    wanted = Target.objects.filter(hold=hold, state__in=OPEN)
+    lock_key = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
+    wanted = Target.objects.filter(lock_key=lock_key, state__in=OPEN)
     old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
     count = in_batches(lambda: old.order_by("date_done"))
     expired = Failure.objects.filter(failed_at__lt=Now() - before)

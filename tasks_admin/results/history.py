@@ -36,7 +36,7 @@ def of(result: Result) -> list[Step]:
         task_ids += _attempts(task_id, target)
     last = result.task_id
     for _step in range(MOST):
-        retry = Target.objects.filter(hold=f"result:{last}").select_related("operation").first()
+        retry = Target.objects.filter(lock_key=f"result:{last}").select_related("operation").first()
         if retry is None:
             break
         if not retry.attempt:  # not published yet
@@ -48,7 +48,7 @@ def of(result: Result) -> list[Step]:
 
 
 def _target(task_id: str) -> Target | None:
-    return Target.objects.select_related("operation").named(task_id).first()
+    return Target.objects.select_related("operation").for_task_id(task_id).first()
 
 
 def _attempts(task_id: str, target: Target | None) -> list[tuple[str, Target | None, int]]:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from tasks_admin.integrations import broker, control
 from tasks_admin.lib.conf import settings
-from tasks_admin.models import Quarantined, Result
+from tasks_admin.models import QuarantinedMessage, Result
 from tasks_admin.models.targets import TASK_ID
 
 #: Seconds between two looks, and results that one look takes.
@@ -25,7 +25,7 @@ class Search:
     def __init__(self) -> None:
         self.after = 0
 
-    def go_on(self) -> int:
+    def scan_next(self) -> int:
         """Look at the next results; return how many were found to be lost.
 
         Raises `BrokerUnreachable`: then nobody knows.
@@ -42,7 +42,7 @@ class Search:
         known = control.known([row.task_id for row in suspects])
         if known is None:  # nobody answers: it may be with somebody who is only busy
             return 0
-        known |= Quarantined.objects.holding(row.task_id for row in suspects)
+        known |= QuarantinedMessage.objects.holding(row.task_id for row in suspects)
         lost = [row.pk for row in suspects if row.task_id not in known]
         still = Result.objects.filter(pk__in=lost, status__in=ENDLESS)
         return still.update(status="LOST", date_done=Now())

@@ -58,7 +58,7 @@ def carry_out(operation: Operation) -> int:
             control.revoke(list(targets))
             begun = control.begun(list(targets))
         except BrokerUnreachable:
-            Target.objects.filter(pk__in=targets.values()).wait(AGAIN, reason="broker")
+            Target.objects.filter(pk__in=targets.values()).postpone(AGAIN, reason="broker")
             raise
         count += _settle(operation, targets, begun)
     return count
@@ -74,7 +74,7 @@ def _mark(operation: Operation) -> dict[str, int]:
     """Mark some tasks as revoked, unless they have begun; return the targets by task id."""
     with transaction.atomic():
         skip = connection.features.has_select_for_update_skip_locked
-        waiting = operation.targets.next().select_for_update(skip_locked=skip)
+        waiting = operation.targets.next_due().select_for_update(skip_locked=skip)
         targets = dict(waiting.values_list("subject", "pk")[:CHUNK])
         ours = [task_id for task_id in targets if TASK_ID.fullmatch(task_id)]
         begun = {task_id for task_id in ours if not _cancel(task_id)}
@@ -90,7 +90,7 @@ def _mark(operation: Operation) -> dict[str, int]:
 
 def _cancel(task_id: str) -> bool:
     """Cancel the target that a task was published for; False when a worker has claimed it."""
-    newest = Target.objects.of_task(task_id)
+    newest = Target.objects.for_current_attempt(task_id)
     if newest.filter(state=TargetState.QUEUED).settle(TargetState.CANCELLED, reason="revoked"):
         return True
     return newest.filter(state=TargetState.CANCELLED, reason="revoked").exists()
@@ -102,7 +102,7 @@ def _settle(operation: Operation, targets: dict[str, int], begun: set[str] | Non
     if begun is None:  # who runs only one thing at a time answers when that has ended
         late = operation.created_at < timezone.now() - PATIENCE
         if not late:
-            rows.wait(AGAIN, reason="unheard_begun")
+            rows.postpone(AGAIN, reason="no_reply_maybe_started")
             return 0
     seen = targets.keys() & (begun or set())
     Result.objects.filter(task_id__in=seen, status="REVOKED").update(status="STARTED")
@@ -110,7 +110,7 @@ def _settle(operation: Operation, targets: dict[str, int], begun: set[str] | Non
     still = Result.objects.filter(task_id__in=targets, status="REVOKED")
     revoked = {targets[task_id] for task_id in still.values_list("task_id", flat=True)}
     state = TargetState.DONE if begun is not None else TargetState.UNKNOWN
-    reason = "" if begun is not None else "unheard_begun"
+    reason = "" if begun is not None else "no_reply_maybe_started"
     rows.filter(pk__in=revoked).settle(state, reason=reason)
     others = set(targets.values()) - revoked
     rows.filter(pk__in=others).settle(TargetState.SKIPPED, reason="begun")

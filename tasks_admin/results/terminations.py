@@ -53,10 +53,10 @@ def _take(operation: Operation) -> tuple[list[int], set[str]]:
     """Take some for a while, so that no other dispatcher does; say which were taken before."""
     with transaction.atomic():
         skip = connection.features.has_select_for_update_skip_locked
-        rows = operation.targets.next().select_for_update(skip_locked=skip)
+        rows = operation.targets.next_due().select_for_update(skip_locked=skip)
         found = list(rows.values_list("pk", "subject", "reason")[:CHUNK])
         keys = [pk for pk, _subject, _reason in found]
-        Target.objects.filter(pk__in=keys).wait(TURN, reason="signalled")
+        Target.objects.filter(pk__in=keys).postpone(TURN, reason="signalled")
     return keys, {subject for _pk, subject, reason in found if reason == "signalled"}
 
 

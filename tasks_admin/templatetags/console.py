@@ -14,7 +14,7 @@ register = template.Library()
 @register.filter
 def duration(value: timedelta | None) -> str:
     """How long, for people."""
-    return durations.spoken(value)
+    return durations.format_duration(value)
 
 
 @register.filter
@@ -25,5 +25,5 @@ def running_for(started: object, seen: Seen) -> str:
     """
     if not isinstance(started, (int, float)):
         return ""
-    until = time.time() if seen.answered or not seen.row else seen.row.seen_at.timestamp()
-    return durations.spoken(timedelta(seconds=max(until - started, 0.0)))
+    until = time.time() if seen.answered or not seen.row else seen.row.last_seen_at.timestamp()
+    return durations.format_duration(timedelta(seconds=max(until - started, 0.0)))

@@ -1,6 +1,6 @@
 """Workers: what can be told of them, and what staff can do with them."""
 
-from tasks_admin.workers.actions import able, forsakes, order, possible
+from tasks_admin.workers.actions import able, order, possible, would_orphan
 from tasks_admin.workers.options import LIMITS, OPTIONS, SIZES, checked, choices, most
 from tasks_admin.workers.overview import Overview, Seen, State, look_around, one, overview
 
@@ -14,11 +14,11 @@ __all__ = [
     "able",
     "checked",
     "choices",
-    "forsakes",
     "look_around",
     "most",
     "one",
     "order",
     "overview",
     "possible",
+    "would_orphan",
 ]

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from tasks_admin import operations
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import WrongArguments, WrongState
-from tasks_admin.lib.verbs import ORDERS
+from tasks_admin.lib.verbs import WORKER_COMMANDS
 from tasks_admin.models import Operation
 from tasks_admin.workers import commands
 from tasks_admin.workers.options import checked
@@ -35,11 +35,11 @@ def order(
     `WrongState` before that.
     """
     operations.require(actor, verb)
-    if verb not in ORDERS:
+    if verb not in WORKER_COMMANDS:
         raise WrongState(_("Workers can't be told to do that."))
     names = _chosen(verb, names)
     arguments = checked(verb, names, options or {})
-    left = forsakes(verb, names, arguments)
+    left = would_orphan(verb, names, arguments)
     if left and typed.replace(" ", "") != ",".join(left):
         text = _("Nobody else consumes %(queues)s. Type that to go on.")
         raise WrongArguments({"typed": text % {"queues": ",".join(left)}})
@@ -48,7 +48,7 @@ def order(
     return operation
 
 
-def forsakes(verb: str, names: list[str], options: dict[str, Any]) -> list[str]:
+def would_orphan(verb: str, names: list[str], options: dict[str, Any]) -> list[str]:
     """The queues that nobody would consume any more; those of whom nothing is heard don't count."""
     if verb not in {"shut_down", "cancel_consumer"}:
         return []
@@ -64,15 +64,15 @@ def possible(seen: Seen) -> list[str]:
     """What this worker can be told at all; a silent one may hear it when it wakes up."""
     if seen.state in {State.FOREIGN, State.STOPPED}:
         return []
-    if seen.doubled:  # both would do it, and what one of them says would be taken for both
+    if seen.duplicate_name:  # both would do it, and what one of them says would be taken for both
         return ["shut_down"]
     if not seen.view.pool:  # it never told: it will answer for itself
-        return list(ORDERS)
+        return list(WORKER_COMMANDS)
     pool = seen.view.pool in control.RESIZABLE
     scaled = seen.view.autoscale is not None
     fixed = {"pool_grow", "pool_shrink"} if scaled or not pool else {"autoscale"}
-    left_out = fixed | (set() if pool else POOL)
-    return [verb for verb in ORDERS if verb not in left_out]
+    excluded = fixed | (set() if pool else POOL)
+    return [verb for verb in WORKER_COMMANDS if verb not in excluded]
 
 
 def able(verb: str) -> list[str]:

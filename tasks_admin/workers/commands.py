@@ -16,7 +16,7 @@ from tasks_admin.integrations import control
 from tasks_admin.lib import masks
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import BrokerUnreachable
-from tasks_admin.lib.verbs import ORDERS, PAUSES
+from tasks_admin.lib.verbs import PAUSES, WORKER_COMMANDS
 from tasks_admin.models import Operation, Queue, Target, Worker
 from tasks_admin.models.targets import TargetQuerySet, TargetState
 from tasks_admin.operations import Outcome
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 #: Seconds after which nobody is about to give a recorded order any more; orders asked about.
 LATER, MOST = 30.0, 500
 #: Why an outcome is not known: there was no answer, or the answer was a promise.
-UNHEARD, STOPPING = "unheard", "stopping"
+NO_REPLY, STOPPING = "no_reply", "stopping"
 
 
 def record(
     *, verb: str, names: list[str], actor: "User", reason: str, about: dict[str, Any]
 ) -> Operation:
     """Record that these workers are told to do it; what comes of it is not known yet."""
-    unheard = [Outcome(subject=name, state=TargetState.UNKNOWN, reason=UNHEARD) for name in names]
+    unheard = [Outcome(subject=name, state=TargetState.UNKNOWN, reason=NO_REPLY) for name in names]
     operation = operations.record(verb=verb, actor=actor, reason=reason, outcomes=unheard)
     changes = [
         {"name": name, "old": "", "new": str(value) if value is not None else "–"}
@@ -63,7 +63,7 @@ def outcome(key: str, name: str, reply: dict[str, Any]) -> None:
         )
         detail = masks.mask_text(_words(reply))
         # It was said not to be done, and whoever gave the order came to it later still.
-        target.filter(reason="untold").update(state=TargetState.UNKNOWN, reason=UNHEARD)
+        target.filter(reason="not_delivered").update(state=TargetState.UNKNOWN, reason=NO_REPLY)
         if "ok" not in reply:
             target.settle(TargetState.FAILED, reason="refused_order", detail=detail)
         elif reply["ok"] == "stops":  # its absence is the answer
@@ -79,15 +79,15 @@ def follow_up() -> None:
     """
     found = list(_unsettled().select_related("operation").order_by("-pk")[:MOST])
     rows = Worker.objects.filter(name__in={target.subject for target in found})
-    there = set(rows.believed().values_list("name", flat=True))
+    there = set(rows.online().values_list("name", flat=True))
     gone = set(rows.values_list("name", flat=True)) - there
     for target in found:
         if target.reason == STOPPING and target.subject in gone:
-            _settle(target, TargetState.DONE, "absent")
+            _settle(target, TargetState.DONE, "worker_gone")
     answering = [target for target in found if target.subject in there]
     if paused := [target for target in answering if target.operation.verb in PAUSES]:
         _tell_again(paused)
-    if others := [target for target in answering if target.operation.verb in ORDERS]:
+    if others := [target for target in answering if target.operation.verb in WORKER_COMMANDS]:
         _ask(others)
 
 
@@ -95,11 +95,11 @@ def _unsettled() -> TargetQuerySet:
     """Workers told something, of which nobody heard what became of it."""
     days = timedelta(days=settings.WORKER_EXPIRES_DAYS)
     lately = Operation.objects.filter(
-        verb__in=[*ORDERS, *PAUSES],
+        verb__in=[*WORKER_COMMANDS, *PAUSES],
         created_at__gt=Now() - days,
         created_at__lt=Now() - timedelta(seconds=LATER),
     )
-    why = [UNHEARD, STOPPING]
+    why = [NO_REPLY, STOPPING]
     return Target.objects.filter(operation__in=lately, state=TargetState.UNKNOWN, reason__in=why)
 
 
@@ -125,9 +125,9 @@ def _ask(targets: list[Target]) -> None:
         if reply := said[name, key]:
             outcome(key, name, reply)
         elif target.reason == STOPPING:  # another process has its name
-            _settle(target, TargetState.DONE, "absent")
+            _settle(target, TargetState.DONE, "worker_gone")
         else:
-            _settle(target, TargetState.FAILED, "untold")
+            _settle(target, TargetState.FAILED, "not_delivered")
 
 
 def _settle(target: Target, state: TargetState, reason: str) -> None:

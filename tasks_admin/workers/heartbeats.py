@@ -69,7 +69,7 @@ class Beat:
         self.consumer, self.name = consumer, str(consumer.hostname)[:NAME_LENGTH]
         self.start, self.ended, self.due = uuid.uuid4(), False, threading.Event()
         self.told: set[str] = set()
-        self.facts: dict[str, Any] = {}
+        self.last_snapshot: dict[str, Any] = {}
         self.total: tuple[float, int] | None = None
         self.counted: Counter[str] = Counter()
         self.thread = threading.Thread(target=self._run, name="console-presence", daemon=True)
@@ -108,8 +108,8 @@ class Beat:
             connections[router.db_for_write(Worker)].close()
 
     def _sign(self, *, first: bool) -> None:
-        facts, rate = self._facts()
-        sign(self.name, self.start, facts=facts, rate=rate, first=first)
+        last_snapshot, rate = self._facts()
+        sign(self.name, self.start, last_snapshot=last_snapshot, rate=rate, first=first)
         control.paused_queues.obey_soon(self.consumer, *Queue.objects.desired())
         self._count()
         self._tell()
@@ -125,9 +125,9 @@ class Beat:
         try:
             told = masks.mask(control.told(self.consumer))
         except Exception:  # a consumer that is being made anew has no parts
-            return self.facts, None
-        self.facts = _brief(told)
-        return self.facts, self._rate(told)
+            return self.last_snapshot, None
+        self.last_snapshot = _brief(told)
+        return self.last_snapshot, self._rate(told)
 
     def _stop(self) -> None:
         _stopped(self.name, self.start)
@@ -144,9 +144,9 @@ class Beat:
                 commands.outcome(key, self.name, reply)
                 self.told.add(key)
 
-    def _rate(self, facts: dict[str, Any]) -> float | None:
+    def _rate(self, last_snapshot: dict[str, Any]) -> float | None:
         """Tasks a minute since the last time."""
-        now, before = (time.monotonic(), int(facts["total"])), self.total
+        now, before = (time.monotonic(), int(last_snapshot["total"])), self.total
         self.total = now
         if before is None:
             return None
@@ -154,7 +154,12 @@ class Beat:
 
 
 def sign(
-    name: str, start: uuid.UUID, *, facts: dict[str, Any], rate: float | None, first: bool = False
+    name: str,
+    start: uuid.UUID,
+    *,
+    last_snapshot: dict[str, Any],
+    rate: float | None,
+    first: bool = False,
 ) -> None:
     """Store a sign of life of the worker of this name that started so.
 
@@ -162,29 +167,34 @@ def sign(
     its next sign, and both find that they are two.
     """
     rows = Worker.objects.filter(name=name)
-    told: dict[str, Any] = {"seen_at": Now(), "stopped_at": None, "rate": rate, "facts": facts}
+    told: dict[str, Any] = {
+        "last_seen_at": Now(),
+        "stopped_at": None,
+        "rate": rate,
+        "last_snapshot": last_snapshot,
+    }
     if rows.filter(start=start).update(**told):
         return
     new = told | {"start": start, "started_at": Now()}
-    fresh = rows.filter(stopped_at=None, seen_at__gt=Now() - timedelta(seconds=SILENT))
-    if not first and fresh.update(**new, doubled_at=Now()):
+    fresh = rows.filter(stopped_at=None, last_seen_at__gt=Now() - timedelta(seconds=SILENT))
+    if not first and fresh.update(**new, duplicate_seen_at=Now()):
         return
-    if not rows.update(**new, doubled_at=None):
+    if not rows.update(**new, duplicate_seen_at=None):
         Worker.objects.bulk_create([Worker(name=name, **new)], ignore_conflicts=True)
 
 
 def _stopped(name: str, start: uuid.UUID) -> None:
-    Worker.objects.filter(name=name, start=start).update(stopped_at=Now(), seen_at=Now())
+    Worker.objects.filter(name=name, start=start).update(stopped_at=Now(), last_seen_at=Now())
 
 
 def forget_gone() -> int:
     """Delete the rows of workers that were not seen for `WORKER_EXPIRES_DAYS`."""
     days = timedelta(days=settings.WORKER_EXPIRES_DAYS)
-    return Worker.objects.filter(seen_at__lt=Now() - days).delete()[0]
+    return Worker.objects.filter(last_seen_at__lt=Now() - days).delete()[0]
 
 
-def _brief(facts: dict[str, Any]) -> dict[str, Any]:
+def _brief(last_snapshot: dict[str, Any]) -> dict[str, Any]:
     """What a row keeps: no lists that may be long, but for what runs."""
-    left_out = ("reserved", "scheduled", "totals")
-    kept = {name: value for name, value in facts.items() if name not in left_out}
-    return kept | {"running": facts["running"][:MOST]}
+    excluded = ("reserved", "scheduled", "totals")
+    kept = {name: value for name, value in last_snapshot.items() if name not in excluded}
+    return kept | {"running": last_snapshot["running"][:MOST]}

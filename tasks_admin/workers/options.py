@@ -64,7 +64,7 @@ def checked(verb: str, names: list[str], options: dict[str, Any]) -> dict[str, A
 
 def _queues(seen: Seen) -> list[str]:
     """What a worker consumes, or would if it were not paused."""
-    return [*seen.view.queues, *seen.view.withheld]
+    return [*seen.view.queues, *seen.view.paused_queues]
 
 
 def _whole(value: Any, greatest: int) -> bool:

@@ -47,9 +47,9 @@ class Seen:
         return page_of(self.name)
 
     @property
-    def doubled(self) -> bool:
+    def duplicate_name(self) -> bool:
         """Whether two workers of this name are at work."""
-        at = self.row.doubled_at if self.row else None
+        at = self.row.duplicate_seen_at if self.row else None
         return at is not None and timezone.now() - at < timedelta(seconds=2 * SILENT)
 
     @property
@@ -62,7 +62,7 @@ class Seen:
     @property
     def sign_age(self) -> timedelta | None:
         """How long ago it gave a sign of life."""
-        return timezone.now() - self.row.seen_at if self.row else None
+        return timezone.now() - self.row.last_seen_at if self.row else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Overview:
 
 def overview() -> Overview:
     """All workers that answer, or that were seen within the last days."""
-    rows = {row.name: row for row in Worker.objects.order_by("-seen_at")[:MOST]}
+    rows = {row.name: row for row in Worker.objects.order_by("-last_seen_at")[:MOST]}
     try:
         snapshot = control.snapshot()
     except BrokerUnreachable as error:
@@ -93,7 +93,7 @@ def overview() -> Overview:
 def look_around() -> None:
     """See which workers give no sign of life and answer; who asks just once waits for that."""
     with contextlib.suppress(BrokerUnreachable):  # the overview says so
-        control.unmanaged.neighbours.look()
+        control.unmanaged.unmanaged_workers.look()
 
 
 def one(name: str) -> tuple[Seen | None, Overview]:
@@ -120,10 +120,10 @@ def _state(view: WorkerView) -> State:
         return State.FOREIGN
     if view.queues:
         return State.ONLINE
-    return State.PAUSED if view.withheld else State.DEAF
+    return State.PAUSED if view.paused_queues else State.DEAF
 
 
 def _last(name: str, row: Worker | None) -> WorkerView:
     """What it last wrote down, as far as that makes sense."""
-    facts: Any = row.facts if row else {}
-    return control.view(name, facts) or WorkerView(name=name)
+    last_snapshot: Any = row.last_snapshot if row else {}
+    return control.view(name, last_snapshot) or WorkerView(name=name)

@@ -25,7 +25,7 @@ def obey_pauses(sender: Any = None, instance: Any = None, **_: Any) -> None:
     if not settings.WORKER_PRESENCE:
         return
     try:
-        desired = database.insist(Queue.objects.desired, patience=PATIENCE)
+        desired = database.retry_until_available(Queue.objects.desired, patience=PATIENCE)
     except DatabaseError:
         logger.warning("The database is away: nothing is consumed until it tells what is paused.")
         control.paused_queues.begin(instance.app, None)

@@ -100,7 +100,7 @@ def there() -> int:
     _ready()
     from tasks_admin.models import Worker
 
-    return Worker.objects.believed().count()
+    return Worker.objects.online().count()
 
 
 def measured() -> str:

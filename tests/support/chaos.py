@@ -97,11 +97,11 @@ class Storm:
         assert len(targets) == len({subject for subject, *_ in targets}) == expected
         assert not set(states) & {"waiting", "queued", "running"}, states
         surplus = 0
-        for subject, state, reason, unsure, _tries in targets:
+        for subject, state, reason, uncertain, _tries in targets:
             count = mails[address[subject]]
             assert (count >= 1) == (state == "done"), (subject, state, reason, count)
             surplus += max(count - 1, 0)
-            assert count <= 1 or unsure, (subject, count, "not said to be doubtful")
+            assert count <= 1 or uncertain, (subject, count, "not said to be doubtful")
         assert surplus <= self.kills * PROCESSES, (surplus, self.kills)
         return states
 

@@ -15,9 +15,9 @@ from kombu.utils.json import dumps
 
 from tasks_admin import operations
 from tasks_admin.accounts import resets
-from tasks_admin.accounts.eligibility import hold_of
+from tasks_admin.accounts.eligibility import lock_key_of
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
-from tasks_admin.models import Cause, Failure, Operation, Result, Target
+from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target
 from tasks_admin.operations import Selection
 from tests.support.stack import WAIT_TIMEOUT
 
@@ -37,7 +37,7 @@ def make_operation(count: int = 1, *, prefix: str = "u", actor: User | None = No
     users = make_users(count, prefix)
     actor = actor or User.objects.create_superuser(f"boss-{uuid.uuid4().hex[:8]}")
     rows = resets._rows(User.objects.filter(pk__in=[user.pk for user in users]))
-    selection = Selection(rows=rows, left_out={})
+    selection = Selection(rows=rows, excluded={})
     return operations.start(verb=SEND_RESET_EMAIL, selection=selection, actor=actor, reason="r")
 
 
@@ -68,20 +68,22 @@ def make_result(status: str = "FAILURE", **fields: Any) -> Result:
     return row
 
 
-def make_cause(count: int = 1, **fields: Any) -> Cause:
+def make_failure_group(count: int = 1, **fields: Any) -> FailureGroup:
     """A cause with so many failures, whose results can be retried."""
     now = timezone.now()
     known = {"task": RESET, "exception": "shop.Refused", "place": "shop.tasks:charge"}
     known |= {"message": "no", "first_at": now, "last_at": now, "digest": uuid.uuid4().hex}
-    cause = Cause.objects.create(**{"count": count} | known | fields)
+    group = FailureGroup.objects.create(**{"count": count} | known | fields)
     for _ in range(count):
-        Failure.objects.create(cause=cause, task_id=make_result().task_id, failed_at=now)
-    return cause
+        Failure.objects.create(group=group, task_id=make_result().task_id, failed_at=now)
+    return group
 
 
-def hold(user: User) -> str:
+def lock_key(user: User) -> str:
     """What the target of an open reset of this user holds."""
-    return User.objects.annotate(hold=hold_of(user.pk)).values_list("hold", flat=True)[0]
+    return User.objects.annotate(lock_key=lock_key_of(user.pk)).values_list("lock_key", flat=True)[
+        0
+    ]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def deep(number, depth=3):
 
 
 #: What each of twelve causes raises, of which task.
-CAUSES = [
+FAILURE_GROUPS = [
     ("shop.charge", chained),
     ("shop.charge", during),
     ("shop.charge", lines),

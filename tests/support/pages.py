@@ -9,7 +9,7 @@ from django.http import QueryDict
 USERS = "/admin/auth/user/"
 RESULTS = "/admin/tasks_admin/result/"
 OPERATIONS = "/admin/tasks_admin/operation/"
-CAUSES = "/admin/tasks_admin/cause/"
+FAILURE_GROUPS = "/admin/tasks_admin/failuregroup/"
 WORKERS = "/admin/tasks_admin/worker/"
 QUEUES = "/admin/tasks_admin/queue/"
 PERIODIC = "/admin/tasks_admin/periodictask/"

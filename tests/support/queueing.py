@@ -32,5 +32,5 @@ def minutes(*rows, queue="mail"):
     for age, (waiting, taken) in enumerate(reversed(rows)):
         moment = now - timedelta(minutes=age)
         QueueMinute.objects.create(
-            queue=queue, minute=moment, seen_at=moment, waiting=waiting, taken=taken
+            queue=queue, minute=moment, last_seen_at=moment, waiting=waiting, taken=taken
         )

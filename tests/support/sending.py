@@ -21,7 +21,7 @@ def asked(user: User, *, actor: User | None = None) -> Target:
     """A target that waits: staff want the user mailed, or without an actor, the user does."""
     operation = operations.start(
         verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
-        selection=Selection(rows=resets._rows(User.objects.filter(pk=user.pk)), left_out={}),
+        selection=Selection(rows=resets._rows(User.objects.filter(pk=user.pk)), excluded={}),
         actor=actor,
     )
     return operation.targets.get()

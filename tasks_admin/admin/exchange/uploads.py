@@ -70,7 +70,7 @@ class Uploads(BaseStorage):  # type: ignore[misc]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.confirmed = self.name is not None
+        self.confirm_action = self.name is not None
 
     def save(self, data: bytes) -> None:
         """Keep an upload."""
@@ -82,7 +82,7 @@ class Uploads(BaseStorage):  # type: ignore[misc]
     def read(self) -> bytes:
         """Return what was uploaded; of two confirmations at once, one gets `UploadGone`."""
         path = directory() / self.name
-        if not self.confirmed:
+        if not self.confirm_action:
             return path.read_bytes()
         taken = path.with_name(f"{self.name}.taken")
         try:

@@ -15,11 +15,11 @@ from import_export.instance_loaders import BaseInstanceLoader
 from import_export.resources import Diff, ModelResource
 from import_export.results import Error, Result
 
-from tasks_admin.accounts.eligibility import judged
+from tasks_admin.accounts.eligibility import with_exclusion_reason
 from tasks_admin.admin.exchange.cells import unguard
 from tasks_admin.admin.exchange.errors import Unreadable
 from tasks_admin.admin.exchange.resources import importable
-from tasks_admin.integrations.mail.addresses import may_be_mailed
+from tasks_admin.integrations.mail.addresses import is_deliverable
 
 COLUMNS = importable()
 KEY = COLUMNS[0]
@@ -51,7 +51,7 @@ class JudgedLoader(BaseInstanceLoader):  # type: ignore[misc]
         while some := list(islice(names, BATCH)):
             named = {f"{KEY}__in": some}
             shown = set(resource.users.filter(**named).values_list("pk", flat=True))
-            for user in judged(everybody.filter(**named), actor=resource.actor):
+            for user in with_exclusion_reason(everybody.filter(**named), actor=resource.actor):
                 user.shown = user.pk in shown
                 self.found[user.get_username()] = user
 
@@ -168,7 +168,7 @@ class UserImport(ModelResource):  # type: ignore[misc]
                 raise ValidationError(_("There is no such user, and you may not add users."))
         elif not (user.shown and self.may_change(user)):
             raise ValidationError(_("You may not change this user."))
-        elif user.exclusion == "outranks":
+        elif user.exclusion_reason == "outranks":
             # Who can change an address can have a reset link sent to it.
             raise ValidationError(_("This user holds permissions that you lack."))
 
@@ -176,7 +176,7 @@ class UserImport(ModelResource):  # type: ignore[misc]
         faults = {name: fault for name in self.present if (fault := self._fault(user, name))}
         address = user.get_email_field_name()
         value = getattr(user, address, "")
-        if address not in faults and value and not may_be_mailed(value):
+        if address not in faults and value and not is_deliverable(value):
             faults[address] = ValidationError(_("Not an address that mail can be sent to."))
         return faults
 

@@ -11,10 +11,10 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.accounts.forms import ReasonForm
-from tasks_admin.admin.shared.confirm import actor_of, may, posts
+from tasks_admin.admin.shared.confirm import can, current_user, require_verb_post
 from tasks_admin.lib.errors import ConsoleError, NotAllowed
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, MUTE, REOPEN, RESOLVE, RETRY_FAILED, VERBS, Verb
-from tasks_admin.models import Cause, Operation
+from tasks_admin.models import FailureGroup, Operation
 from tasks_admin.results import failure_groups
 
 ACTS: dict[str, Callable[..., Operation]] = {
@@ -24,21 +24,21 @@ ACTS: dict[str, Callable[..., Operation]] = {
 }
 
 
-class CauseActs(ModelAdmin[Any]):
+class FailureGroupActionsMixin(ModelAdmin[Any]):
     """Resolve, mute, reopen; retry the group, as it was or edited."""
 
     def act_urls(self) -> list[Any]:
         """An address for each act."""
         view = self.admin_site.admin_view
-        acts = {verb: posts(verb, self._act(verb)) for verb in ACTS}
-        acts["retry"] = posts(RETRY_FAILED, self.retry)
-        acts["edit"] = posts(EDIT_AND_RETRY, self.edit)
+        acts = {verb: require_verb_post(verb, self._act(verb)) for verb in ACTS}
+        acts["retry"] = require_verb_post(RETRY_FAILED, self.retry)
+        acts["edit"] = require_verb_post(EDIT_AND_RETRY, self.edit)
         return [
-            path(f"<path:pk>/{name}/", view(act), name=f"tasks_admin_cause_{name}")
+            path(f"<path:pk>/{name}/", view(act), name=f"tasks_admin_failuregroup_{name}")
             for name, act in acts.items()
         ]
 
-    def cause_of(self, request: HttpRequest, pk: str) -> Cause:
+    def group_of(self, request: HttpRequest, pk: str) -> FailureGroup:
         """The cause, for who may look at it."""
         raise NotImplementedError
 
@@ -50,26 +50,28 @@ class CauseActs(ModelAdmin[Any]):
         """Queue the group again."""
         raise NotImplementedError
 
-    def offered(self, request: HttpRequest, cause: Cause) -> list[Verb]:
+    def offered(self, request: HttpRequest, group: FailureGroup) -> list[Verb]:
         """The acts that are possible now, and allowed to who looks."""
-        return [VERBS[v] for v in ACTS if may(request, v) and failure_groups.can(cause, v)]
+        return [
+            VERBS[v] for v in ACTS if can(request, v) and failure_groups.is_applicable(group, v)
+        ]
 
     def _act(self, verb: str) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, pk: str) -> HttpResponse:
-            cause = self.cause_of(request, pk)
+            group = self.group_of(request, pk)
             form = ReasonForm(request.POST)
             if not form.is_valid():
                 messages.error(request, _("Say why: the reason is kept with the operation."))
-                return HttpResponseRedirect(cause.get_absolute_url())
+                return HttpResponseRedirect(group.get_absolute_url())
             try:
-                ACTS[verb](cause=cause, actor=actor_of(request), **form.cleaned_data)
+                ACTS[verb](group=group, actor=current_user(request), **form.cleaned_data)
             except NotAllowed as error:
                 raise PermissionDenied(str(error)) from None
             except ConsoleError as error:
                 messages.warning(request, str(error))
             else:
-                text = _("This cause is %(state)s now.") % {"state": cause.get_state_display()}
+                text = _("This cause is %(state)s now.") % {"state": group.get_state_display()}
                 messages.success(request, text)
-            return HttpResponseRedirect(cause.get_absolute_url())
+            return HttpResponseRedirect(group.get_absolute_url())
 
         return view

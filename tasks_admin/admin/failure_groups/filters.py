@@ -9,13 +9,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.admin.shared.filters import ChoiceFilter
-from tasks_admin.models import Cause, CauseState
+from tasks_admin.models import FailureGroup, FailureGroupState
 
 #: Tasks that the filter offers; the search finds the others.
 MOST_TASKS = 50
 
 
-class CauseStateFilter(ChoiceFilter):
+class FailureGroupStateFilter(ChoiceFilter):
     """By what staff decided; what is muted shows only when it is asked for."""
 
     title = _("state")
@@ -25,7 +25,7 @@ class CauseStateFilter(ChoiceFilter):
         self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> Iterable[tuple[str, Any]]:
         """The states, and all of them."""
-        return [*CauseState.choices, ("all", _("All"))]
+        return [*FailureGroupState.choices, ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Say what is shown by default."""
@@ -36,13 +36,13 @@ class CauseStateFilter(ChoiceFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Leave muted ones out, unless told otherwise."""
         if not self.value():
-            return queryset.filter(state__in=[CauseState.OPEN, CauseState.RESOLVED])
+            return queryset.filter(state__in=[FailureGroupState.OPEN, FailureGroupState.RESOLVED])
         if self.value() == "all":
             return queryset
         return super().queryset(request, queryset)
 
 
-class CauseTaskFilter(ChoiceFilter):
+class FailureGroupTaskFilter(ChoiceFilter):
     """By task."""
 
     title = _("task")
@@ -52,5 +52,5 @@ class CauseTaskFilter(ChoiceFilter):
         self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> Iterable[tuple[str, Any]]:
         """The tasks that failed: read off an index of the causes, which are few."""
-        tasks = Cause.objects.order_by("task").values_list("task", flat=True).distinct()
+        tasks = FailureGroup.objects.order_by("task").values_list("task", flat=True).distinct()
         return [(name, name) for name in tasks[:MOST_TASKS] if name]

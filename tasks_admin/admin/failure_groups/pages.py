@@ -15,23 +15,23 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from tasks_admin import results
-from tasks_admin.admin.failure_groups.actions import CauseActs
-from tasks_admin.admin.failure_groups.filters import CauseStateFilter, CauseTaskFilter
+from tasks_admin.admin.failure_groups.actions import FailureGroupActionsMixin
+from tasks_admin.admin.failure_groups.filters import FailureGroupStateFilter, FailureGroupTaskFilter
 from tasks_admin.admin.results.detail import LONGEST, badge
-from tasks_admin.admin.results.editing import edited
+from tasks_admin.admin.results.editing import edit_and_retry_view
 from tasks_admin.admin.results.pages import moment, preview
-from tasks_admin.admin.shared.confirm import actor_of, confirmed, may
+from tasks_admin.admin.shared.confirm import can, confirm_action, current_user
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.lib import masks, tracebacks
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
-from tasks_admin.models import Cause, Result
+from tasks_admin.models import FailureGroup, Result
 from tasks_admin.results import failure_groups
 
 #: Characters of a message that the list shows.
 BRIEF = 160
 
 
-class CauseList(ChangeList):
+class FailureGroupChangeList(ChangeList):
     """A page of causes, with what is told of each: two queries for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -44,15 +44,15 @@ class CauseList(ChangeList):
         self.result_list = rows
 
 
-@admin.register(Cause)
-class CauseAdmin(CauseActs, ReadOnlyAdmin):
+@admin.register(FailureGroup)
+class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
     """What failures have in common, the latest first."""
 
     list_display = (
         "said", "standing", "failures", "first", "last", "trend", "share",
     )  # fmt: skip
     list_display_links = ("said",)
-    list_filter = (CauseStateFilter, CauseTaskFilter)
+    list_filter = (FailureGroupStateFilter, FailureGroupTaskFilter)
     list_per_page = 25
     ordering = ("-last_at", "-id")
     sortable_by = ()
@@ -61,45 +61,45 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """With trends and shares."""
-        return CauseList
+        return FailureGroupChangeList
 
-    @admin.display(description=_("cause"))
-    def said(self, cause: Cause) -> str:
+    @admin.display(description=_("group"))
+    def said(self, group: FailureGroup) -> str:
         """The exception and what it said; below it the task, and the place in the code."""
-        text = f"{cause.exception}: {cause.message}" if cause.message else cause.exception
+        text = f"{group.exception}: {group.message}" if group.message else group.exception
         text = text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
-        where = " · ".join(filter(None, [cause.task, cause.place]))
+        where = " · ".join(filter(None, [group.task, group.place]))
         return format_html('{}<br><span class="quiet">{}</span>', text, where)
 
     @admin.display(description=_("state"))
-    def standing(self, cause: Cause) -> str:
+    def standing(self, group: FailureGroup) -> str:
         """The state as a badge that says it in words too."""
-        return render_to_string("admin/tasks_admin/cause/state.html", {"cause": cause})
+        return render_to_string("admin/tasks_admin/failuregroup/state.html", {"group": group})
 
     @admin.display(description=_("failures"))
-    def failures(self, cause: Cause) -> int:
+    def failures(self, group: FailureGroup) -> int:
         """How many there were."""
-        return cause.count
+        return group.count
 
     @admin.display(description=pgettext_lazy("a moment", "first"))
-    def first(self, cause: Cause) -> str:
+    def first(self, group: FailureGroup) -> str:
         """When it failed so for the first time."""
-        return moment(cause.first_at)
+        return moment(group.first_at)
 
     @admin.display(description=pgettext_lazy("a moment", "last"))
-    def last(self, cause: Cause) -> str:
+    def last(self, group: FailureGroup) -> str:
         """When it last did."""
-        return moment(cause.last_at)
+        return moment(group.last_at)
 
     @admin.display(description=_("last 24 hours"))
-    def trend(self, cause: Any) -> str:
+    def trend(self, group: Any) -> str:
         """A small chart, with its numbers as words."""
-        return render_to_string("admin/tasks_admin/cause/trend.html", {"trend": cause.trend})
+        return render_to_string("admin/tasks_admin/failuregroup/trend.html", {"trend": group.trend})
 
     @admin.display(description=_("share of runs"))
-    def share(self, cause: Any) -> str:
+    def share(self, group: Any) -> str:
         """How much of what that task did lately ended so."""
-        return render_to_string("admin/tasks_admin/cause/share.html", {"share": cause.share})
+        return render_to_string("admin/tasks_admin/failuregroup/share.html", {"share": group.share})
 
     def get_urls(self) -> list[Any]:
         """Add an address for each act."""
@@ -113,64 +113,64 @@ class CauseAdmin(CauseActs, ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Show a cause."""
-        cause = self.cause_of(request, unquote(object_id))
+        group = self.group_of(request, unquote(object_id))
         context = {
             **self.admin_site.each_context(request),
-            **self._context(request, cause),
-            "title": str(cause),
+            **self._context(request, group),
+            "title": str(group),
             "opts": self.opts,
             **(extra_context or {}),
         }
-        return TemplateResponse(request, "admin/tasks_admin/cause/change_form.html", context)
+        return TemplateResponse(request, "admin/tasks_admin/failuregroup/change_form.html", context)
 
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue again what failed for it, and was not retried yet."""
-        cause = self.cause_of(request, pk)
-        failed = failure_groups.failures_of(cause)
-        return confirmed(
+        group = self.group_of(request, pk)
+        failed = failure_groups.failures_of(group)
+        return confirm_action(
             self,
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(failed),
-            act=partial(failure_groups.retry, cause=cause, actor=actor_of(request)),
+            act=partial(failure_groups.retry, group=group, actor=current_user(request)),
             warn=lambda selection: {"groups": preview(failed)},
-            back=cause.get_absolute_url(),
+            back=group.get_absolute_url(),
         )
 
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue all of that again with other arguments, the same for all."""
-        cause = self.cause_of(request, pk)
-        return edited(
-            self, request, failure_groups.failures_of(cause), back=cause.get_absolute_url()
+        group = self.group_of(request, pk)
+        return edit_and_retry_view(
+            self, request, failure_groups.failures_of(group), back=group.get_absolute_url()
         )
 
-    def cause_of(self, request: HttpRequest, pk: str) -> Cause:
+    def group_of(self, request: HttpRequest, pk: str) -> FailureGroup:
         """The cause, for who may look at it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        cause = self.get_object(request, pk)
-        if cause is None:
+        group = self.get_object(request, pk)
+        if group is None:
             raise Http404
-        return cause  # type: ignore[no-any-return]
+        return group  # type: ignore[no-any-return]
 
-    def _context(self, request: HttpRequest, cause: Cause) -> dict[str, Any]:
-        seen, older = failure_groups.newest(cause, before=_key(request.GET.get("before", "")))
+    def _context(self, request: HttpRequest, group: FailureGroup) -> dict[str, Any]:
+        seen, older = failure_groups.newest(group, before=_key(request.GET.get("before", "")))
         may_look = request.user.has_perm("tasks_admin.view_result")
         return {
-            "cause": cause,
-            "hours": failure_groups.hourly([cause])[cause.pk],
-            "days": failure_groups.daily(cause),
-            "share": failure_groups.shares([cause]).get(cause.pk),
+            "group": group,
+            "hours": failure_groups.hourly([group])[group.pk],
+            "days": failure_groups.daily(group),
+            "share": failure_groups.shares([group]).get(group.pk),
             "seen": [(one, badge(one.result) if one.result else "") for one in seen],
             "older": older,
             "paged": "before" in request.GET,
             "may_look": may_look,
             "traceback": _sample(seen) if may_look else [],
-            "acts": self.offered(request, cause),
-            "done": failure_groups.done_to(cause),
+            "acts": self.offered(request, group),
+            "done": failure_groups.done_to(group),
             "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
-            "may_retry": may(request, RETRY_FAILED),
-            "may_edit": may(request, EDIT_AND_RETRY),
+            "may_retry": can(request, RETRY_FAILED),
+            "may_edit": can(request, EDIT_AND_RETRY),
         }
 
 

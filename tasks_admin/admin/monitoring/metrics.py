@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from tasks_admin import queues, workers
-from tasks_admin.models import Beat, Dispatcher, Operation, Tally
+from tasks_admin.models import Beat, Dispatcher, Operation, ResultCount
 
 #: Kinds of results that are told of: those that occur most.
 MOST = 1000
@@ -39,9 +39,9 @@ class _Console(Collector):
         yield _gauge("dispatchers", "Dispatchers that gave a sign of life lately.",
                      Dispatcher.objects.count())  # fmt: skip
         yield _gauge("beats", "Beats that are believed to be at work.",
-                     Beat.objects.believed().count())  # fmt: skip
-        going = Operation.objects.going().order_by().values_list("state").annotate(Count("pk"))
-        yield _labelled("operations", "Operations that are not over.", "state", dict(going))
+                     Beat.objects.online().count())  # fmt: skip
+        active = Operation.objects.active().order_by().values_list("state").annotate(Count("pk"))
+        yield _labelled("operations", "Operations that are not over.", "state", dict(active))
 
 
 def _queues() -> Iterator[Metric]:
@@ -79,7 +79,7 @@ def _workers() -> Iterator[Metric]:
 def _results() -> Iterator[Metric]:
     text = "Results that ended, counted a minute after their end."
     family = CounterMetricFamily("tasks_admin_results", text, labels=["task", "status"])
-    for row in Tally.objects.order_by("-count")[:MOST]:
+    for row in ResultCount.objects.order_by("-count")[:MOST]:
         family.add_metric([row.task, row.status], row.count)
     yield family
 

@@ -18,9 +18,9 @@ from django.views.decorators.http import require_safe
 from tasks_admin import operations, results
 from tasks_admin.accounts.forms import ReasonForm, ThrottleForm
 from tasks_admin.admin.exchange.cells import guard
-from tasks_admin.admin.results.editing import edited
+from tasks_admin.admin.results.editing import edit_and_retry_view
 from tasks_admin.admin.results.pages import preview
-from tasks_admin.admin.shared.confirm import actor_of, confirmed, may, posts
+from tasks_admin.admin.shared.confirm import can, confirm_action, current_user, require_verb_post
 from tasks_admin.lib.errors import ConsoleError, NotAllowed
 from tasks_admin.lib.masks import mask_text
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
@@ -45,15 +45,15 @@ class Echo:
         return line
 
 
-class OperationActs(ModelAdmin[Any]):
+class OperationActionsMixin(ModelAdmin[Any]):
     """Pause, resume, abort, throttle, approve; retry what failed; the targets as CSV."""
 
     def act_urls(self) -> list[Any]:
         """An address for each act."""
         view = self.admin_site.admin_view
-        acts = {verb: posts(verb, self._act(verb)) for verb in ACTS}
-        acts["retry"] = posts(RETRY_FAILED, self.retry)
-        acts["edit"] = posts(EDIT_AND_RETRY, self.edit)
+        acts = {verb: require_verb_post(verb, self._act(verb)) for verb in ACTS}
+        acts["retry"] = require_verb_post(RETRY_FAILED, self.retry)
+        acts["edit"] = require_verb_post(EDIT_AND_RETRY, self.edit)
         return [
             path("<path:pk>/targets.csv", view(self.csv), name="tasks_admin_operation_csv"),
             *(
@@ -68,8 +68,8 @@ class OperationActs(ModelAdmin[Any]):
 
     def offered(self, request: HttpRequest, operation: Operation) -> list[str]:
         """The acts that are possible now, and allowed to who looks."""
-        possible = [v for v in ACTS if may(request, v) and operations.can(operation, v)]
-        own = operation.actor_id == actor_of(request).pk
+        possible = [v for v in ACTS if can(request, v) and operations.is_applicable(operation, v)]
+        own = operation.actor_id == current_user(request).pk
         return [verb for verb in possible if not (own and verb == "approve")]
 
     def may_export(self, request: HttpRequest) -> bool:
@@ -84,7 +84,7 @@ class OperationActs(ModelAdmin[Any]):
                 self._say_what_is_wrong(request, form)
                 return HttpResponseRedirect(operation.get_absolute_url())
             try:
-                ACTS[verb](operation=operation, actor=actor_of(request), **form.cleaned_data)
+                ACTS[verb](operation=operation, actor=current_user(request), **form.cleaned_data)
             except NotAllowed as error:
                 raise PermissionDenied(str(error)) from None
             except ConsoleError as error:
@@ -108,9 +108,9 @@ class OperationActs(ModelAdmin[Any]):
         operation = self.operation_of(request, pk)
         failed = results.failures_of(operation)
         act = partial(
-            results.retry_failed, results=failed, actor=actor_of(request), parent=operation
+            results.retry_failed, results=failed, actor=current_user(request), parent=operation
         )
-        return confirmed(
+        return confirm_action(
             self,
             request,
             verb=RETRY_FAILED,
@@ -124,7 +124,7 @@ class OperationActs(ModelAdmin[Any]):
         """Queue what failed again with other arguments, the same for all, linked to this one."""
         operation = self.operation_of(request, pk)
         failed, back = results.failures_of(operation), operation.get_absolute_url()
-        return edited(self, request, failed, back=back, parent=operation)
+        return edit_and_retry_view(self, request, failed, back=back, parent=operation)
 
     @method_decorator(require_safe)
     def csv(self, request: HttpRequest, pk: str) -> HttpResponseBase:

@@ -18,20 +18,20 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from tasks_admin.admin.exchange import OperationExchange
-from tasks_admin.admin.operations.actions import OperationActs
-from tasks_admin.admin.shared.confirm import may
+from tasks_admin.admin.operations.actions import OperationActionsMixin
+from tasks_admin.admin.shared.confirm import can
 from tasks_admin.admin.shared.filters import StateFilter, VerbFilter
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
-from tasks_admin.models import Cause, Operation, Queue, Result, Target, Worker
+from tasks_admin.models import FailureGroup, Operation, Queue, Result, Target, Worker
 from tasks_admin.operations import dispatchers, progress
 
 
 def link_targets(request: HttpRequest, operation: Operation, targets: list[Target]) -> None:
     """Give each target the address of what it is about, for who may look."""
-    about = operation.meaning.about if operation.meaning else ""
+    about = operation.verb_definition.target_type if operation.verb_definition else ""
     models: dict[str, type[Model]] = {
-        "user": get_user_model(), "result": Result, "cause": Cause, "worker": Worker,
+        "user": get_user_model(), "result": Result, "failure_group": FailureGroup, "worker": Worker,
         "queue": Queue,
     }  # fmt: skip
     if not (model := models.get(about)):
@@ -50,7 +50,7 @@ def link_targets(request: HttpRequest, operation: Operation, targets: list[Targe
 
 
 @admin.register(Operation)
-class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
+class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
     """What was done, newest first."""
 
     list_display = ("id", "title", "actor_name", "created_at", "state", "total", "outcome")
@@ -154,10 +154,10 @@ class OperationAdmin(OperationActs, OperationExchange, ReadOnlyAdmin):
             "progress": progress.of(operation),
             "targets": targets,
             "acts": self.offered(request, operation),
-            "may_retry": may(request, RETRY_FAILED) and operation.may_be_retried,
-            "may_edit": may(request, EDIT_AND_RETRY) and operation.may_be_retried,
+            "may_retry": can(request, RETRY_FAILED) and operation.may_be_retried,
+            "may_edit": can(request, EDIT_AND_RETRY) and operation.may_be_retried,
             "may_export": self.may_export(request),
-            "undispatched": not operation.over and dispatchers.missing(),
+            "undispatched": not operation.is_finished and dispatchers.none_online(),
         }
 
     def operation_of(self, request: HttpRequest, pk: str) -> Operation:

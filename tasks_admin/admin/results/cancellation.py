@@ -8,40 +8,40 @@ from django.contrib.admin import ModelAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from tasks_admin.admin.shared.confirm import actor_of, confirmed, may
+from tasks_admin.admin.shared.confirm import can, confirm_action, current_user
 from tasks_admin.lib.verbs import REVOKE, TERMINATE, VERBS
 from tasks_admin.results import cancellation
 
 
-class Revoking(ModelAdmin[Any]):
+class CancellationMixin(ModelAdmin[Any]):
     """Adds the actions to a list of results."""
 
     @admin.action(description=VERBS[REVOKE].label, permissions=[REVOKE])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Keep the selected tasks from running."""
-        return confirmed(
+        return confirm_action(
             self,
             request,
             verb=REVOKE,
             select=lambda: cancellation.select(queryset),
-            act=partial(cancellation.revoke, results=queryset, actor=actor_of(request)),
+            act=partial(cancellation.revoke, results=queryset, actor=current_user(request)),
         )
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        return may(request, REVOKE)
+        return can(request, REVOKE)
 
     @admin.action(description=VERBS[TERMINATE].label, permissions=[TERMINATE])
     def terminate(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """End the processes that run the selected tasks."""
-        return confirmed(
+        return confirm_action(
             self,
             request,
             verb=TERMINATE,
             select=lambda: cancellation.select_running(queryset),
-            act=partial(cancellation.terminate, results=queryset, actor=actor_of(request)),
+            act=partial(cancellation.terminate, results=queryset, actor=current_user(request)),
         )
 
     def has_terminate_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        return may(request, TERMINATE)
+        return can(request, TERMINATE)

@@ -7,8 +7,8 @@ from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from tasks_admin.admin.shared.confirm import actor_of
-from tasks_admin.models import ChosenColumns
+from tasks_admin.admin.shared.confirm import current_user
+from tasks_admin.models import ColumnChoice
 
 #: What the session calls them.
 NAME = "tasks_admin_result_columns"
@@ -22,8 +22,8 @@ def chosen(request: HttpRequest) -> list[str]:
 def keep(request: HttpRequest, names: Iterable[str]) -> None:
     """Remember them for this person, here and in every session that begins later."""
     request.session[NAME] = list(names)
-    ChosenColumns.objects.update_or_create(
-        user=actor_of(request), defaults={"names": request.session[NAME]}
+    ColumnChoice.objects.update_or_create(
+        user=current_user(request), defaults={"names": request.session[NAME]}
     )
 
 
@@ -32,6 +32,6 @@ def recall(request: HttpRequest | None = None, user: Any = None, **_: Any) -> No
     """Bring them into a session that begins."""
     if request is None or not hasattr(request, "session"):
         return
-    rows = ChosenColumns.objects.filter(user=user.pk)
+    rows = ColumnChoice.objects.filter(user=user.pk)
     if names := rows.values_list("names", flat=True).first():
         request.session[NAME] = names

@@ -16,7 +16,7 @@ from tasks_admin import results
 from tasks_admin.accounts.forms import ReasonForm
 from tasks_admin.admin.results.filters import StatusFilter
 from tasks_admin.admin.results.trees import Node, tree
-from tasks_admin.admin.shared.confirm import actor_of, may, posts
+from tasks_admin.admin.shared.confirm import can, current_user, require_verb_post
 from tasks_admin.lib import masks, tracebacks
 from tasks_admin.lib.errors import NotAllowed
 from tasks_admin.lib.reasons import label
@@ -59,7 +59,7 @@ class ResultPage(ModelAdmin[Any]):
 
     def get_urls(self) -> list[Any]:
         """Add the address of a result by its task id, and of what is masked in it."""
-        view, reveal = self.admin_site.admin_view, posts(REVEAL_ARGUMENTS, self.reveal)
+        view, reveal = self.admin_site.admin_view, require_verb_post(REVEAL_ARGUMENTS, self.reveal)
         return [
             path("of/", view(self.of), name="tasks_admin_result_of"),
             path("<int:pk>/reveal/", view(reveal), name="tasks_admin_result_reveal"),
@@ -88,7 +88,7 @@ class ResultPage(ModelAdmin[Any]):
             messages.error(request, _("Say why, so that it can be looked up later."))
             return redirect("admin:tasks_admin_result_change", pk)
         try:
-            results.reveal(result=result, actor=actor_of(request), **form.cleaned_data)
+            results.reveal(result=result, actor=current_user(request), **form.cleaned_data)
         except NotAllowed as error:
             raise PermissionDenied(str(error)) from None
         request.method = "GET"  # Django's page of one row, which is read-only anyway
@@ -102,8 +102,12 @@ class ResultPage(ModelAdmin[Any]):
         """Add what belongs to one result: its operation, and the attempts before and after it."""
         result = context["original"]
         revealed = bool(context.get("revealed"))
-        exclusion = results.judged(Result.objects.filter(pk=result.pk)).get().exclusion
-        failed = result.status in results.RETRYABLE and may(request, RETRY_FAILED)
+        exclusion_reason = (
+            results.with_exclusion_reason(Result.objects.filter(pk=result.pk))
+            .get()
+            .exclusion_reason
+        )
+        failed = result.status in results.RETRYABLE and can(request, RETRY_FAILED)
         steps = history.of(result)
         context |= {
             "title": _("Task result"),
@@ -116,21 +120,27 @@ class ResultPage(ModelAdmin[Any]):
             "this": next(step for step in steps if step.task_id == result.task_id),
             "family": _family(result),
             "doubt": _doubt(result),
-            "cause": failure_groups.of(result.task_id) if _may_see_causes(request) else None,
+            "group": failure_groups.of(result.task_id)
+            if _can_view_failure_groups(request)
+            else None,
             "user_url": _user_url(request, result),
-            "may_reveal": may(request, REVEAL_ARGUMENTS) and not revealed,
+            "may_reveal": can(request, REVEAL_ARGUMENTS) and not revealed,
             "reveal": VERBS[REVEAL_ARGUMENTS],
-            "acts": [VERBS[verb] for verb in _possible(result, exclusion) if may(request, verb)],
-            "why_not": label(exclusion) if failed and exclusion else "",
+            "acts": [
+                VERBS[verb] for verb in _possible(result, exclusion_reason) if can(request, verb)
+            ],
+            "why_not": label(exclusion_reason) if failed and exclusion_reason else "",
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
 
-def _possible(result: Result, exclusion: str) -> list[str]:
+def _possible(result: Result, exclusion_reason: str) -> list[str]:
     """What can be done with it; how its arguments were stored does not matter for an edit."""
     verbs = []
     if result.status in results.RETRYABLE:
-        verbs += {"": [RETRY_FAILED, EDIT_AND_RETRY], "lossy": [EDIT_AND_RETRY]}.get(exclusion, [])
+        verbs += {"": [RETRY_FAILED, EDIT_AND_RETRY], "lossy": [EDIT_AND_RETRY]}.get(
+            exclusion_reason, []
+        )
     if result.status in UNBEGUN:
         verbs.append(REVOKE)
     if result.status in UNENDED:
@@ -199,8 +209,8 @@ def _doubt(result: Result) -> str:
     return str(Doubt(result.doubt).label) if result.doubt in Doubt.values else ""
 
 
-def _may_see_causes(request: HttpRequest) -> bool:
-    return request.user.has_perm("tasks_admin.view_cause")
+def _can_view_failure_groups(request: HttpRequest) -> bool:
+    return request.user.has_perm("tasks_admin.view_failuregroup")
 
 
 def _user_url(request: HttpRequest, result: Result) -> str:

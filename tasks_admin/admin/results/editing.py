@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from tasks_admin import results
 from tasks_admin.accounts.forms import ReasonForm
 from tasks_admin.admin.results.edit_form import EditForm
-from tasks_admin.admin.shared.confirm import actor_of, confirmed, may
+from tasks_admin.admin.shared.confirm import can, confirm_action, current_user
 from tasks_admin.lib import masks
 from tasks_admin.lib.errors import ConsoleError, NotAllowed, NothingToDo
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
@@ -26,20 +26,20 @@ from tasks_admin.results import editing, signatures
 LONGEST = 16_000
 
 
-class Editing(ModelAdmin[Any]):
+class EditAndRetryMixin(ModelAdmin[Any]):
     """Adds the action to a list of results."""
 
     @admin.action(description=VERBS[EDIT_AND_RETRY].label, permissions=[EDIT_AND_RETRY])
     def edit_and_retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Queue the selected failures again, all with the arguments that are asked for."""
-        return edited(self, request, queryset)
+        return edit_and_retry_view(self, request, queryset)
 
     def has_edit_and_retry_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        return may(request, EDIT_AND_RETRY)
+        return can(request, EDIT_AND_RETRY)
 
 
-def edited(
+def edit_and_retry_view(
     modeladmin: "ModelAdmin[Any]",
     request: HttpRequest,
     rows: QuerySet[Any],
@@ -64,8 +64,8 @@ def edited(
         context = {**modeladmin.admin_site.each_context(request), **edit.context(), "back": back}
         context |= {"opts": modeladmin.model._meta, "media": modeladmin.media}
         return TemplateResponse(request, "admin/tasks_admin/edit_and_retry.html", context)
-    act = partial(editing.edit_and_retry, results=rows, actor=actor_of(request), parent=parent)
-    return confirmed(
+    act = partial(editing.edit_and_retry, results=rows, actor=current_user(request), parent=parent)
+    return confirm_action(
         modeladmin,
         request,
         verb=EDIT_AND_RETRY,
@@ -80,7 +80,7 @@ class Edit:
     """What is edited, and by what it is filled. Raises `ConsoleError` when it can't be."""
 
     def __init__(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
-        self.request, self.rows, actor = request, rows, actor_of(request)
+        self.request, self.rows, actor = request, rows, current_user(request)
         self.task = editing.task_of(rows)
         editing.require(actor, self.task)
         self.count = editing.select(rows).rows.count()
@@ -107,7 +107,7 @@ class Edit:
             "stored": "" if self.old else self._stored(),
             "spare": self._spare(),
             "selected": self._selected(),
-            "may_reveal": self._hides() and may(self.request, REVEAL_ARGUMENTS),
+            "may_reveal": self._hides() and can(self.request, REVEAL_ARGUMENTS),
             "reveal": VERBS[REVEAL_ARGUMENTS],
         }
 
@@ -129,7 +129,7 @@ class Edit:
 
     def _revealed(self) -> str:
         """The key of the record that somebody was shown what is masked; empty when nobody was."""
-        post, actor = self.request.POST, actor_of(self.request)
+        post, actor = self.request.POST, current_user(self.request)
         if "reveal" in post:
             reason = ReasonForm(post)
             if reason.is_valid():

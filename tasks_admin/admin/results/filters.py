@@ -72,12 +72,12 @@ class RetriedFilter(Ranked, ChoiceFilter):
         """Keep the rows that a retry holds, or the others."""
         if self.value() not in {"yes", "no"}:
             return queryset.none() if self.value() else queryset
-        hold = Concat(Value("result:"), OuterRef("task_id"))
-        held = Exists(Target.objects.filter(hold=hold))
+        lock_key = Concat(Value("result:"), OuterRef("task_id"))
+        held = Exists(Target.objects.filter(lock_key=lock_key))
         return queryset.filter(held if self.value() == "yes" else ~held)
 
 
-class TypedFilter(Ranked, ListFilter):
+class InputFilter(Ranked, ListFilter):
     """Filters by what is typed into a small form; works without a script."""
 
     template = "admin/tasks_admin/filter_typed.html"
@@ -147,7 +147,7 @@ class TypedFilter(Ranked, ListFilter):
         raise NotImplementedError
 
 
-class TaskFilter(TypedFilter):
+class TaskFilter(InputFilter):
     """By task."""
 
     title = _("task")
@@ -163,7 +163,7 @@ class TaskFilter(TypedFilter):
         return queryset.filter(task_name=self.typed["task"])
 
 
-class WorkerFilter(TypedFilter):
+class WorkerFilter(InputFilter):
     """By worker."""
 
     title = _("worker")
@@ -175,7 +175,7 @@ class WorkerFilter(TypedFilter):
         return queryset.filter(worker=self.typed["worker"])
 
 
-class QueueFilter(TypedFilter):
+class QueueFilter(InputFilter):
     """By queue."""
 
     title = _("queue")
@@ -193,7 +193,7 @@ class QueueFilter(TypedFilter):
         return named.filter(queue_name=self.typed["queue"])
 
 
-class RaisedFilter(TypedFilter):
+class RaisedFilter(InputFilter):
     """By the class of the exception."""
 
     title = _("exception")
@@ -206,7 +206,7 @@ class RaisedFilter(TypedFilter):
         return failed.filter(raised=self.typed["raised"])
 
 
-class OperationFilter(TypedFilter):
+class OperationFilter(InputFilter):
     """By the operation that queued it."""
 
     title = _("operation")
@@ -220,7 +220,7 @@ class OperationFilter(TypedFilter):
         return with_prefix(queryset, f"{operation.key}-") if operation else queryset.none()
 
 
-class TimeFilter(TypedFilter):
+class TimeFilter(InputFilter):
     """By when it was queued."""
 
     title = _("time")

@@ -23,9 +23,9 @@ from django_celery_results.models import GroupResult, TaskResult
 from tasks_admin import results
 from tasks_admin.admin.exchange import ResultExchange
 from tasks_admin.admin.results import columns
-from tasks_admin.admin.results.cancellation import Revoking
+from tasks_admin.admin.results.cancellation import CancellationMixin
 from tasks_admin.admin.results.detail import ResultPage, badge
-from tasks_admin.admin.results.editing import Editing
+from tasks_admin.admin.results.editing import EditAndRetryMixin
 from tasks_admin.admin.results.filters import (
     OperationFilter,
     QueueFilter,
@@ -37,7 +37,7 @@ from tasks_admin.admin.results.filters import (
     WorkerFilter,
 )
 from tasks_admin.admin.results.search import search
-from tasks_admin.admin.shared.confirm import ForgivingActions, actor_of, confirmed, may
+from tasks_admin.admin.shared.confirm import SafeActionsMixin, can, confirm_action, current_user
 from tasks_admin.admin.shared.keyset import KeyedChangeList
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.lib import durations, masks
@@ -65,7 +65,14 @@ def moment(when: datetime | None) -> str:
     return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
 
 
-class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchange, ReadOnlyAdmin):
+class ResultAdmin(
+    SafeActionsMixin,
+    EditAndRetryMixin,
+    CancellationMixin,
+    ResultPage,
+    ResultExchange,
+    ReadOnlyAdmin,
+):
     """Results, newest first."""
 
     actions = ("retry_failed", "edit_and_retry", "revoke", "terminate")
@@ -173,7 +180,7 @@ class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchang
     @admin.display(description=_("waited"))
     def waited(self, result: Result) -> str:
         """How long it was queued."""
-        return durations.spoken(result.queue_time)
+        return durations.format_duration(result.queue_time)
 
     @admin.display(description=_("operation"))
     def operation(self, result: Result) -> str:
@@ -202,23 +209,23 @@ class ResultAdmin(ForgivingActions, Editing, Revoking, ResultPage, ResultExchang
     @admin.display(description=_("ran for"))
     def ran(self, result: Result) -> str:
         """How long it ran."""
-        return durations.spoken(result.run_time)
+        return durations.format_duration(result.run_time)
 
     @admin.action(description=VERBS[RETRY_FAILED].label, permissions=[RETRY_FAILED])
     def retry_failed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Queue the selected failures again."""
-        return confirmed(
+        return confirm_action(
             self,
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(queryset),
-            act=partial(results.retry_failed, results=queryset, actor=actor_of(request)),
+            act=partial(results.retry_failed, results=queryset, actor=current_user(request)),
             warn=lambda selection: {"groups": preview(queryset)},
         )
 
     def has_retry_failed_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""
-        return may(request, RETRY_FAILED)
+        return can(request, RETRY_FAILED)
 
 
 for stock in (TaskResult, GroupResult):

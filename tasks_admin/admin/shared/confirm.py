@@ -28,7 +28,7 @@ from tasks_admin.models.operations import OperationState
 from tasks_admin.operations import Selection
 
 
-def confirmed(
+def confirm_action(
     modeladmin: "ModelAdmin[Any]",
     request: HttpRequest,
     *,
@@ -43,7 +43,7 @@ def confirmed(
     `act` takes `reason`, `key` and `shown`, and is where permissions are really checked.
     """
     try:
-        operations.require(actor_of(request), verb)
+        operations.require(current_user(request), verb)
     except NotAllowed as error:
         raise PermissionDenied(str(error)) from None
     form = ConfirmForm(request.POST if "confirm" in request.POST else None)
@@ -64,28 +64,28 @@ def confirmed(
     return _page(modeladmin, request, verb, selection, form, more)
 
 
-def actor_of(request: HttpRequest) -> User:
+def current_user(request: HttpRequest) -> User:
     """Who asks; `admin_view` has seen to it that somebody is signed in."""
     if not isinstance(request.user, get_user_model()):
         raise PermissionDenied
     return request.user
 
 
-def may(request: HttpRequest, verb: str) -> bool:
+def can(request: HttpRequest, verb: str) -> bool:
     """Whether a verb is offered to who asks."""
     try:
-        operations.require(actor_of(request), verb)
+        operations.require(current_user(request), verb)
     except NotAllowed:
         return False
     return True
 
 
-def posts(verb: str, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def require_verb_post(verb: str, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A view that does what a verb says: 403 for who may not, by any method; then POST alone."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not may(request, verb):
+        if not can(request, verb):
             raise PermissionDenied
         answer: HttpResponse = require_POST(view)(request, *args, **kwargs)
         return answer
@@ -126,8 +126,8 @@ def _page(
         "verb": VERBS[verb],
         "form": form,
         "count": count,
-        "left_out": [(label(code), number) for code, number in selection.left_out.items()],
-        "left_out_count": sum(selection.left_out.values()),
+        "excluded": [(label(code), number) for code, number in selection.excluded.items()],
+        "excluded_count": sum(selection.excluded.values()),
         "shown": fingerprint,
         "key": uuid.uuid4(),
         "across": int(across),
@@ -148,7 +148,7 @@ def _page(
     )
 
 
-class ForgivingActions(ModelAdmin[Any]):
+class SafeActionsMixin(ModelAdmin[Any]):
     """Answers a garbled selection with a sentence, and who may not do it with 403.
 
     Django would show an error page, and the list once more as if nothing had been asked.
@@ -159,7 +159,7 @@ class ForgivingActions(ModelAdmin[Any]):
     ) -> HttpResponse:
         """Refuse what is not permitted before anything is read."""
         chosen = {*request.POST.getlist("action")} & VERBS.keys()
-        if not all(may(request, verb) for verb in chosen):
+        if not all(can(request, verb) for verb in chosen):
             raise PermissionDenied
         return super().changelist_view(request, extra_context)
 

@@ -14,9 +14,9 @@ from django.utils.translation import ngettext
 
 from tasks_admin import workers
 from tasks_admin.accounts.forms import ReasonForm
-from tasks_admin.admin.shared.confirm import actor_of, may
+from tasks_admin.admin.shared.confirm import can, current_user
 from tasks_admin.lib.errors import ConsoleError, NotAllowed, WrongArguments
-from tasks_admin.lib.verbs import ORDERS, VERBS
+from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
 from tasks_admin.workers import OPTIONS
@@ -83,7 +83,7 @@ def _field(name: str, verb: str, names: list[str]) -> forms.Field:
     )
 
 
-class Ordering(ModelAdmin[Any]):
+class WorkerCommandsMixin(ModelAdmin[Any]):
     """Adds the page that gives orders."""
 
     def order_urls(self) -> list[Any]:
@@ -94,13 +94,13 @@ class Ordering(ModelAdmin[Any]):
     def offered(self, request: HttpRequest, seen: list[workers.Seen]) -> list[Any]:
         """The orders that who looks may give, and one of these workers at least can carry out."""
         possible = {verb for one in seen for verb in workers.possible(one)}
-        return [VERBS[verb] for verb in ORDERS if verb in possible and may(request, verb)]
+        return [VERBS[verb] for verb in WORKER_COMMANDS if verb in possible and can(request, verb)]
 
     def order(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Ask on a GET; do it on a POST."""
-        if verb not in ORDERS:
+        if verb not in WORKER_COMMANDS:
             raise Http404
-        if not (self.has_view_permission(request) and may(request, verb)):
+        if not (self.has_view_permission(request) and can(request, verb)):
             raise PermissionDenied
         data = request.POST if request.method == "POST" else request.GET
         names = [name.replace("\x00", "") for name in data.getlist("name")]
@@ -127,7 +127,7 @@ class Ordering(ModelAdmin[Any]):
     def _give(
         self, request: HttpRequest, verb: str, names: list[str], form: OrderForm
     ) -> Operation | None:
-        reason, actor = form.cleaned_data["reason"], actor_of(request)
+        reason, actor = form.cleaned_data["reason"], current_user(request)
         try:
             operation = workers.order(
                 verb=verb,
@@ -152,7 +152,7 @@ class Ordering(ModelAdmin[Any]):
 
 def _told(operation: Operation) -> str:
     """How many were asked, and how many answered."""
-    silent = operation.targets.filter(state=TargetState.UNKNOWN, reason="unheard").count()
+    silent = operation.targets.filter(state=TargetState.UNKNOWN, reason="no_reply").count()
     asked = ngettext("Asked %(n)d worker", "Asked %(n)d workers", operation.total)
     said = asked % {"n": operation.total}
     if not silent:

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 
 from tasks_admin import workers
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
-from tasks_admin.admin.workers.commands import Ordering
+from tasks_admin.admin.workers.commands import WorkerCommandsMixin
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Worker
@@ -21,7 +21,7 @@ BRIEF = 3
 
 
 @admin.register(Worker)
-class WorkerAdmin(Ordering, ReadOnlyAdmin):
+class WorkerAdmin(WorkerCommandsMixin, ReadOnlyAdmin):
     """A page of all workers, and one of each: what they say now, and what was last known."""
 
     def changelist_view(

@@ -47,7 +47,7 @@ def depths(names: Iterable[str]) -> Depths:
     """
     with connected(PATIENCE) as connection:
         queues, unacknowledged = _adapter(connection).depths(connection, list(names))
-    told = {name: Depth(**facts) for name, facts in queues.items()}
+    told = {name: Depth(**last_snapshot) for name, last_snapshot in queues.items()}
     return Depths(queues=told, unacknowledged=unacknowledged)
 
 

@@ -47,7 +47,7 @@ def repeatable() -> list[str]:
 
 def unrepeatable(task: str | None) -> str:
     """Why a task is not `repeatable`, as a code of `reasons`."""
-    return "unclaimed" if task in registered() else "unregistered"
+    return "unprotected" if task in registered() else "unregistered"
 
 
 def may_run_again(task: str) -> bool:

@@ -37,7 +37,6 @@ __all__ = [
     "count_taken",
     "details",
     "done",
-    "foreigners",
     "forget",
     "heard",
     "known",
@@ -51,5 +50,6 @@ __all__ = [
     "terminate",
     "told",
     "told_to_revoke",
+    "unmanaged",
     "view",
 ]

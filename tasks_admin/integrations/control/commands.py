@@ -67,7 +67,7 @@ def told(consumer: Any) -> dict[str, Any]:
         "total": sum(totals.values()),
         "totals": dict(sorted(totals.items(), key=lambda item: -item[1])[:MOST]),
         "queues": [queue.name for queue in consumer.task_consumer.queues],
-        "withheld": sorted(paused_queues.withheld),
+        "paused_queues": sorted(paused_queues.paused_queues),
         "held": _held([*active, *reserved, *waiting]),
         "running": [_request(request) for request in active[:MOST]],
         "running_count": len(active),

@@ -10,7 +10,7 @@ from typing import Any
 #: The queues that are paused, as far as this worker knows.
 paused: set[str] = set()
 #: Those of them that it would consume: it goes on with them when they are resumed.
-withheld: set[str] = set()
+paused_queues: set[str] = set()
 _newest = 0
 
 
@@ -21,8 +21,8 @@ def begin(app: Any, names: list[str] | None, decision: int = 0) -> None:
     queues = app.amqp.queues
     wanted = set(queues.consume_from)
     paused.update(wanted if names is None else names)
-    withheld.update(wanted & paused)
-    queues.deselect(sorted(withheld))
+    paused_queues.update(wanted & paused)
+    queues.deselect(sorted(paused_queues))
 
 
 def obey(consumer: Any, names: list[str], decision: int) -> None:
@@ -36,14 +36,14 @@ def obey(consumer: Any, names: list[str], decision: int) -> None:
     consumed = set(consumer.app.amqp.queues.consume_from)
     for name in sorted(consumed & paused):
         consumer.cancel_task_queue(name)
-        withheld.add(name)
-    for name in sorted(withheld - paused):
+        paused_queues.add(name)
+    for name in sorted(paused_queues - paused):
         consumer.add_task_queue(name)
-        withheld.discard(name)
+        paused_queues.discard(name)
 
 
 def obey_soon(consumer: Any, names: list[str], decision: int) -> None:
     """The same from another thread, if anything differs: the loop does it at its next turn."""
     consumed = set(consumer.app.amqp.queues.consume_from)
-    if set(names) != paused or consumed & paused or withheld - paused:
+    if set(names) != paused or consumed & paused or paused_queues - paused:
         consumer.call_soon(obey, consumer, names, decision)

@@ -11,7 +11,7 @@ LONGEST, MOST, DEEPEST = 255, 1000, 4
 LARGEST = 10**13
 
 
-def tame(told: Any, *, most: int = MOST, depth: int = DEEPEST) -> Any:
+def sanitize_reply(told: Any, *, most: int = MOST, depth: int = DEEPEST) -> Any:
     """Cut what is too long, too many, too deep or too large; what is no number becomes 0.
 
     Whatever a page does with numbers, texts and lists, it can do with these, and soon.
@@ -24,11 +24,11 @@ def tame(told: Any, *, most: int = MOST, depth: int = DEEPEST) -> Any:
         return _number(told)
     if depth and isinstance(told, Mapping):
         return {
-            str(name)[:LONGEST]: tame(value, most=most, depth=depth - 1)
+            str(name)[:LONGEST]: sanitize_reply(value, most=most, depth=depth - 1)
             for name, value in islice(told.items(), most)
         }
     if depth and isinstance(told, list | tuple):
-        return [tame(value, most=most, depth=depth - 1) for value in islice(told, most)]
+        return [sanitize_reply(value, most=most, depth=depth - 1) for value in islice(told, most)]
     return None
 
 

@@ -93,18 +93,18 @@ def _all_but(names: Collection[str]) -> dict[str, str]:
     """How kombu is told that these are not asked."""
     if not names:
         return {}
-    left_out = "|".join(re.escape(name) for name in sorted(names))
-    return {"pattern": rf"(?!(?:{left_out})\Z)", "matcher": "pcre"}
+    excluded = "|".join(re.escape(name) for name in sorted(names))
+    return {"pattern": rf"(?!(?:{excluded})\Z)", "matcher": "pcre"}
 
 
-def believed() -> set[str]:
+def online() -> set[str]:
     """The workers that gave a sign of life a moment ago: they should answer."""
-    return _named(Worker.objects.believed)
+    return _named(Worker.objects.online)
 
 
-def entrusted() -> set[str]:
+def may_hold_tasks() -> set[str]:
     """The workers that may hold tasks: seen within `LOST_AFTER`, and not known to have stopped."""
-    return _named(Worker.objects.entrusted)
+    return _named(Worker.objects.may_hold_tasks)
 
 
 def _named(which: Any) -> set[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from tasks_admin.integrations.control import unmanaged
 from tasks_admin.integrations.control.commands import MOST
-from tasks_admin.integrations.control.replies import tame
-from tasks_admin.integrations.control.requests import ask, believed
+from tasks_admin.integrations.control.replies import sanitize_reply
+from tasks_admin.integrations.control.requests import ask, online
 from tasks_admin.lib import masks
 from tasks_admin.lib.errors import BrokerUnreachable
 
@@ -38,7 +38,7 @@ class WorkerView:
     totals: dict[str, int] = field(default_factory=dict)
     queues: list[str] = field(default_factory=list)
     #: Those that it would consume and does not, because they are paused.
-    withheld: list[str] = field(default_factory=list)
+    paused_queues: list[str] = field(default_factory=list)
     #: Tasks that it has of each queue: running, reserved, or waiting for their time.
     held: dict[str, int] = field(default_factory=dict)
     running: list[dict[str, Any]] = field(default_factory=list)
@@ -80,7 +80,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("totals", "versions", "held"), (dict,)),
     **dict.fromkeys(("processes", "pid", "total", "revoked"), (int,)),
     **dict.fromkeys(("running_count", "reserved_count", "scheduled_count"), (int,)),
-    **dict.fromkeys(("pids", "queues", "withheld", "load"), (list,)),
+    **dict.fromkeys(("pids", "queues", "paused_queues", "load"), (list,)),
     **dict.fromkeys(("running", "reserved", "scheduled"), (list,)),
     **dict.fromkeys(("prefetch", "memory"), (int, type(None))),
     "autoscale": (list, type(None)),
@@ -113,29 +113,29 @@ def snapshot() -> Snapshot:
 
 def answers() -> list[WorkerView]:
     """What the workers say at this moment; asked anew."""
-    known, neighbours = believed(), unmanaged.neighbours
-    neighbours.look_now_and_then()
-    strangers = neighbours.strangers - known
-    expected = known | neighbours.names - strangers
+    known, unmanaged_workers = online(), unmanaged.unmanaged_workers
+    unmanaged_workers.look_now_and_then()
+    strangers = unmanaged_workers.strangers - known
+    expected = known | unmanaged_workers.names - strangers
     replies = ask("console_snapshot", expected=expected, without=strangers)
     views = [one for name, told in replies if (one := view(name, told))]
     heard = {name for name, _told in replies}
     new = {one.name for one in views if one.foreign}
-    neighbours.heard(heard, missed=expected - heard, strangers=new)
+    unmanaged_workers.heard(heard, missed=expected - heard, strangers=new)
     return [one for one in views if not one.foreign] + _foreigners(strangers | new)
 
 
 def _foreigners(names: set[str]) -> list[WorkerView]:
     """Workers without the console, as far as they answer Celery's own commands."""
     told = unmanaged.told(sorted(names)[:MOST_FOREIGN])
-    answered = {name for name, facts in told.items() if facts}
-    unmanaged.neighbours.heard(answered, missed=told.keys() - answered)
+    answered = {name for name, last_snapshot in told.items() if last_snapshot}
+    unmanaged.unmanaged_workers.heard(answered, missed=told.keys() - answered)
     return [_foreign(name, told[name]) for name in sorted(answered)]
 
 
-def _foreign(name: str, facts: dict[str, Any]) -> WorkerView:
+def _foreign(name: str, last_snapshot: dict[str, Any]) -> WorkerView:
     """A worker without the console; as much as Celery's own commands tell, if that makes sense."""
-    known = {key: value for key, value in facts.items() if value is not None}
+    known = {key: value for key, value in last_snapshot.items() if value is not None}
     read = view(name, known)
     return replace(read, foreign=True) if read else WorkerView(name=name[:LONGEST], foreign=True)
 
@@ -143,7 +143,7 @@ def _foreign(name: str, facts: dict[str, Any]) -> WorkerView:
 def details(name: str) -> dict[str, Any]:
     """What a worker tells of its tasks and settings, masked; empty when it does not answer."""
     told = dict(ask("console_details", destination=[name], expected=[name])).get(name)
-    read = tame(told) if isinstance(told, Mapping) else {}
+    read = sanitize_reply(told) if isinstance(told, Mapping) else {}
     tasks, settings = read.get("tasks"), read.get("settings", {})
     if not isinstance(tasks, list) or not isinstance(settings, dict):
         return {}
@@ -166,7 +166,7 @@ def view(name: str, told: Any) -> WorkerView | None:
         return None
     if "error" in told:
         return WorkerView(name=name[:LONGEST], foreign=True)
-    known = {key: tame(told[key], most=MOST) for key in KINDS if key in told}
+    known = {key: sanitize_reply(told[key], most=MOST) for key in KINDS if key in told}
     wrong = [key for key, value in known.items() if not _fits(key, value)]
     if not known or wrong:
         return None
@@ -179,7 +179,7 @@ def _fits(key: str, value: Any) -> bool:
     """Whether a part of a reply is of the kind that the page shows."""
     if key in {"running", "reserved", "scheduled"} and isinstance(value, list):
         return all(isinstance(one, Mapping) and "id" in one for one in value)
-    if key in {"queues", "withheld"} and isinstance(value, list):
+    if key in {"queues", "paused_queues"} and isinstance(value, list):
         return all(isinstance(one, str) for one in value)
     if key == "held" and isinstance(value, Mapping):
         return all(isinstance(one, int) for one in value.values())

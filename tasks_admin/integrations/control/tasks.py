@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks_admin.integrations.control.requests import ask, believed, entrusted
+from tasks_admin.integrations.control.requests import ask, may_hold_tasks, online
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ def revoke(task_ids: list[str]) -> None:
 
 def begun(task_ids: list[str]) -> set[str] | None:
     """Those of these tasks that run at this moment; None while one is silent that may run some."""
-    trusted = entrusted()
+    trusted = may_hold_tasks()
     told = ask("console_running", arguments={"task_ids": task_ids}, expected=trusted)
     if trusted - {name for name, _reply in told}:
         return None
@@ -41,7 +41,7 @@ def known(task_ids: list[str]) -> set[str] | None:
 
     It can't when nobody answers, or when one does not answer that may hold tasks.
     """
-    trusted = entrusted()
+    trusted = may_hold_tasks()
     told = ask("query_task", arguments={"ids": task_ids}, expected=trusted)
     if not told or trusted - {name for name, _reply in told}:
         return None
@@ -52,7 +52,7 @@ def known(task_ids: list[str]) -> set[str] | None:
 
 def terminate(task_ids: list[str]) -> Termination:
     """Ask all workers to end those of these tasks that they run."""
-    trusted = entrusted()
+    trusted = may_hold_tasks()
     told: dict[str, Mapping[str, Any]] = {}
     for name, said in ask("console_terminate", arguments={"task_ids": task_ids}, expected=trusted):
         if isinstance(said, Mapping) and "error" not in said:
@@ -73,7 +73,7 @@ def terminate(task_ids: list[str]) -> Termination:
 
 def processes() -> set[tuple[str, int]]:
     """The processes of all pools that answer: (worker, pid)."""
-    told = ask("console_processes", expected=believed())
+    told = ask("console_processes", expected=online())
     return {(name, int(pid)) for name, said in told if isinstance(said, list) for pid in said}
 
 

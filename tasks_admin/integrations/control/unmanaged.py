@@ -28,7 +28,7 @@ COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-class Neighbours:
+class UnmanagedWorkers:
     """The workers that answer and are not among those that are believed to be there."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Neighbours:
             self.look()
 
 
-neighbours = Neighbours()
+unmanaged_workers = UnmanagedWorkers()
 
 
 def told(names: Collection[str]) -> dict[str, dict[str, Any]]:

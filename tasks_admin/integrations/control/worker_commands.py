@@ -120,7 +120,7 @@ def _consume(state: Any, queue: str) -> dict[str, str]:
 
 def _ignore(state: Any, queue: str) -> dict[str, str]:
     state.consumer.cancel_task_queue(queue)
-    paused_queues.withheld.discard(queue)  # nor does it when the queue is resumed
+    paused_queues.paused_queues.discard(queue)  # nor does it when the queue is resumed
     return {"ok": "no longer consumes it"}
 
 

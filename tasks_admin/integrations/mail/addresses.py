@@ -14,7 +14,7 @@ def address_of(user: "User") -> str:
     return str(getattr(user, user.get_email_field_name()) or "")
 
 
-def may_be_mailed(address: str) -> bool:
+def is_deliverable(address: str) -> bool:
     """Whether an address can be put into a mail as it is.
 
     Django writes a local part that isn't ASCII as an encoded word, which is another mailbox.

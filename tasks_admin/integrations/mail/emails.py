@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_NAME = 150
 
 
-def compose(
+def build_email(
     name: str, *, user: "User", target: "Target", context: dict[str, Any]
 ) -> EmailMultiAlternatives:
     """Write the mail `name` to a user.

@@ -11,7 +11,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from tasks_admin.lib.errors import MailDelayed, MailRefused
+from tasks_admin.lib.errors import EmailDeferred, EmailRejected
 
 _local = threading.local()
 
@@ -45,8 +45,8 @@ def send(message: EmailMessage) -> None:
         if code == 421 or not isinstance(error, smtplib.SMTPRecipientsRefused):
             close()  # smtplib leaves a connection that saw a 421 unusable but open
         # No reply to a mail that was begun: nobody knows whether it was taken.
-        unsure = begun and not code
-        raise _judge(error, code, f"{code or ''} {words}".strip(), unsure=unsure) from None
+        uncertain = begun and not code
+        raise _judge(error, code, f"{code or ''} {words}".strip(), uncertain=uncertain) from None
 
 
 def close() -> None:
@@ -105,11 +105,15 @@ def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
     return code, words[:300]
 
 
-def _judge(error: Exception, code: int, text: str, *, unsure: bool) -> MailRefused | MailDelayed:
+def _judge(
+    error: Exception, code: int, text: str, *, uncertain: bool
+) -> EmailRejected | EmailDeferred:
     """Decide by code, never by class: one class of smtplib's carries 450 and 550 alike."""
     if isinstance(error, ABOUT_US):
-        return MailDelayed(text)
+        return EmailDeferred(text)
     # A certificate that can't be verified is a ValueError too, and an OSError.
     if code >= 500 or (isinstance(error, ValueError) and not isinstance(error, OSError)):
-        return MailRefused(text)
-    return MailDelayed(text, unsure=unsure)  # lost, timed out, or stopped by the task's time limit
+        return EmailRejected(text)
+    return EmailDeferred(
+        text, uncertain=uncertain
+    )  # lost, timed out, or stopped by the task's time limit

@@ -51,24 +51,24 @@ class Command(BaseCommand):
         while not stop.wait(pause):
             pause = self.sweep(pause)
         with contextlib.suppress(DatabaseError):  # then its row grows old by itself
-            dispatchers.leave(NAME)
+            dispatchers.sign_off(NAME)
 
     def sweep(self, pause: float) -> float:
         """Do one round; return how long to wait before the next."""
         try:
             close_old_connections()
-            if time.monotonic() - self.signed > dispatchers.EVERY:
-                dispatchers.sign(NAME)
+            if time.monotonic() - self.signed > dispatchers.HEARTBEAT_INTERVAL:
+                dispatchers.record_heartbeat(NAME)
                 self.signed = time.monotonic()
             dispatcher.sweep()
             if time.monotonic() - self.noted > NOTE_EVERY:
                 self.noted = time.monotonic()
-                queues.note()
-                counters.go_on()
+                queues.record_minute()
+                counters.count_next()
                 commands.follow_up()
             if time.monotonic() - self.looked > lost.EVERY:
                 self.looked = time.monotonic()
-                if count := self.search.go_on():
+                if count := self.search.scan_next():
                     logger.warning("%d tasks are lost.", count)
         except BrokerUnreachable:
             logger.warning("What is due waits for the broker.")

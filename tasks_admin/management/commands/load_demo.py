@@ -30,7 +30,7 @@ NAMES = [
     ("Ольга Фёдор Юлія Сергій", "Кузнецова Шевченко Соловьёв Їжак"),
     ("आशा राहुल प्रिया विक्रम", "शर्मा वर्मा कुमार सिंह"),
 ]
-VIEW_PERMISSIONS = ("view_operation", "view_result", "view_cause", "view_worker")
+VIEW_PERMISSIONS = ("view_operation", "view_result", "view_failuregroup", "view_worker")
 ACTION_PERMISSIONS = ("send_reset_email", "retry_failed", "pause", "resume", "abort")
 STAFF = {
     "demo-operator": VIEW_PERMISSIONS + ACTION_PERMISSIONS,

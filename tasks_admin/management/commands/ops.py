@@ -16,7 +16,6 @@ from tasks_admin.lib.verbs import (
     DISABLE_PERIODIC,
     ENABLE_PERIODIC,
     MUTE,
-    ORDERS,
     PAUSE_QUEUE,
     PEEK_QUEUE,
     PURGE_QUEUE,
@@ -25,10 +24,11 @@ from tasks_admin.lib.verbs import (
     RESTORE_QUEUE,
     RESUME_QUEUE,
     RUN_PERIODIC,
+    WORKER_COMMANDS,
 )
 from tasks_admin.management import rows
 from tasks_admin.management.rows import Row
-from tasks_admin.models import Cause, Operation, Result
+from tasks_admin.models import FailureGroup, Operation, Result
 from tasks_admin.results import cancellation, failure_groups
 
 #: Rows that a table has unless more are asked for.
@@ -41,7 +41,7 @@ LISTS: dict[str, Callable[[User], list[Row]]] = {
 NEWEST: dict[str, Callable[..., list[Row]]] = {
     "results": rows.of_results,
     "operations": rows.of_operations,
-    "causes": rows.of_causes,
+    "failure_groups": rows.of_failure_groups,
 }
 MOVES: dict[str, Callable[..., Operation]] = {
     "pause": operations.pause,
@@ -50,7 +50,7 @@ MOVES: dict[str, Callable[..., Operation]] = {
     "approve": operations.approve,
     "throttle": operations.throttle,
 }
-CAUSE_ACTS = {
+FAILURE_GROUP_ACTIONS = {
     RESOLVE: failure_groups.resolve,
     MUTE: failure_groups.mute,
     REOPEN: failure_groups.reopen,
@@ -96,7 +96,7 @@ class Command(BaseCommand):
         for word in ACTS:
             act = words.add_parser(word, parents=[acting], help=f"{word} these tasks")
             act.add_argument("ids", nargs="*", metavar="TASK_ID")
-            act.add_argument("--cause", type=int, help="all that failed for it")
+            act.add_argument("--group", type=int, help="all that failed for it")
             act.add_argument("--operation", type=int, help="all that failed of it")
         words.add_parser("queues", parents=[shared], help="what waits, and who consumes it")
         for word in QUEUE_ACTS:
@@ -115,10 +115,10 @@ class Command(BaseCommand):
             move.add_argument("ids", nargs=1, metavar="OPERATION", type=int)
             if word == "throttle":
                 move.add_argument("--rate", type=int, help="targets a minute; none: no limit")
-        for word in CAUSE_ACTS:
+        for word in FAILURE_GROUP_ACTIONS:
             act = words.add_parser(word, parents=[acting], help=f"{word} a cause of failures")
             act.add_argument("ids", nargs=1, metavar="CAUSE", type=int)
-        for word in ORDERS:
+        for word in WORKER_COMMANDS:
             order = words.add_parser(word, parents=[acting], help=f"tell workers: {word}")
             order.add_argument("ids", nargs="*", metavar="WORKER")
             order.add_argument("--all", action="store_true", help="all workers that answer")
@@ -153,8 +153,8 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
     if word in ACTS:
         operation = ACTS[word](results=_chosen(options), **told)
-    elif word in CAUSE_ACTS:
-        operation = CAUSE_ACTS[word](cause=_found(Cause, ids[0]), **told)
+    elif word in FAILURE_GROUP_ACTIONS:
+        operation = FAILURE_GROUP_ACTIONS[word](group=_found(FailureGroup, ids[0]), **told)
     elif word in NAMED:
         operation = NAMED[word](name=ids[0], **told)
     elif word == RESTORE_QUEUE:
@@ -173,7 +173,7 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
         given = dict(pair.partition("=")[::2] for pair in options["set"])
         options = {name: int(text) if text.isdigit() else text for name, text in given.items()}
         operation = workers.order(verb=word, names=names, options=options, **told)
-    if not operation.over or word not in {*ORDERS, PAUSE_QUEUE, RESUME_QUEUE}:
+    if not operation.is_finished or word not in {*WORKER_COMMANDS, PAUSE_QUEUE, RESUME_QUEUE}:
         return [rows.of_operation(operation)]
     targets = operation.targets.order_by("pk")
     return [
@@ -194,8 +194,8 @@ def _found(model: Any, pk: int) -> Any:
 
 def _chosen(options: dict[str, Any]) -> Any:
     """The results that are named, or that failed for a cause, or in an operation."""
-    if options["cause"] is not None:
-        return failure_groups.failures_of(_found(Cause, options["cause"]))
+    if options["group"] is not None:
+        return failure_groups.failures_of(_found(FailureGroup, options["group"]))
     if options["operation"] is not None:
         return results.failures_of(_found(Operation, options["operation"]))
     return Result.objects.filter(task_id__in=options["ids"])

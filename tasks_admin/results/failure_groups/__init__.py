@@ -1,9 +1,9 @@
-"""Causes: what staff can do about failures that are alike, and what can be told of them."""
+"""Failure groups: the actions that staff can perform on them, and their overview."""
 
 from tasks_admin.results.failure_groups.actions import (
     MOVES,
-    can,
     failures_of,
+    is_applicable,
     mute,
     reopen,
     resolve,
@@ -17,11 +17,11 @@ __all__ = [
     "Seen",
     "Share",
     "Trend",
-    "can",
     "daily",
     "done_to",
     "failures_of",
     "hourly",
+    "is_applicable",
     "mute",
     "newest",
     "of",

@@ -9,65 +9,65 @@ from django.utils.translation import gettext as _
 from tasks_admin import operations, results
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.verbs import MUTE, REOPEN, RESOLVE
-from tasks_admin.models import Cause, CauseState, Operation, Result
+from tasks_admin.models import FailureGroup, FailureGroupState, Operation, Result
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 #: From which states to which state a verb takes a cause.
-MOVES: dict[str, tuple[tuple[CauseState, ...], CauseState]] = {
-    RESOLVE: ((CauseState.OPEN, CauseState.MUTED), CauseState.RESOLVED),
-    MUTE: ((CauseState.OPEN, CauseState.RESOLVED), CauseState.MUTED),
-    REOPEN: ((CauseState.RESOLVED, CauseState.MUTED), CauseState.OPEN),
+MOVES: dict[str, tuple[tuple[FailureGroupState, ...], FailureGroupState]] = {
+    RESOLVE: ((FailureGroupState.OPEN, FailureGroupState.MUTED), FailureGroupState.RESOLVED),
+    MUTE: ((FailureGroupState.OPEN, FailureGroupState.RESOLVED), FailureGroupState.MUTED),
+    REOPEN: ((FailureGroupState.RESOLVED, FailureGroupState.MUTED), FailureGroupState.OPEN),
 }
 
 
-def can(cause: Cause, verb: str) -> bool:
+def is_applicable(group: FailureGroup, verb: str) -> bool:
     """Whether the cause is in a state in which this can be done."""
-    return cause.state in MOVES[verb][0]
+    return group.state in MOVES[verb][0]
 
 
-def resolve(*, cause: Cause, actor: "User", reason: str) -> Operation:
+def resolve(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
     """Call it mended. The next failure opens it again, and it says so."""
-    return _move(cause, RESOLVE, actor, reason, reopened_at=None)
+    return _move(group, RESOLVE, actor, reason, reopened_at=None)
 
 
-def mute(*, cause: Cause, actor: "User", reason: str) -> Operation:
+def mute(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
     """Leave it out of the list. It is counted on."""
-    return _move(cause, MUTE, actor, reason)
+    return _move(group, MUTE, actor, reason)
 
 
-def reopen(*, cause: Cause, actor: "User", reason: str) -> Operation:
+def reopen(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
     """Take a resolution or a mute back."""
-    return _move(cause, REOPEN, actor, reason)
+    return _move(group, REOPEN, actor, reason)
 
 
-def failures_of(cause: Cause) -> QuerySet[Any]:
+def failures_of(group: FailureGroup) -> QuerySet[Any]:
     """The results that failed for it, as far as they are stored."""
-    return Result.objects.filter(task_id__in=cause.failures.values("task_id"))
+    return Result.objects.filter(task_id__in=group.failures.values("task_id"))
 
 
-def retry(*, cause: Cause, actor: "User", reason: str, **more: Any) -> Operation:
+def retry(*, group: FailureGroup, actor: "User", reason: str, **more: Any) -> Operation:
     """Queue all again that failed for it and was not retried yet; see `results.retry_failed`."""
-    return results.retry_failed(results=failures_of(cause), actor=actor, reason=reason, **more)
+    return results.retry_failed(results=failures_of(group), actor=actor, reason=reason, **more)
 
 
-def _move(cause: Cause, verb: str, actor: "User", reason: str, **more: Any) -> Operation:
+def _move(group: FailureGroup, verb: str, actor: "User", reason: str, **more: Any) -> Operation:
     """Change the state, guarded: of two who do it at once, one is told that it is done."""
     operations.require(actor, verb)
     before, after = MOVES[verb]
     with transaction.atomic():
-        rows = Cause.objects.filter(pk=cause.pk, state__in=before)
+        rows = FailureGroup.objects.filter(pk=group.pk, state__in=before)
         if not rows.update(state=after, **more):
-            cause.refresh_from_db()
+            group.refresh_from_db()
             raise WrongState(
                 _("This cause is %(state)s: nothing was changed.")
-                % {"state": cause.get_state_display()}
+                % {"state": group.get_state_display()}
             )
-        cause.state = after
+        group.state = after
         return operations.record(
             verb=verb,
             actor=actor,
             reason=reason,
-            outcomes=[operations.Outcome(subject=str(cause.pk))],
+            outcomes=[operations.Outcome(subject=str(group.pk))],
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef
 
-from tasks_admin.models import Cause, Failure, Operation, Result, Target
+from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target
 from tasks_admin.results.failure_groups.actions import MOVES
 
 #: Failures on a page, and acts that it lists.
@@ -20,15 +20,15 @@ class Seen:
     retry: Operation | None
 
 
-def of(task_id: str) -> Cause | None:
+def of(task_id: str) -> FailureGroup | None:
     """The cause that a task failed for; None for what did not fail, or is no longer known."""
-    failure = Failure.objects.filter(task_id=task_id).select_related("cause").first()
-    return failure.cause if failure else None
+    failure = Failure.objects.filter(task_id=task_id).select_related("group").first()
+    return failure.group if failure else None
 
 
-def newest(cause: Cause, *, before: int | None = None) -> tuple[list[Seen], int | None]:
+def newest(group: FailureGroup, *, before: int | None = None) -> tuple[list[Seen], int | None]:
     """A page of its failures, newest first, and the key at which the next one begins."""
-    rows = cause.failures.order_by("-pk")
+    rows = group.failures.order_by("-pk")
     if before is not None:
         rows = rows.filter(pk__lt=before)
     found = list(rows[: PAGE + 1])
@@ -43,14 +43,14 @@ def newest(cause: Cause, *, before: int | None = None) -> tuple[list[Seen], int 
     return seen, found[PAGE - 1].pk if len(found) > PAGE else None
 
 
-def done_to(cause: Cause) -> list[Operation]:
+def done_to(group: FailureGroup) -> list[Operation]:
     """What staff did about it, newest first."""
-    about = Target.objects.filter(operation=OuterRef("pk"), subject=str(cause.pk))
+    about = Target.objects.filter(operation=OuterRef("pk"), subject=str(group.pk))
     acts = Operation.objects.filter(Exists(about), verb__in=list(MOVES))
     return list(acts.order_by("-pk")[:ACTS])
 
 
 def _retries(task_ids: list[str]) -> dict[str, Operation]:
-    holds = [f"result:{task_id}" for task_id in task_ids]
-    targets = Target.objects.filter(hold__in=holds).select_related("operation")
+    lock_keys = [f"result:{task_id}" for task_id in task_ids]
+    targets = Target.objects.filter(lock_key__in=lock_keys).select_related("operation")
     return {target.subject: target.operation for target in targets}

@@ -8,7 +8,7 @@ from django.db.models import Count, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 
 HOURS, DAYS = 24, 14
 #: The newest results of a task of which shares are told.
@@ -57,13 +57,13 @@ class Share:
         return self.failed * 100 / self.runs
 
 
-def hourly(causes: Sequence[Cause]) -> dict[int, Trend]:
+def hourly(groups: Sequence[FailureGroup]) -> dict[int, Trend]:
     """The last 24 hours of each of these causes, by its key; one query."""
     begin = _hour(timezone.now()) - timedelta(hours=HOURS - 1)
     steps = [begin + timedelta(hours=number) for number in range(HOURS)]
-    counts: dict[int, dict[datetime, int]] = {cause.pk: {} for cause in causes}
-    rows = CauseHour.objects.filter(cause__in=list(counts), hour__gte=begin)
-    for pk, hour, count in rows.values_list("cause_id", "hour", "count"):
+    counts: dict[int, dict[datetime, int]] = {group.pk: {} for group in groups}
+    rows = FailureGroupHour.objects.filter(group__in=list(counts), hour__gte=begin)
+    for pk, hour, count in rows.values_list("group_id", "hour", "count"):
         counts[pk][hour] = count
     labels = [date_format(timezone.localtime(step), "TIME_FORMAT") for step in steps]
     return {
@@ -71,13 +71,13 @@ def hourly(causes: Sequence[Cause]) -> dict[int, Trend]:
     }
 
 
-def daily(cause: Cause) -> Trend:
+def daily(group: FailureGroup) -> Trend:
     """The last 14 days of a cause, in the time zone that pages are shown in."""
     today = timezone.localdate()
     steps = [today - timedelta(days=number) for number in reversed(range(DAYS))]
     counts = dict.fromkeys(steps, 0)
     begin = timezone.now() - timedelta(days=DAYS)
-    for hour, count in cause.hours.filter(hour__gte=begin).values_list("hour", "count"):
+    for hour, count in group.hours.filter(hour__gte=begin).values_list("hour", "count"):
         day = timezone.localdate(hour)
         if day in counts:
             counts[day] += count
@@ -85,13 +85,13 @@ def daily(cause: Cause) -> Trend:
     return _chart(labels, list(counts.values()))
 
 
-def shares(causes: Iterable[Cause]) -> dict[int, Share]:
+def shares(groups: Iterable[FailureGroup]) -> dict[int, Share]:
     """The share of each cause in the newest `RUNS` results of its task, by its key; one query.
 
     What has not ended is no run. A task of which nothing has ended has no share.
     """
-    wanted = list(causes)
-    counted = [_by_cause(task) for task in sorted({cause.task for cause in wanted})]
+    wanted = list(groups)
+    counted = [_by_group(task) for task in sorted({group.task for group in wanted})]
     if not counted:
         return {}
     runs: dict[str, int] = {}
@@ -102,18 +102,18 @@ def shares(causes: Iterable[Cause]) -> dict[int, Share]:
         if pk is not None:
             failed[pk] = failed.get(pk, 0) + count
     return {
-        cause.pk: Share(failed=failed.get(cause.pk, 0), runs=runs[cause.task])
-        for cause in wanted
-        if cause.task in runs
+        group.pk: Share(failed=failed.get(group.pk, 0), runs=runs[group.task])
+        for group in wanted
+        if group.task in runs
     }
 
 
-def _by_cause(task: str):  # type: ignore[no-untyped-def]
+def _by_group(task: str):  # type: ignore[no-untyped-def]
     """Rows of (task, cause or None, how many of its newest results)."""
     newest = Result.objects.filter(task_name=task).order_by("-id").values("pk")[:RUNS]
-    cause = Failure.objects.filter(task_id=OuterRef("task_id")).values("cause_id")[:1]
+    group = Failure.objects.filter(task_id=OuterRef("task_id")).values("group_id")[:1]
     ended = Result.objects.filter(pk__in=newest, status__in=ENDED).order_by()
-    rows = ended.annotate(cause=Subquery(cause)).values_list("task_name", "cause")
+    rows = ended.annotate(group=Subquery(group)).values_list("task_name", "group")
     return rows.annotate(n=Count("pk"))
 
 

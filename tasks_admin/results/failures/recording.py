@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models.functions import Now
 
-from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 from tasks_admin.models.targets import SQL_NOW
 from tasks_admin.results.failures.fingerprints import Kind
 
@@ -15,32 +15,34 @@ logger = logging.getLogger(__name__)
 MOST = 100
 #: A cause that was deleted under our hands is made anew.
 TRIES = 3
-_CAUSE, _HOUR, _FAILURE = (model._meta.db_table for model in (Cause, CauseHour, Failure))
+_GROUP, _HOUR, _FAILURE = (
+    model._meta.db_table for model in (FailureGroup, FailureGroupHour, Failure)
+)
 _SQL_HOUR = {
     "postgresql": "DATE_TRUNC('hour', STATEMENT_TIMESTAMP(), 'UTC')",
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:00:00', 'NOW')",
 }
 _FAILED = (
-    f"INSERT INTO {_FAILURE} (task_id, cause_id, failed_at) "  # noqa: S608 (our own names)
-    f"SELECT %s, id, {{now}} FROM {_CAUSE} WHERE digest = %s ON CONFLICT (task_id) DO NOTHING"
+    f"INSERT INTO {_FAILURE} (task_id, group_id, failed_at) "  # noqa: S608 (our own names)
+    f"SELECT %s, id, {{now}} FROM {_GROUP} WHERE digest = %s ON CONFLICT (task_id) DO NOTHING"
 )
 _COUNTED_HOUR = (
-    f"INSERT INTO {_HOUR} (cause_id, hour, count) "  # noqa: S608
-    f"SELECT id, {{hour}}, 1 FROM {_CAUSE} WHERE digest = %s "
-    f"ON CONFLICT (cause_id, hour) DO UPDATE SET count = {_HOUR}.count + 1"
+    f"INSERT INTO {_HOUR} (group_id, hour, count) "  # noqa: S608
+    f"SELECT id, {{hour}}, 1 FROM {_GROUP} WHERE digest = %s "
+    f"ON CONFLICT (group_id, hour) DO UPDATE SET count = {_HOUR}.count + 1"
 )
 _COUNTED = (
-    f"UPDATE {_CAUSE} SET count = count + 1, last_at = {{now}}, "  # noqa: S608
+    f"UPDATE {_GROUP} SET count = count + 1, last_at = {{now}}, "  # noqa: S608
     "reopened_at = CASE WHEN state = 'resolved' THEN {now} ELSE reopened_at END, "
     "state = CASE WHEN state = 'resolved' THEN 'open' ELSE state END WHERE digest = %s"
 )
 
 
 class Vanished(Exception):
-    """Housekeeping deleted the cause while we counted."""
+    """Housekeeping deleted the group while we counted."""
 
 
-def note(
+def record_failure(
     *, task_id: str, task: str, result: Any, traceback: str | None, using: str | None = None
 ) -> None:
     """Count a failure with its cause, once; call it last in the transaction that stores it.
@@ -49,7 +51,7 @@ def note(
     commit that follows, so nobody waits in a circle. What goes wrong here is logged and loses no
     result: it happens under a savepoint. Only a connection that is lost is raised.
     """
-    alias = using or router.db_for_write(Cause)
+    alias = using or router.db_for_write(FailureGroup)
     for left in reversed(range(TRIES)):
         try:
             kind = Kind.of(task=task or _task(task_id, alias), result=result, traceback=traceback)
@@ -85,10 +87,10 @@ def _count(task_id: str, kind: Kind, alias: str) -> None:
 
 def _known(kind: Kind, alias: str) -> Kind:
     """See to it that there is a row for it, or for all that are no longer told apart."""
-    causes = Cause.objects.using(alias)
-    if causes.filter(task=kind.task, exception=kind.exception).count() >= MOST:
+    groups = FailureGroup.objects.using(alias)
+    if groups.filter(task=kind.task, exception=kind.exception).count() >= MOST:
         kind = kind.others()
-    row = Cause(
+    row = FailureGroup(
         digest=kind.digest,
         task=kind.task,
         exception=kind.exception,
@@ -97,7 +99,7 @@ def _known(kind: Kind, alias: str) -> Kind:
         first_at=Now(),
         last_at=Now(),
     )
-    causes.bulk_create([row], ignore_conflicts=True)  # another worker may be as quick
+    groups.bulk_create([row], ignore_conflicts=True)  # another worker may be as quick
     return kind
 
 

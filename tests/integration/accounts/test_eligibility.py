@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from tasks_admin import operations
 from tasks_admin.accounts import resets
-from tasks_admin.accounts.eligibility import judged
-from tasks_admin.integrations.mail.addresses import may_be_mailed
+from tasks_admin.accounts.eligibility import with_exclusion_reason
+from tasks_admin.integrations.mail.addresses import is_deliverable
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import OUTCOMES
 from tasks_admin.operations import Selection
@@ -17,7 +17,11 @@ from tests.conftest import grant
 
 
 def reason(user, *, actor=None, again=True):
-    return judged(User.objects.filter(pk=user.pk), actor=actor, again=again).get().exclusion
+    return (
+        with_exclusion_reason(User.objects.filter(pk=user.pk), actor=actor, again=again)
+        .get()
+        .exclusion_reason
+    )
 
 
 class TestAccount:
@@ -42,7 +46,7 @@ class TestAccount:
     @pytest.mark.parametrize("address", ["bob@x.example", "b.o+b@x.example", "o'hara@x.example"])
     def test_ordinary_addresses(self, make_user, address):
         assert reason(make_user(email=address)) == ""
-        assert may_be_mailed(address)
+        assert is_deliverable(address)
 
     @pytest.mark.parametrize(
         "address",
@@ -62,7 +66,7 @@ class TestAccount:
     )
     def test_what_is_no_address_is_left_out_when_staff_click_already(self, make_user, address):
         assert reason(make_user(email=address)) == "bad_address"
-        assert not may_be_mailed(address)
+        assert not is_deliverable(address)
 
     @pytest.mark.parametrize(
         "address",
@@ -80,7 +84,7 @@ class TestAccount:
         ],
     )
     def test_what_only_a_closer_look_tells_is_left_out_at_the_sending(self, address):
-        assert not may_be_mailed(address)
+        assert not is_deliverable(address)
 
 
 class TestRank:
@@ -195,7 +199,7 @@ def test_it_costs_one_query_however_many_users(make_user, bob, django_assert_num
     bob.get_all_permissions()
 
     with django_assert_num_queries(1):
-        seen = list(judged(User.objects.all(), actor=bob, again=False))
+        seen = list(with_exclusion_reason(User.objects.all(), actor=bob, again=False))
 
     assert {user.pk for user in seen} >= {user.pk for user in users}
 
@@ -207,7 +211,7 @@ def test_select_says_who_and_how_many_are_left_out(make_user, bob, alice):
     selection = resets.select(User.objects.exclude(pk=bob.pk), actor=bob)
 
     assert isinstance(selection, Selection)
-    assert selection.left_out == {"inactive": 1, "no_address": 1, "bad_address": 1, "outranks": 1}
+    assert selection.excluded == {"inactive": 1, "no_address": 1, "bad_address": 1, "outranks": 1}
     assert set(selection.rows) == {(str(user.pk), f"user:{user.pk}") for user in fine}
     assert selection.fingerprint().startswith("2:")
 
@@ -225,5 +229,5 @@ def test_select_keeps_the_filter_of_the_list_and_each_user_once(make_user, bob):
 def test_nobody_at_all_is_no_error(bob):
     selection = resets.select(User.objects.none(), actor=bob)
 
-    assert selection.left_out == {}
-    assert operations.Selection(rows=selection.rows, left_out={}).fingerprint().startswith("0:")
+    assert selection.excluded == {}
+    assert operations.Selection(rows=selection.rows, excluded={}).fingerprint().startswith("0:")

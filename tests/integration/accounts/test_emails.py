@@ -25,7 +25,7 @@ def user(name="ann", **fields):
 def compose(to=None, name="reset", pk=5, **operation):
     target = Target(pk=pk, operation=Operation(**operation))
     context = {"link": LINK, "minutes": 60}
-    message = emails.compose(name, user=to or user(), target=target, context=context)
+    message = emails.build_email(name, user=to or user(), target=target, context=context)
     return message_from_bytes(message.message().as_bytes(), policy=policy.default)
 
 

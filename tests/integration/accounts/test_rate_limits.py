@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 
 from tasks_admin.accounts import rate_limits
-from tasks_admin.lib.errors import TooMany
-from tasks_admin.models import Attempt
+from tasks_admin.lib.errors import RateLimited
+from tasks_admin.models import RateLimitCounter
 
 pytestmark = pytest.mark.django_db
 
@@ -29,9 +29,9 @@ def test_as_many_as_are_allowed_pass():
     rate_limits.hit("one", "x")
     rate_limits.hit("one", "x")
 
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         rate_limits.hit("one", "x")
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         rate_limits.hit("one", "x")
 
 
@@ -46,7 +46,7 @@ def test_the_next_window_begins_anew(at):
         rate_limits.hit("one", "x")
 
     at(1_000_000_079.0)
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         rate_limits.hit("one", "x")
     at(1_000_000_080.0)
 
@@ -61,7 +61,7 @@ def test_any_value_can_be_counted(value):
 def test_no_value_is_kept():
     rate_limits.hit("one", "ann@mail.example")
 
-    row = Attempt.objects.values_list().get()
+    row = RateLimitCounter.objects.values_list().get()
     assert not any("ann" in str(column) for column in row)
 
 
@@ -76,13 +76,13 @@ def test_counts_are_forgotten_when_their_window_is_over(at):
 
 
 def test_a_count_that_is_forgotten_at_the_very_moment_does_no_harm(monkeypatch):
-    original = Attempt.objects.bulk_create
+    original = RateLimitCounter.objects.bulk_create
 
     def and_gone(*args, **kwargs):
         original(*args, **kwargs)
-        Attempt.objects.all().delete()
+        RateLimitCounter.objects.all().delete()
 
-    monkeypatch.setattr(Attempt.objects, "bulk_create", and_gone)
+    monkeypatch.setattr(RateLimitCounter.objects, "bulk_create", and_gone)
 
     rate_limits.hit("one", "x")
 
@@ -95,7 +95,7 @@ def test_those_who_try_at_once_are_all_counted():
         try:
             rate_limits.hit("one", "x")
             outcomes.append("passed")
-        except TooMany:
+        except RateLimited:
             outcomes.append("refused")
         finally:
             connection.close()
@@ -108,4 +108,4 @@ def test_those_who_try_at_once_are_all_counted():
 
     assert len(outcomes) == 12
     assert outcomes.count("passed") <= 2
-    assert Attempt.objects.get().count == 12
+    assert RateLimitCounter.objects.get().count == 12

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tasks_admin.accounts import resets, tokens
-from tasks_admin.lib.errors import LinkUsed, MailDelayed, MailRefused
+from tasks_admin.lib.errors import EmailDeferred, EmailRejected, LinkUsed
 from tasks_admin.models import Operation, Reset, Result, Target
 from tests.conftest import grant
 from tests.support import sending
@@ -72,7 +72,7 @@ class TestSecrets:
 
         try:
             said = str(send(target))
-        except (MailRefused, MailDelayed) as error:
+        except (EmailRejected, EmailDeferred) as error:
             said = f"{error!r} {error.__cause__}"
 
         if mailbox.messages:
@@ -179,7 +179,7 @@ class TestGenerations:
         user = make_user(email="drop-ann@mail.example")  # taken, but nobody heard so
         target = asked(user)
         for _ in range(2):
-            with pytest.raises(MailDelayed):
+            with pytest.raises(EmailDeferred):
                 send(target)
 
         first, second = (sending.token_in(message) for message in mailbox.messages)
@@ -190,7 +190,7 @@ class TestGenerations:
     def test_an_older_target_that_tries_again_is_replaced_by_a_newer_one(self, ann, mailbox):
         older = asked(ann)
         claimed(older)
-        Target.objects.filter(pk=older.pk).update(hold=None)
+        Target.objects.filter(pk=older.pk).update(lock_key=None)
         mail_to(ann)
 
         assert send(older) == {"outcome": "skipped", "reason": "replaced"}
@@ -226,7 +226,7 @@ class TestOtherPrograms:
 
     def test_an_id_of_ours_that_was_taken_back_sends_nothing(self, ann, mailbox):
         target = claimed(asked(ann))
-        Target.objects.filter(pk=target.pk).update(hold=None, state="cancelled")
+        Target.objects.filter(pk=target.pk).update(lock_key=None, state="cancelled")
 
         said = resets.send(user_pk=ann.pk, task_id=target.task_id, lease=60)
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from tasks_admin.accounts import resets
 from tasks_admin.integrations.mail import emails
-from tasks_admin.lib.errors import MailDelayed, MailRefused
+from tasks_admin.lib.errors import EmailDeferred, EmailRejected
 from tasks_admin.models import Reset, Target
 from tasks_admin.operations import deliveries
 from tests.conftest import use_mail_server
@@ -32,18 +32,18 @@ class TestForGood:
     def test_it_says_what_the_server_said(self, target_of, mailbox, local, words):
         target = target_of(local)
 
-        with pytest.raises(MailRefused):
+        with pytest.raises(EmailRejected):
             send(target)
 
         target = again(target)
         assert (target.state, target.reason, target.detail) == ("failed", "refused", words)
         assert target.finished_at is not None
-        assert target.hold is None
+        assert target.lock_key is None
         assert target.tries == 1
 
     def test_who_was_refused_can_be_mailed_again_at_once(self, target_of, mailbox):
         target = target_of("550-ann")
-        with pytest.raises(MailRefused):
+        with pytest.raises(EmailRejected):
             send(target)
 
         assert Reset.objects.get().mailed_at is None
@@ -66,19 +66,19 @@ class TestForNow:
     def test_it_says_what_the_server_said(self, target_of, mailbox, local, words):
         target = target_of(local)
 
-        with pytest.raises(MailDelayed):
+        with pytest.raises(EmailDeferred):
             send(target)
 
         target = again(target)
         assert (target.state, target.reason, target.detail) == ("waiting", "delayed", words)
         assert target.finished_at is None
-        assert target.hold is not None
+        assert target.lock_key is not None
 
     def test_nobody_listens(self, target_of, settings):
         use_mail_server(settings, port=free_port())
         target = target_of("ann")
 
-        with pytest.raises(MailDelayed, match="ConnectionRefusedError"):
+        with pytest.raises(EmailDeferred, match="ConnectionRefusedError"):
             send(target)
 
         assert again(target).state == "waiting"
@@ -91,7 +91,7 @@ class TestForNow:
         for _ in range(10):
             Target.objects.filter(pk=target.pk).update(tries=tries)
             began = timezone.now() - timedelta(milliseconds=2)
-            with pytest.raises(MailDelayed):
+            with pytest.raises(EmailDeferred):
                 send(target)
             waits.append((again(target).due_at - began).total_seconds())
 
@@ -103,7 +103,7 @@ class TestForNow:
         target = target_of("twice-ann")
 
         for _ in range(2):
-            with pytest.raises(MailDelayed):
+            with pytest.raises(EmailDeferred):
                 send(target)
 
         assert send(target) == {"outcome": "done"}
@@ -114,14 +114,14 @@ class TestForNow:
         settings.TASKS_ADMIN_MAX_TRIES = 3
         target = target_of("451-ann")
 
-        for expected in (MailDelayed, MailDelayed, MailRefused):
+        for expected in (EmailDeferred, EmailDeferred, EmailRejected):
             with pytest.raises(expected):
                 send(target)
 
         target = again(target)
         assert (target.state, target.reason, target.tries) == ("failed", "gave_up", 3)
         assert target.detail == "451 5.1.1 <hidden> is not wanted"
-        assert target.hold is None
+        assert target.lock_key is None
 
 
 class TestFence:
@@ -132,7 +132,7 @@ class TestFence:
         old = claimed(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
-        with pytest.raises(MailRefused):
+        with pytest.raises(EmailRejected):
             deliveries.deliver(_letter(old), old)
 
         assert (again(target).state, again(target).attempt) == ("running", 2)
@@ -142,7 +142,7 @@ class TestFence:
         old = claimed(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
-        with pytest.raises(MailDelayed):
+        with pytest.raises(EmailDeferred):
             deliveries.deliver(_letter(old), old)
 
         assert (again(target).state, again(target).attempt) == ("running", 2)
@@ -185,4 +185,4 @@ class TestNotice:
 
 def _letter(target):
     user = User.objects.get(pk=target.subject)
-    return emails.compose("changed", user=user, target=target, context={})
+    return emails.build_email("changed", user=user, target=target, context={})

@@ -110,7 +110,7 @@ class TestSecondStep:
         assert set(Target.objects.values_list("subject", flat=True)) == {
             str(user.pk) for user in users
         }
-        assert Operation.objects.get().left_out == {"inactive": 1}
+        assert Operation.objects.get().excluded == {"inactive": 1}
 
     def test_all_that_match_and_no_other(self, client):
         users = make_users(150)

@@ -221,7 +221,7 @@ class TestFresh:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         other.close()
 
-        database.freshen()
+        database.drop_dead_connections()
 
         assert connection.connection is not raw
         assert Result.objects.count() == 0
@@ -230,14 +230,14 @@ class TestFresh:
         connection.ensure_connection()
         raw = connection.connection
 
-        database.freshen()
+        database.drop_dead_connections()
 
         assert connection.connection is raw
 
     def test_a_transaction_is_left_alone(self):
         with transaction.atomic():
             raw = connection.connection
-            database.freshen()
+            database.drop_dead_connections()
             assert connection.connection is raw
 
 

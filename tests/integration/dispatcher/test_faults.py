@@ -209,10 +209,10 @@ class TestDead:
 
         target.refresh_from_db()
         assert (target.state, target.reason, target.crashes) == ("failed", "crashed", 3)
-        assert Operation.objects.get().tally == {"failed": 1}
+        assert Operation.objects.get().outcome_counts == {"failed": 1}
 
     def test_a_task_that_may_not_run_twice_ends_as_unknown(self, broker):
-        target = make_target("running", due=-1, subject="old", hold="result:old")
+        target = make_target("running", due=-1, subject="old", lock_key="result:old")
         Operation.objects.update(verb="retry_failed")
         make_result(task_id="old", task="tests.once")
         make_result("STARTED", task_id=target.task_id)
@@ -220,5 +220,9 @@ class TestDead:
         assert dispatcher.sweep() == 0
 
         target.refresh_from_db()
-        assert (target.state, target.reason, target.hold) == ("unknown", "vanished", "result:old")
+        assert (target.state, target.reason, target.lock_key) == (
+            "unknown",
+            "worker_died",
+            "result:old",
+        )
         assert Result.objects.get(task_id=target.task_id).status == "STARTED"

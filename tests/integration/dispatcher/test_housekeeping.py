@@ -16,13 +16,13 @@ from tasks_admin.accounts import resets
 from tasks_admin.dispatcher import housekeeping
 from tasks_admin.lib import deletion
 from tasks_admin.models import (
-    Attempt,
     Beat,
     Dispatcher,
     Failure,
     Operation,
-    Quarantined,
+    QuarantinedMessage,
     QueueMinute,
+    RateLimitCounter,
     Result,
     Revocation,
     Target,
@@ -30,7 +30,7 @@ from tasks_admin.models import (
 )
 from tasks_admin.operations import dispatchers
 from tasks_admin.results import expiry
-from tests.support.factories import make_cause, make_operation, make_result
+from tests.support.factories import make_failure_group, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
 MONTH = timedelta(days=30)
@@ -169,7 +169,9 @@ class TestOperations:
         Operation.objects.update(state="finished", finished_at=long_ago)
 
         assert housekeeping.forget_operations() == 0
-        assert results.judged(Result.objects.all()).get().exclusion == "retried"
+        assert (
+            results.with_exclusion_reason(Result.objects.all()).get().exclusion_reason == "retried"
+        )
 
         row.delete()
         assert housekeeping.forget_operations() == 1
@@ -211,23 +213,23 @@ class TestRequests:
 
 def test_the_hourly_task_does_all_of_it():
     ended(400)
-    dispatchers.sign("killed")
-    Dispatcher.objects.update(seen_at="2020-01-01T00:00Z")
-    Attempt.objects.create(key="k", expires_at="2020-01-01T00:00Z")
+    dispatchers.record_heartbeat("killed")
+    Dispatcher.objects.update(last_seen_at="2020-01-01T00:00Z")
+    RateLimitCounter.objects.create(key="k", expires_at="2020-01-01T00:00Z")
     Revocation.objects.create(task_id="a", revoked_at="2020-01-01T00:00Z")
-    make_cause(0, last_at="2020-01-01T00:00Z")
-    Failure.objects.create(cause=make_cause(), task_id="gone", failed_at=timezone.now())
-    long_ago = dict.fromkeys(("started_at", "seen_at"), "2020-01-01T00:00Z")
+    make_failure_group(0, last_at="2020-01-01T00:00Z")
+    Failure.objects.create(group=make_failure_group(), task_id="gone", failed_at=timezone.now())
+    long_ago = dict.fromkeys(("started_at", "last_seen_at"), "2020-01-01T00:00Z")
     Worker.objects.create(name="w", start=uuid.uuid4(), **long_ago)
-    Beat.objects.create(name="b", seen_at="2020-01-01T00:00Z")
+    Beat.objects.create(name="b", last_seen_at="2020-01-01T00:00Z")
     QueueMinute.objects.create(queue="q", minute="2020-01-01T00:00Z")
-    Quarantined.objects.create(
+    QuarantinedMessage.objects.create(
         operation=make_operation(), queue="q", payload=b"{}", taken_at="2020-01-01T00:00Z"
     )
     kinds = (
         "attempts",
         "beats",
-        "causes",
+        "failure_groups",
         "dispatchers",
         "failures",
         "minutes",

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from tasks_admin.dispatcher import housekeeping
 from tasks_admin.lib import deletion
-from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 from tasks_admin.results import expiry
-from tests.support.factories import make_cause
+from tests.support.factories import make_failure_group
 
 pytestmark = pytest.mark.django_db
 
@@ -19,8 +19,8 @@ def ago(days):
 
 
 def test_failures_go_with_their_results():
-    old, young = make_cause(2), make_cause(2)
-    Failure.objects.filter(cause=old).update(failed_at=ago(31))
+    old, young = make_failure_group(2), make_failure_group(2)
+    Failure.objects.filter(group=old).update(failed_at=ago(31))
     Result.objects.filter(task_id__in=old.failures.values("task_id")).update(date_done=ago(31))
 
     assert expiry.delete_expired(timedelta(days=30)) == 2
@@ -31,23 +31,23 @@ def test_failures_go_with_their_results():
 @pytest.mark.parametrize("bite", [1, 2, 3, 100])
 def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
     monkeypatch.setattr(deletion, "MAX_BATCH", bite)
-    cause = make_cause(7)
-    gone = list(cause.failures.values_list("task_id", flat=True))[::2]
+    group = make_failure_group(7)
+    gone = list(group.failures.values_list("task_id", flat=True))[::2]
     Result.objects.filter(task_id__in=gone).delete()
 
     assert housekeeping.forget_orphans() == 4
-    assert cause.failures.count() == 3
+    assert group.failures.count() == 3
     assert housekeeping.forget_orphans() == 0
 
 
 def test_hours_go_after_a_month():
-    cause = make_cause()
+    group = make_failure_group()
     for days in (0, 29, 31, 400):
-        CauseHour.objects.create(cause=cause, hour=ago(days), count=1)
+        FailureGroupHour.objects.create(group=group, hour=ago(days), count=1)
 
     housekeeping.clean()
 
-    assert cause.hours.count() == 2
+    assert group.hours.count() == 2
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_hours_go_after_a_month():
      ("resolved", 1, 0, True), ("open", 400, 1, True)],
 )  # fmt: skip
 def test_causes_go_when_nothing_is_left_of_them(state, days, failures, stays):
-    cause = make_cause(failures, state=state, last_at=ago(days))
-    CauseHour.objects.create(cause=cause, hour=ago(1), count=1)
+    group = make_failure_group(failures, state=state, last_at=ago(days))
+    FailureGroupHour.objects.create(group=group, hour=ago(1), count=1)
 
     housekeeping.clean()
 
-    assert Cause.objects.filter(pk=cause.pk).exists() is stays
-    assert CauseHour.objects.exists() is stays
+    assert FailureGroup.objects.filter(pk=group.pk).exists() is stays
+    assert FailureGroupHour.objects.exists() is stays

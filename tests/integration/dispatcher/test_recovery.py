@@ -211,7 +211,7 @@ class TestActor:
         assert dispatcher.sweep() == 0
 
         operation.refresh_from_db()
-        assert (operation.state, operation.note) == ("paused", "actor")
+        assert (operation.state, operation.pause_reason) == ("paused", "actor")
         page = text(as_user(alice).get(operation.get_absolute_url()))
         assert "paused this by itself: the sender lost the permission" in page
         assert "Give the permission back" in page
@@ -221,7 +221,7 @@ class TestActor:
 
         dispatcher.sweep()
 
-        assert Operation.objects.get(pk=operation.pk).note == "actor"
+        assert Operation.objects.get(pk=operation.pk).pause_reason == "actor"
 
     def test_it_can_not_be_resumed_without_the_permission(self, operation, bob, alice):
         self.take_away(bob)
@@ -244,7 +244,7 @@ class TestActor:
         operations.resume(operation=operation, actor=alice, reason="r")
 
         assert dispatcher.sweep() == 2
-        assert Operation.objects.get(pk=operation.pk).note == ""
+        assert Operation.objects.get(pk=operation.pk).pause_reason == ""
 
     def test_what_users_asked_for_needs_nobodys_permission(self, broker, bob):
         resets.request(users=User.objects.filter(pk=bob.pk), actor=self.take_away(bob))

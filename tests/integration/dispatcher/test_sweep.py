@@ -125,13 +125,13 @@ def test_nothing_is_published_unless_it_runs(broker, state):
 def test_what_a_worker_put_back_into_an_aborted_operation_is_cancelled(broker, alice):
     target = make_target("running", due=60)
     operations.abort(operation=target.operation, actor=alice, reason="r")
-    Target.objects.all().put_back(30, reason="delayed")
+    Target.objects.all().requeue(30, reason="delayed")
 
     dispatcher.sweep()
 
     operation = Operation.objects.get(pk=target.operation_id)
-    assert (operation.state, operation.over) == ("aborted", True)
-    assert operation.tally == {"cancelled": 1}
+    assert (operation.state, operation.is_finished) == ("aborted", True)
+    assert operation.outcome_counts == {"cancelled": 1}
 
 
 def test_an_operation_of_another_version_is_left_alone(broker):
@@ -149,7 +149,11 @@ def test_an_operation_ends_with_its_last_target(broker):
     dispatcher.sweep()
 
     operation.refresh_from_db()
-    assert (operation.state, operation.over, operation.tally) == ("finished", True, {"done": 2})
+    assert (operation.state, operation.is_finished, operation.outcome_counts) == (
+        "finished",
+        True,
+        {"done": 2},
+    )
 
 
 def test_a_paused_operation_does_not_end(broker):
@@ -160,7 +164,7 @@ def test_a_paused_operation_does_not_end(broker):
     dispatcher.sweep()
 
     operation.refresh_from_db()
-    assert not operation.over
+    assert not operation.is_finished
 
 
 @pytest.mark.django_db(transaction=True)
@@ -227,7 +231,7 @@ class TestRetry:
             ({"task_id": "gone"}, "expired"),
             ({"task_name": "no.such.task"}, "unregistered"),
             ({"task_name": None}, "unregistered"),
-            ({"task_name": "tests.plain"}, "unclaimed"),
+            ({"task_name": "tests.plain"}, "unprotected"),
             ({"task_args": '"(1, ...)"'}, "lossy"),
             ({"task_args": "[1, "}, "lossy"),
             ({"task_args": None}, "lossy"),
@@ -241,8 +245,8 @@ class TestRetry:
         assert dispatcher.sweep() == 0
 
         target = Target.objects.get()
-        assert (target.state, target.reason, target.hold) == ("skipped", reason, None)
-        assert Operation.objects.get().over
+        assert (target.state, target.reason, target.lock_key) == ("skipped", reason, None)
+        assert Operation.objects.get().is_finished
 
     def test_what_is_skipped_needs_no_broker(self, no_broker, alice):
         old = make_result()

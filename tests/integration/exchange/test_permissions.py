@@ -167,7 +167,7 @@ def test_results_are_exported_without_what_they_returned(client: Client) -> None
 
 
 def test_operations_are_exported_with_their_counts(client: Client) -> None:
-    over = {"finished_at": timezone.now(), "tally": {"done": 3}}
+    over = {"finished_at": timezone.now(), "outcome_counts": {"done": 3}}
     Operation.objects.create(verb="retry_failed", actor_name="=bob", total=3, **over)
     Operation.objects.create(verb="send_reset_email", reason="-phished")
     header, running, ended = exported(

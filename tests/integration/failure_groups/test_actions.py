@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from tasks_admin import results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongState
-from tasks_admin.models import Cause, CauseHour, Failure, Operation, Result, Target
+from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Operation, Result, Target
 from tasks_admin.results import failure_groups
-from tests.support.factories import RESET, at_once, make_cause, make_result
+from tests.support.factories import RESET, at_once, make_failure_group, make_result
 from tests.support.failing import fail, raises
-from tests.support.pages import CAUSES
+from tests.support.pages import FAILURE_GROUPS
 
 ACTS = {
     "resolve": failure_groups.resolve,
@@ -33,55 +33,55 @@ class TestActs:
          ("reopen", "resolved", "open"), ("reopen", "muted", "open")],
     )  # fmt: skip
     def test_what_changes(self, alice, verb, before, after):
-        cause, other = make_cause(state=before), make_cause(state=before)
+        group, other = make_failure_group(state=before), make_failure_group(state=before)
 
-        operation = ACTS[verb](cause=cause, actor=alice, reason="because")
+        operation = ACTS[verb](group=group, actor=alice, reason="because")
 
-        assert Cause.objects.get(pk=cause.pk).state == cause.state == after
-        assert Cause.objects.get(pk=other.pk).state == before
+        assert FailureGroup.objects.get(pk=group.pk).state == group.state == after
+        assert FailureGroup.objects.get(pk=other.pk).state == before
         assert (operation.verb, operation.reason) == (verb, "because")
-        assert operation.over
-        assert [target.subject for target in operation.targets.all()] == [str(cause.pk)]
-        assert failure_groups.done_to(cause) == [operation]
+        assert operation.is_finished
+        assert [target.subject for target in operation.targets.all()] == [str(group.pk)]
+        assert failure_groups.done_to(group) == [operation]
         assert failure_groups.done_to(other) == []
 
     @pytest.mark.parametrize(
         ("verb", "state"), [("resolve", "resolved"), ("mute", "muted"), ("reopen", "open")]
     )
     def test_what_is_so_already(self, alice, verb, state):
-        cause = make_cause(state=state)
+        group = make_failure_group(state=state)
 
         with pytest.raises(WrongState, match=f"This cause is {state}"):
-            ACTS[verb](cause=cause, actor=alice, reason="r")
+            ACTS[verb](group=group, actor=alice, reason="r")
         assert not Operation.objects.exists()
-        assert not failure_groups.can(cause, verb)
+        assert not failure_groups.is_applicable(group, verb)
 
     @pytest.mark.parametrize("verb", ACTS)
     def test_without_the_permission(self, charlie, verb):
-        cause = make_cause(state="muted" if verb == "reopen" else "open")
+        group = make_failure_group(state="muted" if verb == "reopen" else "open")
 
         with pytest.raises(NotAllowed):
-            ACTS[verb](cause=cause, actor=charlie, reason="r")
+            ACTS[verb](group=group, actor=charlie, reason="r")
         assert not Operation.objects.exists()
 
     def test_resolved_and_failed_again_and_resolved_again(self, alice):
         fail("t", raises(), 1)
-        failure_groups.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
+        failure_groups.resolve(group=FailureGroup.objects.get(), actor=alice, reason="r")
         fail("t", raises(), 2)
-        cause = Cause.objects.get()
-        assert cause.reopened_at
+        group = FailureGroup.objects.get()
+        assert group.reopened_at
 
-        failure_groups.resolve(cause=cause, actor=alice, reason="r")
+        failure_groups.resolve(group=group, actor=alice, reason="r")
 
-        assert Cause.objects.get().reopened_at is None
+        assert FailureGroup.objects.get().reopened_at is None
 
     @pytest.mark.django_db(transaction=True)
     def test_two_at_once(self, alice):
-        cause = make_cause()
+        group = make_failure_group()
 
         def act(_number):
             return failure_groups.resolve(
-                cause=Cause.objects.get(pk=cause.pk), actor=alice, reason="r"
+                group=FailureGroup.objects.get(pk=group.pk), actor=alice, reason="r"
             )
 
         outcomes = at_once(4, act)
@@ -93,51 +93,51 @@ class TestRetry:
     """The group goes the road of every retry: once each."""
 
     def test_all_that_failed_for_it(self, alice):
-        cause = make_cause(3)
-        make_cause(2)
+        group = make_failure_group(3)
+        make_failure_group(2)
 
-        operation = failure_groups.retry(cause=cause, actor=alice, reason="r", rate=60, canary=True)
+        operation = failure_groups.retry(group=group, actor=alice, reason="r", rate=60, canary=True)
 
         assert (operation.verb, operation.rate, operation.canary) == ("retry_failed", 60, True)
-        wanted = set(cause.failures.values_list("task_id", flat=True))
+        wanted = set(group.failures.values_list("task_id", flat=True))
         assert set(operation.targets.values_list("subject", flat=True)) == wanted
 
     def test_what_was_retried_is_left_out(self, alice):
-        cause = make_cause(3)
-        one = Result.objects.filter(task_id=cause.failures.first().task_id)
+        group = make_failure_group(3)
+        one = Result.objects.filter(task_id=group.failures.first().task_id)
         results.retry_failed(results=one, actor=alice, reason="r")
 
-        assert failure_groups.retry(cause=cause, actor=alice, reason="r").total == 2
+        assert failure_groups.retry(group=group, actor=alice, reason="r").total == 2
         with pytest.raises(NothingToDo):
-            failure_groups.retry(cause=cause, actor=alice, reason="r")
+            failure_groups.retry(group=group, actor=alice, reason="r")
 
     def test_without_the_permission(self, charlie):
         with pytest.raises(NotAllowed):
-            failure_groups.retry(cause=make_cause(), actor=charlie, reason="r")
+            failure_groups.retry(group=make_failure_group(), actor=charlie, reason="r")
 
 
 class TestLooks:
     """The newest failures, with what became of them."""
 
     def test_a_page(self, alice):
-        cause = make_cause(25)
-        failure_groups.retry(cause=cause, actor=alice, reason="r")
-        Result.objects.filter(task_id=cause.failures.last().task_id).delete()
+        group = make_failure_group(25)
+        failure_groups.retry(group=group, actor=alice, reason="r")
+        Result.objects.filter(task_id=group.failures.last().task_id).delete()
 
-        seen, older = failure_groups.newest(cause)
-        rest, end = failure_groups.newest(cause, before=older)
+        seen, older = failure_groups.newest(group)
+        rest, end = failure_groups.newest(group, before=older)
 
         assert (len(seen), len(rest), end) == (20, 5, None)
         keys = [one.failure.pk for one in seen + rest]
-        assert keys == sorted(cause.failures.values_list("pk", flat=True), reverse=True)
+        assert keys == sorted(group.failures.values_list("pk", flat=True), reverse=True)
         assert seen[0].result is None
         assert seen[1].result.status == "FAILURE"
         assert seen[1].retry == Operation.objects.get()
 
     def test_the_cause_of_a_task(self):
-        cause = make_cause()
+        group = make_failure_group()
 
-        assert failure_groups.of(cause.failures.get().task_id) == cause
+        assert failure_groups.of(group.failures.get().task_id) == group
         assert failure_groups.of("unknown") is None
 
 
@@ -145,37 +145,37 @@ class TestTrends:
     """Bars of hours and days."""
 
     def test_hours(self):
-        cause, other = make_cause(), make_cause()
+        group, other = make_failure_group(), make_failure_group()
         now = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         for hours, count in ((0, 8), (23, 1), (24, 100), (3, 2)):
             hour = now - timedelta(hours=hours)
-            CauseHour.objects.create(cause=cause, hour=hour, count=count)
+            FailureGroupHour.objects.create(group=group, hour=hour, count=count)
 
-        trends = failure_groups.hourly([cause, other])
+        trends = failure_groups.hourly([group, other])
 
-        counts = [bar.count for bar in trends[cause.pk].bars]
+        counts = [bar.count for bar in trends[group.pk].bars]
         assert (len(counts), counts[-1], counts[0], counts[-4]) == (24, 8, 1, 2)
-        assert trends[cause.pk].total == 11
-        assert [trends[cause.pk].bars[n].height for n in (-1, 0, 1)] == ["24", "3", "0"]
+        assert trends[group.pk].total == 11
+        assert [trends[group.pk].bars[n].height for n in (-1, 0, 1)] == ["24", "3", "0"]
         assert trends[other.pk].total == 0
 
     def test_a_failure_is_in_the_newest_bar(self):
         fail("t", raises(), 1)
 
-        cause = Cause.objects.get()
-        assert failure_groups.hourly([cause])[cause.pk].bars[-1].count == 1
-        assert failure_groups.daily(cause).bars[-1].count == 1
+        group = FailureGroup.objects.get()
+        assert failure_groups.hourly([group])[group.pk].bars[-1].count == 1
+        assert failure_groups.daily(group).bars[-1].count == 1
 
     def test_days_are_those_of_the_reader(self):
-        cause = make_cause()
-        CauseHour.objects.create(
-            cause=cause, hour=timezone.now().replace(minute=0, second=0, microsecond=0), count=1
+        group = make_failure_group()
+        FailureGroupHour.objects.create(
+            group=group, hour=timezone.now().replace(minute=0, second=0, microsecond=0), count=1
         )
-        CauseHour.objects.create(cause=cause, hour=datetime(2020, 1, 1, tzinfo=UTC), count=1)
+        FailureGroupHour.objects.create(group=group, hour=datetime(2020, 1, 1, tzinfo=UTC), count=1)
 
         for zone in ("UTC", "Pacific/Auckland", "America/Los_Angeles"):
             with timezone.override(zone):
-                trend = failure_groups.daily(cause)
+                trend = failure_groups.daily(group)
             assert (len(trend.bars), trend.total, trend.bars[-1].count) == (14, 1, 1)
 
 
@@ -183,8 +183,8 @@ class TestShares:
     """Of the newest 1,000 results of a task, as far as they ended."""
 
     def test_a_share(self):
-        one, other = make_cause(3), make_cause(1)
-        elsewhere = make_cause(0, task="elsewhere")
+        one, other = make_failure_group(3), make_failure_group(1)
+        elsewhere = make_failure_group(0, task="elsewhere")
         for status in ("SUCCESS",) * 5 + ("REVOKED", "PENDING", "STARTED", "RETRY"):
             make_result(status)
 
@@ -198,24 +198,24 @@ class TestShares:
 
     def test_no_more_than_the_newest(self, monkeypatch):
         monkeypatch.setattr(failure_groups.trends, "RUNS", 4)
-        cause = make_cause(3)
+        group = make_failure_group(3)
         for _ in range(3):
             make_result("SUCCESS")
 
-        assert failure_groups.shares([cause])[cause.pk] == failure_groups.Share(failed=1, runs=4)
+        assert failure_groups.shares([group])[group.pk] == failure_groups.Share(failed=1, runs=4)
 
 
 def grow(count):
     """Failures as they are stored, many at once."""
     now = timezone.now()
     begun = Failure.objects.count()
-    known = list(Cause.objects.all())
+    known = list(FailureGroup.objects.all())
     ids = [f"grown-{number}" for number in range(begun, begun + count)]
     Result.objects.bulk_create(
         Result(task_id=task_id, task_name=RESET, status="FAILURE") for task_id in ids
     )
     Failure.objects.bulk_create(
-        Failure(task_id=task_id, cause=known[number % len(known)], failed_at=now)
+        Failure(task_id=task_id, group=known[number % len(known)], failed_at=now)
         for number, task_id in enumerate(ids)
     )
     with connection.cursor() as cursor:
@@ -225,15 +225,15 @@ def grow(count):
 def test_the_list_costs_the_same_however_many_failed(as_user, alice):
     client = as_user(alice)
     for number in range(30):
-        make_cause(0, message=str(number), task=RESET if number % 2 else f"t{number}")
+        make_failure_group(0, message=str(number), task=RESET if number % 2 else f"t{number}")
     grow(500)
-    client.get(CAUSES)
+    client.get(FAILURE_GROUPS)
     with CaptureQueriesContext(connection) as before:
-        client.get(CAUSES)
+        client.get(FAILURE_GROUPS)
     grow(30_000)
 
     with CaptureQueriesContext(connection) as after:
-        assert client.get(CAUSES).status_code == 200
+        assert client.get(FAILURE_GROUPS).status_code == 200
 
     assert len(after) == len(before) <= 9, [query["sql"] for query in after]
     asked = [query["sql"] for query in after if query["sql"].lstrip("(").startswith("SELECT")]
@@ -255,14 +255,14 @@ def plan(sql):
 
 
 def test_a_hold_of_an_act_keeps_nobody_out(alice):
-    cause = make_cause()
+    group = make_failure_group()
     for act in (
         failure_groups.resolve,
         failure_groups.reopen,
         failure_groups.resolve,
         failure_groups.reopen,
     ):
-        act(cause=cause, actor=alice, reason="r")
+        act(group=group, actor=alice, reason="r")
 
-    assert Target.objects.filter(hold__isnull=False).count() == 0
-    assert len(failure_groups.done_to(cause)) == 4
+    assert Target.objects.filter(lock_key__isnull=False).count() == 0
+    assert len(failure_groups.done_to(group)) == 4

@@ -4,11 +4,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_admin.models import Cause, Operation, Result
+from tasks_admin.models import FailureGroup, Operation, Result
 from tasks_admin.results import failure_groups
-from tests.support.factories import make_cause, make_result
+from tests.support.factories import make_failure_group, make_result
 from tests.support.failing import chained, fail
-from tests.support.pages import CAUSES, OPERATIONS, RESULTS, confirm, text
+from tests.support.pages import FAILURE_GROUPS, OPERATIONS, RESULTS, confirm, text
 
 HOSTILE = "<script>alert(1)</script>"
 pytestmark = pytest.mark.django_db
@@ -19,12 +19,14 @@ def client(as_user, alice):
     return as_user(alice)
 
 
-def page_of(client, cause, **query):
-    return client.get(f"{CAUSES}{cause.pk}/change/", query)
+def page_of(client, group, **query):
+    return client.get(f"{FAILURE_GROUPS}{group.pk}/change/", query)
 
 
-def post(client, cause, act, **data):
-    return client.post(f"{CAUSES}{cause.pk}/{act}/", {"reason": "because"} | data, follow=True)
+def post(client, group, act, **data):
+    return client.post(
+        f"{FAILURE_GROUPS}{group.pk}/{act}/", {"reason": "because"} | data, follow=True
+    )
 
 
 class TestList:
@@ -33,7 +35,7 @@ class TestList:
     def test_what_it_shows(self, client):
         fail("shop.charge", chained, 3)
 
-        words = text(client.get(CAUSES))
+        words = text(client.get(FAILURE_GROUPS))
 
         for word in ("tests.support.failing.Refused: Order &lt;number&gt; was refused",
                      "shop.charge", "tests.support.failing:chained", "open", "100 %"):  # fmt: skip
@@ -48,34 +50,36 @@ class TestList:
     )  # fmt: skip
     def test_filters(self, client, query, shown):
         for state in ("open", "resolved", "muted"):
-            make_cause(0, state=state, message=f"about {state}", task=f"t-{state}")
+            make_failure_group(0, state=state, message=f"about {state}", task=f"t-{state}")
 
-        page = client.get(CAUSES + query, follow=True)
+        page = client.get(FAILURE_GROUPS + query, follow=True)
 
         assert page.status_code == 200
         assert {row.state for row in page.context_data["cl"].result_list} == shown
 
     @pytest.mark.parametrize("query", ["?p=x", "?p=99999", "?o=1", "?all="])
     def test_what_makes_no_sense(self, client, query):
-        make_cause()
+        make_failure_group()
 
-        assert client.get(CAUSES + query, follow=True).status_code == 200
+        assert client.get(FAILURE_GROUPS + query, follow=True).status_code == 200
 
     def test_one_that_failed_again_says_so(self, client, alice):
         fail("t", chained, 1)
-        failure_groups.resolve(cause=Cause.objects.get(), actor=alice, reason="r")
-        assert "failed again" not in text(client.get(CAUSES))
+        failure_groups.resolve(group=FailureGroup.objects.get(), actor=alice, reason="r")
+        assert "failed again" not in text(client.get(FAILURE_GROUPS))
         fail("t", chained, 2)
 
-        assert "failed again" in text(client.get(CAUSES))
-        assert "It was resolved, and failed again" in text(page_of(client, Cause.objects.get()))
+        assert "failed again" in text(client.get(FAILURE_GROUPS))
+        assert "It was resolved, and failed again" in text(
+            page_of(client, FailureGroup.objects.get())
+        )
 
     def test_nothing_is_run_or_styled_inline(self, client):
-        make_cause(message=HOSTILE, task=HOSTILE, place=HOSTILE, exception=HOSTILE)
+        make_failure_group(message=HOSTILE, task=HOSTILE, place=HOSTILE, exception=HOSTILE)
 
         for page in (
-            client.get(CAUSES),
-            page_of(client, Cause.objects.get()),
+            client.get(FAILURE_GROUPS),
+            page_of(client, FailureGroup.objects.get()),
             client.get("/admin/"),
         ):
             html = page.content.decode()
@@ -90,7 +94,7 @@ class TestPage:
     def test_what_it_shows(self, client):
         task_id = fail("shop.charge", chained, 3)
 
-        page = page_of(client, Cause.objects.get())
+        page = page_of(client, FailureGroup.objects.get())
 
         words = text(page)
         for word in (
@@ -104,73 +108,73 @@ class TestPage:
         assert f"{RESULTS}of/?id={task_id}" in page.content.decode()
 
     def test_few_queries(self, client):
-        cause = make_cause(60)
-        page_of(client, cause)
+        group = make_failure_group(60)
+        page_of(client, group)
 
         with CaptureQueriesContext(connection) as queries:
-            page_of(client, cause)
+            page_of(client, group)
 
         assert len(queries) <= 12, [query["sql"] for query in queries]
 
     def test_older_failures(self, client):
-        cause = make_cause(25)
+        group = make_failure_group(25)
 
-        older = page_of(client, cause).context_data["older"]
-        page = page_of(client, cause, before=older)
+        older = page_of(client, group).context_data["older"]
+        page = page_of(client, group, before=older)
 
         assert len(page.context_data["seen"]) == 5
         assert "First page" in text(page)
 
     @pytest.mark.parametrize("key", ["x", "-1", "9" * 30, "", "\x00", "²"])
     def test_a_page_that_is_none(self, client, key):
-        assert page_of(client, make_cause(), before=key).status_code == 200
+        assert page_of(client, make_failure_group(), before=key).status_code == 200
 
     @pytest.mark.parametrize("pk", ["999", "x", "9" * 40])
     def test_one_that_is_none(self, client, pk):
-        assert client.get(f"{CAUSES}{pk}/change/").status_code == 404
-        assert client.post(f"{CAUSES}{pk}/resolve/", {"reason": "r"}).status_code == 404
+        assert client.get(f"{FAILURE_GROUPS}{pk}/change/").status_code == 404
+        assert client.post(f"{FAILURE_GROUPS}{pk}/resolve/", {"reason": "r"}).status_code == 404
 
     def test_a_traceback_is_masked(self, client):
-        cause = make_cause()
+        group = make_failure_group()
         Result.objects.update(traceback="E: cannot reach postgres://ops:hunter2@db/ops")
 
-        assert "hunter2" not in page_of(client, cause).content.decode()
+        assert "hunter2" not in page_of(client, group).content.decode()
 
     def test_results_are_for_who_may_look_at_them(self, as_user, make_user):
         from tests.conftest import grant
 
-        cause = make_cause()
+        group = make_failure_group()
         Result.objects.update(traceback="only for some")
-        clerk = grant(make_user(is_staff=True), "tasks_admin.view_cause")
+        clerk = grant(make_user(is_staff=True), "tasks_admin.view_failuregroup")
 
-        page = page_of(as_user(clerk), cause)
+        page = page_of(as_user(clerk), group)
 
         assert page.status_code == 200
         assert "only for some" not in text(page)
         assert RESULTS not in page.content.decode()
 
     def test_failures_whose_results_are_gone(self, client):
-        cause = make_cause(2)
+        group = make_failure_group(2)
         Result.objects.all().delete()
 
-        assert "no longer stored" in text(page_of(client, cause))
+        assert "no longer stored" in text(page_of(client, group))
 
     def test_a_result_links_to_its_cause(self, client, as_user, make_user):
         from tests.conftest import grant
 
-        cause = make_cause()
+        group = make_failure_group()
         path = f"{RESULTS}{Result.objects.get().pk}/change/"
 
-        assert cause.get_absolute_url() in client.get(path).content.decode()
+        assert group.get_absolute_url() in client.get(path).content.decode()
         other = client.get(f"{RESULTS}{make_result().pk}/change/").content.decode()
         assert "Failed for" not in other
         clerk = grant(make_user(is_staff=True), "tasks_admin.view_result")
-        assert cause.get_absolute_url() not in as_user(clerk).get(path).content.decode()
+        assert group.get_absolute_url() not in as_user(clerk).get(path).content.decode()
 
     def test_the_overview_names_what_fails_now(self, client):
-        make_cause(exception="shop.Now")
-        make_cause(exception="shop.Mended", state="resolved")
-        make_cause(exception="shop.Before", last_at="2020-01-01T00:00Z")
+        make_failure_group(exception="shop.Now")
+        make_failure_group(exception="shop.Mended", state="resolved")
+        make_failure_group(exception="shop.Before", last_at="2020-01-01T00:00Z")
 
         words = text(client.get("/admin/"))
 
@@ -187,22 +191,22 @@ class TestActs:
         [("resolve", "open", "resolved"), ("mute", "open", "muted"), ("reopen", "muted", "open")],
     )
     def test_it_is_done_and_can_be_looked_up(self, client, act, before, after):
-        cause = make_cause(state=before)
+        group = make_failure_group(state=before)
 
-        page = post(client, cause, act)
+        page = post(client, group, act)
 
-        assert Cause.objects.get().state == after
+        assert FailureGroup.objects.get().state == after
         words = text(page)
         assert f"This cause is {after} now." in words
         assert ": because" in words
         operation = Operation.objects.get(verb=act)
-        assert str(cause) in text(client.get(f"{OPERATIONS}{operation.pk}/change/"))
+        assert str(group) in text(client.get(f"{OPERATIONS}{operation.pk}/change/"))
 
     def test_only_what_is_possible_is_offered(self, client):
         offered = {
             state: [act.name for act in page.context_data["acts"]]
             for state in ("open", "resolved", "muted")
-            for page in [page_of(client, make_cause(state=state))]
+            for page in [page_of(client, make_failure_group(state=state))]
         }
 
         assert offered == {
@@ -212,33 +216,33 @@ class TestActs:
 
     @pytest.mark.parametrize("reason", ["", "   ", "x" * 2001])
     def test_a_reason_is_needed(self, client, reason):
-        page = post(client, make_cause(), "resolve", reason=reason)
+        page = post(client, make_failure_group(), "resolve", reason=reason)
 
         assert "Say why" in text(page)
-        assert Cause.objects.get().state == "open"
+        assert FailureGroup.objects.get().state == "open"
 
     def test_twice(self, client):
-        cause = make_cause()
-        post(client, cause, "resolve")
+        group = make_failure_group()
+        post(client, group, "resolve")
 
         assert "This cause is resolved: nothing was changed." in text(
-            post(client, cause, "resolve")
+            post(client, group, "resolve")
         )
 
     def test_who_may_only_look_is_offered_nothing_and_refused(self, as_user, charlie):
-        client, cause = as_user(charlie), make_cause()
+        client, group = as_user(charlie), make_failure_group()
 
-        page = page_of(client, cause)
+        page = page_of(client, group)
         assert page.context_data["acts"] == []
         assert "Retry the group" not in text(page)
         for act in ("resolve", "mute", "retry"):
-            assert post(client, cause, act).status_code == 403
+            assert post(client, group, act).status_code == 403
         assert not Operation.objects.exists()
 
     def test_the_group_is_retried_in_two_steps(self, client):
-        cause = make_cause(3)
-        make_cause(2)
-        path = f"{CAUSES}{cause.pk}/retry/"
+        group = make_failure_group(3)
+        make_failure_group(2)
+        path = f"{FAILURE_GROUPS}{group.pk}/retry/"
 
         page = client.post(path)
         assert "3 failed tasks will be queued again" in text(page)
@@ -248,5 +252,5 @@ class TestActs:
         operation = Operation.objects.get()
         assert (operation.verb, operation.total, operation.rate) == ("retry_failed", 3, 60)
         assert operation.canary
-        assert str(operation) in text(page_of(client, cause))
+        assert str(operation) in text(page_of(client, group))
         assert "Nothing is left to do" in text(client.post(path))

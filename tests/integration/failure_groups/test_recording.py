@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from opsconsole.celery import app
 from tasks_admin import dispatcher
-from tasks_admin.models import Cause, CauseHour, Failure, Result, Target
+from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result, Target
 from tasks_admin.results import failures
 from tasks_admin.results.failures import recording
 from tests.support.factories import make_result, make_target
-from tests.support.failing import CAUSES, chained, fail, raises
+from tests.support.failing import FAILURE_GROUPS, chained, fail, raises
 
 pytestmark = pytest.mark.django_db
 
@@ -28,30 +28,32 @@ def test_ten_thousand_failures_of_twelve_causes_make_twelve_groups():
 
     with transaction.atomic():  # one commit: that is not what is tried
         for number, which in enumerate(planned):
-            fail(*CAUSES[which], number * 7919)
+            fail(*FAILURE_GROUPS[which], number * 7919)
 
-    assert Cause.objects.count() == 12, list(Cause.objects.values_list("message", flat=True))
-    found = sorted(Cause.objects.values_list("count", flat=True))
+    assert FailureGroup.objects.count() == 12, list(
+        FailureGroup.objects.values_list("message", flat=True)
+    )
+    found = sorted(FailureGroup.objects.values_list("count", flat=True))
     assert found == sorted(planned.count(which) for which in range(12))
     assert Failure.objects.count() == Result.objects.count() == count
-    assert CauseHour.objects.aggregate(n=Sum("count"))["n"] == count
+    assert FailureGroupHour.objects.aggregate(n=Sum("count"))["n"] == count
 
 
 def test_what_a_group_knows():
     before = timezone.now() - timezone.timedelta(seconds=1)
     fail("shop.charge", chained, 5)
 
-    cause = Cause.objects.get()
-    assert (cause.task, cause.exception) == ("shop.charge", "tests.support.failing.Refused")
-    assert cause.place == "tests.support.failing:chained"
-    assert cause.message == "Order <number> was refused"
-    assert (cause.state, cause.count, cause.reopened_at) == ("open", 1, None)
-    assert before < cause.first_at <= cause.last_at
-    hour = cause.hours.get()
+    group = FailureGroup.objects.get()
+    assert (group.task, group.exception) == ("shop.charge", "tests.support.failing.Refused")
+    assert group.place == "tests.support.failing:chained"
+    assert group.message == "Order <number> was refused"
+    assert (group.state, group.count, group.reopened_at) == ("open", 1, None)
+    assert before < group.first_at <= group.last_at
+    hour = group.hours.get()
     assert hour.count == 1
     assert (hour.hour.minute, hour.hour.second, hour.hour.microsecond) == (0, 0, 0)
-    assert timezone.timedelta(0) <= cause.last_at - hour.hour < timezone.timedelta(hours=1)
-    assert cause.failures.get().task_id == Result.objects.get().task_id
+    assert timezone.timedelta(0) <= group.last_at - hour.hour < timezone.timedelta(hours=1)
+    assert group.failures.get().task_id == Result.objects.get().task_id
 
 
 class TestOnce:
@@ -62,7 +64,7 @@ class TestOnce:
         fail("t", raises(), 1, task_id="a")
         fail("t", raises("something else"), 1, task_id="a")
 
-        assert [cause.count for cause in Cause.objects.all()] == [1]
+        assert [group.count for group in FailureGroup.objects.all()] == [1]
 
     @pytest.mark.parametrize("status", [states.SUCCESS, states.REVOKED, states.RETRY])
     def test_other_ends_are_none(self, status):
@@ -81,7 +83,7 @@ class TestOnce:
 
         app.backend.store_result("a", ValueError("x"), states.FAILURE)
 
-        assert Cause.objects.get().task == "shop.charge"
+        assert FailureGroup.objects.get().task == "shop.charge"
 
     def test_a_target_fails_with_its_result(self):
         target = make_target("running")
@@ -89,7 +91,7 @@ class TestOnce:
         fail("t", raises(), 1, task_id=target.task_id)
 
         assert Target.objects.get().state == "failed"
-        assert Cause.objects.get().count == 1
+        assert FailureGroup.objects.get().count == 1
 
     def test_what_died_each_time(self, broker):
         target = make_target("running", due=-1, crashes=2)
@@ -98,9 +100,9 @@ class TestOnce:
         dispatcher.sweep()
 
         assert Result.objects.get(task_id=target.task_id).status == "FAILURE"
-        cause = Cause.objects.get()
-        assert cause.exception == "billiard.exceptions.WorkerLostError"
-        assert cause.failures.get().task_id == target.task_id
+        group = FailureGroup.objects.get()
+        assert group.exception == "billiard.exceptions.WorkerLostError"
+        assert group.failures.get().task_id == target.task_id
 
 
 class TestStates:
@@ -111,13 +113,13 @@ class TestStates:
     )
     def test_failing_again(self, before, after):
         fail("t", raises(), 1)
-        Cause.objects.update(state=before)
+        FailureGroup.objects.update(state=before)
 
         fail("t", raises(), 2)
 
-        cause = Cause.objects.get()
-        assert (cause.state, cause.count) == (after, 2)
-        assert bool(cause.reopened_at) is (before == "resolved")
+        group = FailureGroup.objects.get()
+        assert (group.state, group.count) == (after, 2)
+        assert bool(group.reopened_at) is (before == "resolved")
 
 
 class TestBounds:
@@ -130,7 +132,7 @@ class TestBounds:
         fail("t", raises("ant"), 1)
         fail("other", raises("gnu"), 1)
 
-        counts = {(c.task, c.message): c.count for c in Cause.objects.all()}
+        counts = {(c.task, c.message): c.count for c in FailureGroup.objects.all()}
         assert counts == {
             ("t", "ant"): 2, ("t", "bee"): 1, ("t", "cow"): 1, ("t", "…"): 3, ("other", "gnu"): 1,
         }  # fmt: skip
@@ -174,7 +176,7 @@ class TestTrouble:
     def test_odd_messages(self, text, caplog):
         fail("t", raises(text), 1)
 
-        assert Cause.objects.get().count == 1
+        assert FailureGroup.objects.get().count == 1
         assert not caplog.records
 
     def test_a_cause_that_is_deleted_meanwhile_is_made_anew(self, monkeypatch):
@@ -189,12 +191,12 @@ class TestTrouble:
         monkeypatch.setattr(recording, "_COUNTED", Once())
         fail("t", raises(), 2)
 
-        assert Cause.objects.get().count == 2
-        assert CauseHour.objects.get().count == 2
+        assert FailureGroup.objects.get().count == 2
+        assert FailureGroupHour.objects.get().count == 2
 
     def test_a_connection_that_is_lost_is_told_to_who_stores(self, monkeypatch):
         monkeypatch.setattr(recording, "_lost", lambda alias: True)
         monkeypatch.setattr(recording, "_FAILED", "no sql")
 
         with pytest.raises(DatabaseError), transaction.atomic():
-            failures.note(task_id="a", task="t", result=None, traceback=None)
+            failures.record_failure(task_id="a", task="t", result=None, traceback=None)

@@ -22,23 +22,23 @@ def failing(times: int, error: type[Exception] = OperationalError):
 
 @pytest.mark.django_db(transaction=True)
 class TestInsist:
-    @pytest.mark.parametrize("error", database.AWAY)
+    @pytest.mark.parametrize("error", database.UNAVAILABLE_ERRORS)
     def test_it_tries_until_the_database_answers(self, error):
-        assert database.insist(failing(3, error)) == "0 users"
+        assert database.retry_until_available(failing(3, error)) == "0 users"
 
     def test_it_gives_up_in_time_with_the_databases_own_error(self):
         with pytest.raises(OperationalError):
-            database.insist(failing(1000), patience=0.3)
+            database.retry_until_available(failing(1000), patience=0.3)
 
     def test_it_does_not_repeat_what_is_wrong_in_itself(self):
         with pytest.raises(ValueError, match="wrong"):
-            database.insist(lambda: int("wrong"))
+            database.retry_until_available(lambda: int("wrong"))
 
     def test_it_tries_on_a_fresh_connection(self):
         User.objects.count()
         first = connection.connection
 
-        database.insist(failing(1, InterfaceError))
+        database.retry_until_available(failing(1, InterfaceError))
 
         assert connection.connection is not first
 
@@ -46,4 +46,4 @@ class TestInsist:
 @pytest.mark.django_db
 def test_inside_a_transaction_there_is_nothing_to_insist_on():
     with pytest.raises(OperationalError):
-        database.insist(failing(1))
+        database.retry_until_available(failing(1))

@@ -92,7 +92,7 @@ def test_zero_users_adds_only_staff():
 
 def test_permissions_of_the_operator_and_the_viewer():
     load(0)
-    views = {"view_user", "view_operation", "view_result", "view_cause", "view_worker"}
+    views = {"view_user", "view_operation", "view_result", "view_failuregroup", "view_worker"}
     verbs = {"send_reset_email", "retry_failed", "pause", "resume", "abort"}
     assert permissions("demo-operator") == views | verbs
     assert permissions("demo-viewer") == views

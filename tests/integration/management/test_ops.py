@@ -11,7 +11,7 @@ from tasks_admin.integrations import broker as door
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Operation, Queue
-from tests.support.factories import make_cause, make_operation, make_result
+from tests.support.factories import make_failure_group, make_operation, make_result
 
 pytestmark = pytest.mark.django_db
 
@@ -99,27 +99,27 @@ def test_a_rate(capsys, alice):
 
 
 def test_causes(capsys, alice):
-    cause = make_cause(task="a")
+    group = make_failure_group(task="a")
     acting = ("--as", "alice", "--reason", "r")
 
-    (row,) = told(capsys, "causes", "--as", "alice")
-    assert (row["id"], row["state"], row["task"]) == (cause.pk, "open", "a")
-    assert told(capsys, "mute", str(cause.pk), *acting)[0]["verb"] == "mute"
+    (row,) = told(capsys, "failure_groups", "--as", "alice")
+    assert (row["id"], row["state"], row["task"]) == (group.pk, "open", "a")
+    assert told(capsys, "mute", str(group.pk), *acting)[0]["verb"] == "mute"
     with pytest.raises(CommandError, match="nothing was changed"):
-        ops(capsys, "mute", str(cause.pk), *acting)
+        ops(capsys, "mute", str(group.pk), *acting)
     with pytest.raises(CommandError, match="There is no cause of failures 99"):
-        ops(capsys, "retry", "--cause", "99", *acting)
+        ops(capsys, "retry", "--group", "99", *acting)
 
 
 def test_retry_all_that_failed_of(capsys, alice):
     make_result()
-    cause = make_cause()
+    group = make_failure_group()
 
-    (row,) = told(capsys, "retry", "--cause", str(cause.pk), "--as", "alice", "--reason", "r")
+    (row,) = told(capsys, "retry", "--group", str(group.pk), "--as", "alice", "--reason", "r")
 
     assert row["waiting"] == 1
     operation = Operation.objects.get()
-    assert operation.targets.get().subject == cause.failures.get().task_id
+    assert operation.targets.get().subject == group.failures.get().task_id
     with pytest.raises(CommandError):  # nothing of it has failed
         ops(capsys, "retry", "--operation", str(operation.pk), "--as", "alice", "--reason", "r")
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tasks_admin import checks, queues
 from tasks_admin.integrations import control
-from tasks_admin.models import Queue, Result, Tallied, Tally
+from tasks_admin.models import Queue, Result, ResultCount, ResultCountCheckpoint
 from tasks_admin.results import counters
 from tests.conftest import grant
 from tests.support.factories import make_operation, make_result
@@ -144,14 +144,14 @@ class TestTallies:
     @pytest.fixture(autouse=True)
     def begun(self):
         """The console began to count five minutes ago."""
-        Tallied.objects.create(pk=1, until=timezone.now() - timedelta(minutes=5))
+        ResultCountCheckpoint.objects.create(pk=1, until=timezone.now() - timedelta(minutes=5))
 
     def test_each_is_counted_once(self, client, no_broker):
         for _ in range(3):
             self.ended(ago=120)
         self.ended("FAILURE", ago=100)
 
-        assert [counters.go_on(), counters.go_on()] == [4, 0]
+        assert [counters.count_next(), counters.count_next()] == [4, 0]
 
         values = told(client)
         assert values["results_total", "SUCCESS", "t"] == 3
@@ -161,43 +161,43 @@ class TestTallies:
     def test_what_is_too_young_or_was_before(self, ago):
         self.ended(ago=ago)
 
-        assert counters.go_on() == 0
+        assert counters.count_next() == 0
 
     def test_what_has_no_end(self):
         self.ended("PENDING", ago=120)
 
-        assert counters.go_on() == 0
+        assert counters.count_next() == 0
 
     def test_they_add_up(self):
-        Tally.objects.create(task="t", status="SUCCESS", count=7)
+        ResultCount.objects.create(task="t", status="SUCCESS", count=7)
         self.ended(ago=120)
 
-        counters.go_on()
+        counters.count_next()
 
-        assert Tally.objects.get().count == 8
+        assert ResultCount.objects.get().count == 8
 
     def test_of_two_who_count_one_does(self, monkeypatch):
         self.ended(ago=120)
-        mark = Tallied.objects.get()
-        counters.go_on()
-        monkeypatch.setattr(Tallied.objects, "first", lambda: mark)
+        mark = ResultCountCheckpoint.objects.get()
+        counters.count_next()
+        monkeypatch.setattr(ResultCountCheckpoint.objects, "first", lambda: mark)
 
-        assert counters.go_on() == 0
-        assert Tally.objects.get().count == 1
+        assert counters.count_next() == 0
+        assert ResultCount.objects.get().count == 1
 
     def test_the_first_time_nothing_is_counted(self):
-        Tallied.objects.all().delete()
+        ResultCountCheckpoint.objects.all().delete()
         self.ended(ago=120)
 
-        assert counters.go_on() == 0
-        assert Tallied.objects.exists()
+        assert counters.count_next() == 0
+        assert ResultCountCheckpoint.objects.exists()
 
     def test_after_a_long_absence_some_at_a_time(self):
-        Tallied.objects.update(until=timezone.now() - timedelta(hours=1))
+        ResultCountCheckpoint.objects.update(until=timezone.now() - timedelta(hours=1))
         self.ended(ago=3000)
         self.ended(ago=120)
 
-        counted = [counters.go_on() for _ in range(7)]
+        counted = [counters.count_next() for _ in range(7)]
 
         assert sum(counted) == 2
         assert max(counted) == 1
@@ -206,7 +206,7 @@ class TestTallies:
         for number in range(50):
             self.ended(ago=60 + number)
         with CaptureQueriesContext(connection) as queries:
-            counters.go_on()
+            counters.count_next()
         sql = next(one["sql"] for one in queries if "COUNT" in one["sql"])
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}")

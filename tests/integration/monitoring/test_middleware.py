@@ -31,9 +31,11 @@ def test_a_click_while_the_database_is_locked_says_so_and_changes_nothing(as_use
 
 
 def test_any_other_error_is_an_error(rf):
-    from tasks_admin.admin.middleware import DatabaseAwayMiddleware
+    from tasks_admin.admin.middleware import DatabaseUnavailableMiddleware
 
     assert (
-        DatabaseAwayMiddleware(lambda request: None).process_exception(rf.get("/"), ValueError())
+        DatabaseUnavailableMiddleware(lambda request: None).process_exception(
+            rf.get("/"), ValueError()
+        )
         is None
     )

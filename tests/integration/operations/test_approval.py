@@ -134,7 +134,7 @@ class TestApproval:
         operations.finish_ended()
 
         operation.refresh_from_db()
-        assert (operation.state, operation.tally) == ("aborted", {"cancelled": 3})
+        assert (operation.state, operation.outcome_counts) == ("aborted", {"cancelled": 3})
         with pytest.raises(WrongState):
             approve(operation, bob)
         assert start(alice, 1, "u000").total, "the users are free again"

@@ -17,7 +17,7 @@ SAID = "No dispatcher has been seen for a minute"
 
 
 def later(seconds):
-    Dispatcher.objects.update(seen_at=F("seen_at") - timedelta(seconds=seconds))
+    Dispatcher.objects.update(last_seen_at=F("last_seen_at") - timedelta(seconds=seconds))
 
 
 @pytest.mark.django_db
@@ -25,62 +25,62 @@ class TestMissing:
     """Nobody signed for a minute, and something is to be published."""
 
     def test_nothing_waits_for_one(self):
-        assert not dispatchers.missing()
+        assert not dispatchers.none_online()
 
     def test_something_waits_and_nobody_ever_signed(self):
         make_operation(1)
 
-        assert dispatchers.missing()
+        assert dispatchers.none_online()
 
     def test_one_that_signed_is_there_for_a_minute(self):
         make_operation(1)
-        dispatchers.sign("a")
-        assert not dispatchers.missing()
+        dispatchers.record_heartbeat("a")
+        assert not dispatchers.none_online()
 
         later(55)
-        assert not dispatchers.missing()
+        assert not dispatchers.none_online()
 
         later(10)
-        assert dispatchers.missing()
-        dispatchers.sign("a")
-        assert not dispatchers.missing()
+        assert dispatchers.none_online()
+        dispatchers.record_heartbeat("a")
+        assert not dispatchers.none_online()
 
     def test_one_of_two_is_enough(self):
         make_operation(1)
-        dispatchers.sign("a")
+        dispatchers.record_heartbeat("a")
         later(3600)
-        dispatchers.sign("b")
+        dispatchers.record_heartbeat("b")
 
-        assert not dispatchers.missing()
+        assert not dispatchers.none_online()
         assert Dispatcher.objects.count() == 2
 
     def test_who_leaves_is_missed_at_once(self):
         make_operation(1)
-        dispatchers.sign("a")
+        dispatchers.record_heartbeat("a")
 
-        dispatchers.leave("a")
+        dispatchers.sign_off("a")
 
-        assert dispatchers.missing()
+        assert dispatchers.none_online()
 
     @pytest.mark.parametrize("state", ["pending", "paused", "aborted", "finished"])
     def test_what_does_not_run_waits_for_none(self, state):
         make_operation(1)
         Operation.objects.update(state=state)
 
-        assert not dispatchers.missing()
+        assert not dispatchers.none_online()
 
     def test_what_has_ended_waits_for_none(self):
         make_operation(1)
         Operation.objects.update(finished_at="2020-01-01T00:00Z")
 
-        assert not dispatchers.missing()
+        assert not dispatchers.none_online()
 
     def test_who_was_killed_is_forgotten_after_a_day(self):
-        dispatchers.sign("killed")
+        dispatchers.record_heartbeat("killed")
         later(86_500)
-        dispatchers.sign("at work")
+        dispatchers.record_heartbeat("at work")
 
-        assert dispatchers.forget_silent() == 1
+        assert dispatchers.delete_offline() == 1
         assert Dispatcher.objects.get().name == "at work"
 
 
@@ -93,7 +93,7 @@ class TestPage:
         assert SAID in text(client.get(page))
         assert SAID in text(client.get(page.replace("change", "progress")))
 
-        dispatchers.sign("a")
+        dispatchers.record_heartbeat("a")
 
         assert SAID not in text(client.get(page))
 
@@ -112,15 +112,15 @@ class TestCommand:
     def test_it_signs_once_in_a_while(self, broker):
         command = Command()
         command.sweep(0)
-        seen = Dispatcher.objects.get().seen_at
+        seen = Dispatcher.objects.get().last_seen_at
         assert Dispatcher.objects.get().name == NAME
 
         command.sweep(0)
-        assert Dispatcher.objects.get().seen_at == seen
+        assert Dispatcher.objects.get().last_seen_at == seen
 
-        command.signed -= dispatchers.EVERY + 1
+        command.signed -= dispatchers.HEARTBEAT_INTERVAL + 1
         command.sweep(0)
-        assert Dispatcher.objects.get().seen_at > seen
+        assert Dispatcher.objects.get().last_seen_at > seen
 
     @pytest.mark.django_db(transaction=True)
     def test_it_is_there_though_the_broker_is_not(self, no_broker):
@@ -128,7 +128,7 @@ class TestCommand:
 
         Command().sweep(0)
 
-        assert not dispatchers.missing()
+        assert not dispatchers.none_online()
 
     @pytest.mark.stack
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

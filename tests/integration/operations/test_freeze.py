@@ -12,7 +12,7 @@ from tasks_admin.accounts import resets
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Selection
-from tests.support.factories import hold, make_users
+from tests.support.factories import lock_key, make_users
 
 
 def freeze(users):
@@ -28,7 +28,7 @@ def test_each_row_is_a_target_that_waits_and_is_due(db):
 
     target = operation.targets.get()
     assert count == 1
-    assert (target.subject, target.hold) == (str(user.pk), hold(user))
+    assert (target.subject, target.lock_key) == (str(user.pk), lock_key(user))
     assert (target.state, target.attempt, target.tries, target.crashes) == ("waiting", 0, 0, 0)
     assert (target.reason, target.detail, target.finished_at) == ("", "", None)
     assert abs(target.due_at - before).total_seconds() < 5
@@ -47,9 +47,9 @@ def test_what_is_held_is_left_out(db):
 
 def test_without_a_hold_nothing_is_in_the_way(db):
     make_users(1)
-    rows = User.objects.annotate(subject=F("username"), hold=Value(None, CharField())).values_list(
-        "subject", "hold"
-    )
+    rows = User.objects.annotate(
+        subject=F("username"), lock_key=Value(None, CharField())
+    ).values_list("subject", "lock_key")
     operation = Operation.objects.create(verb=SEND_RESET_EMAIL)
 
     assert [Target.objects.freeze(operation, rows) for _ in range(2)] == [1, 1]
@@ -70,7 +70,7 @@ def test_fifty_thousand_users_are_one_statement(db):
     make_users(50_000)
     boss = User.objects.create_superuser("boss")
     users = User.objects.filter(username__startswith="u")
-    selection = Selection(rows=resets._rows(users), left_out={})
+    selection = Selection(rows=resets._rows(users), excluded={})
     shown = selection.fingerprint()
 
     with CaptureQueriesContext(

@@ -195,8 +195,8 @@ class TestCanary:
         assert dispatcher.sweep() == 0
 
         paused = again(operation)
-        assert (paused.state, paused.note) == ("paused", "canary")
-        assert paused.why_it_waits == "the first one did not succeed"
+        assert (paused.state, paused.pause_reason) == ("paused", "canary")
+        assert paused.pause_explanation == "the first one did not succeed"
         assert operation.counts() == {state: 1, "waiting": 4}
 
     @pytest.mark.parametrize("state", ["skipped", "cancelled"])
@@ -209,7 +209,7 @@ class TestCanary:
     def test_one_that_is_tried_again_stays_the_only_one(self, operation, broker):
         dispatcher.sweep()
         first = operation.targets.get(state="queued")
-        operation.targets.filter(pk=first.pk).put_back(60, reason="delayed")
+        operation.targets.filter(pk=first.pk).requeue(60, reason="delayed")
         assert dispatcher.sweep() == 0
 
         operation.targets.filter(pk=first.pk).update(due_at="2020-01-01T00:00Z")
@@ -224,7 +224,7 @@ class TestCanary:
         operations.resume(operation=again(operation), actor=alice, reason="never mind")
 
         assert dispatcher.sweep() == 4
-        assert (again(operation).note, again(operation).why_it_waits) == ("", "")
+        assert (again(operation).pause_reason, again(operation).pause_explanation) == ("", "")
 
     def test_who_pauses_and_resumes_by_hand_keeps_it(self, operation, alice):
         dispatcher.sweep()
@@ -244,6 +244,6 @@ def test_the_console_pauses_only_what_runs(alice):
     operation = make_operation(1)
     operations.abort(operation=operation, actor=alice, reason="r")
 
-    pace.hold(operation, "canary")
+    pace.auto_pause(operation, "canary")
 
-    assert (again(operation).state, again(operation).note) == ("aborted", "")
+    assert (again(operation).state, again(operation).pause_reason) == ("aborted", "")

@@ -67,7 +67,7 @@ class TestPage:
             assert word in words, word
 
     def test_it_says_who_was_left_out(self, client, operation):
-        Operation.objects.update(left_out={"inactive": 7})
+        Operation.objects.update(excluded={"inactive": 7})
 
         words = text(client.get(operation.get_absolute_url()))
 
@@ -177,7 +177,7 @@ class TestActs:
         assert [(r.verb, r.actor_name, r.reason) for r in records] == [
             (verb, "alice", "because") for verb in ("pause", "resume", "abort")
         ]
-        assert all(record.over for record in records)
+        assert all(record.is_finished for record in records)
 
     def test_abort_cancels_what_has_not_begun(self, client, operation):
         running = operation.targets.first()
@@ -186,9 +186,9 @@ class TestActs:
         act(client, operation, "abort")
 
         assert operation.counts() == {"running": 1, "cancelled": 2}
-        assert set(operation.targets.filter(state="cancelled").values_list("reason", "hold")) == {
-            ("aborted", None)
-        }
+        assert set(
+            operation.targets.filter(state="cancelled").values_list("reason", "lock_key")
+        ) == {("aborted", None)}
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
     @pytest.mark.parametrize("reason", ["", "  \n", "x" * 2001])

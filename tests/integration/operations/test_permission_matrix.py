@@ -4,12 +4,20 @@ import uuid
 
 import pytest
 
-from tasks_admin.lib.verbs import ORDERS, VERBS
-from tasks_admin.models import Operation, Quarantined, Worker
+from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
+from tasks_admin.models import Operation, QuarantinedMessage, Worker
 from tests.conftest import LOOKS, grant
 from tests.stack.workers.test_heartbeats import make_worker
-from tests.support.factories import make_cause, make_operation, make_result, make_users
-from tests.support.pages import CAUSES, OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS
+from tests.support.factories import make_failure_group, make_operation, make_result, make_users
+from tests.support.pages import (
+    FAILURE_GROUPS,
+    OPERATIONS,
+    PERIODIC,
+    QUEUES,
+    RESULTS,
+    USERS,
+    WORKERS,
+)
 
 pytestmark = pytest.mark.django_db
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
@@ -29,14 +37,14 @@ def of_an_operation(verb):
     return f"{OPERATIONS}{make_operation(1).pk}/{verb}/"
 
 
-def of_a_cause(verb):
-    return f"{CAUSES}{make_cause().pk}/{verb}/"
+def of_a_failure_group(verb):
+    return f"{FAILURE_GROUPS}{make_failure_group().pk}/{verb}/"
 
 
 def of_a_queue(verb):
     purged = make_operation(1)
     Operation.objects.filter(pk=purged.pk).update(verb="purge_queue")
-    Quarantined.objects.create(operation=purged, queue="mail", payload=b"{}")
+    QuarantinedMessage.objects.create(operation=purged, queue="mail", payload=b"{}")
     return f"{QUEUES}mail/{verb}/?operation={purged.pk}"
 
 
@@ -47,12 +55,12 @@ def of_a_worker(verb):
 
 def own_address(verb):
     """Where a verb is done that has an address of its own; there, 403 answers every method."""
-    if verb in ORDERS:
+    if verb in WORKER_COMMANDS:
         return of_a_worker(verb)
     if verb in MOVES:
         return of_an_operation(verb)
     if verb in {"resolve", "mute", "reopen"}:
-        return of_a_cause(verb)
+        return of_a_failure_group(verb)
     if verb.endswith("_queue"):
         return of_a_queue(verb)
     if verb.endswith("_periodic"):
@@ -103,7 +111,7 @@ def test_403_for_what_is_chosen_in_a_list(viewer, verb, all_others):
 @pytest.mark.parametrize("act", ["retry", "edit"])
 @pytest.mark.parametrize("method", METHODS)
 def test_403_for_a_whole_operation_or_cause(viewer, act, method):
-    paths = [of_an_operation(act), of_a_cause(act)]
+    paths = [of_an_operation(act), of_a_failure_group(act)]
     client, before = viewer(), Operation.objects.count()
 
     assert [getattr(client, method)(path).status_code for path in paths] == [403, 403]

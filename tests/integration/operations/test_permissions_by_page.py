@@ -9,22 +9,18 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
-from tasks_admin.lib.verbs import ORDERS, VERBS
-from tasks_admin.models import Operation, Quarantined, Target, Worker
+from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
+from tasks_admin.models import Operation, QuarantinedMessage, Target, Worker
 from tests.conftest import grant
-from tests.support.factories import BeatTable, make_cause, make_operation, make_result, make_users
-from tests.support.pages import (
-    CAUSES,
-    OPERATIONS,
-    PERIODIC,
-    QUEUES,
-    RESULTS,
-    USERS,
-    WORKERS,
-    choose,
-    confirm,
-    hidden,
+from tests.support import pages
+from tests.support.factories import (
+    BeatTable,
+    make_failure_group,
+    make_operation,
+    make_result,
+    make_users,
 )
+from tests.support.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm, hidden
 
 ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 #: Who may do what staff can do: the superuser and the operator.
@@ -39,7 +35,7 @@ ACTIONS = {
 }
 CAUSE_VERBS = {"resolve", "mute", "reopen"}
 #: A worker that does not answer: what it was told is recorded all the same.
-SEEN = dict.fromkeys(("started_at", "seen_at"), "2026-01-01T00:00Z")
+SEEN = dict.fromkeys(("started_at", "last_seen_at"), "2026-01-01T00:00Z")
 NOW = "2026-01-01T00:00Z"
 OPTIONS = {
     "n": "1", "min": "1", "max": "2", "queue": "mail", "task_name": "tests.permitted",
@@ -97,30 +93,32 @@ def perform(client: Client, verb: str) -> bool:
         if b'name="confirm"' in page.content:
             confirm(client, page, RESULTS)
         return Operation.objects.filter(verb=verb).exists()
-    if verb in ORDERS:
-        facts = {"queues": ["mail"]}
-        worker = Worker.objects.create(name="w", start=uuid.uuid4(), facts=facts, **SEEN)
+    if verb in WORKER_COMMANDS:
+        last_snapshot = {"queues": ["mail"]}
+        worker = Worker.objects.create(
+            name="w", start=uuid.uuid4(), last_snapshot=last_snapshot, **SEEN
+        )
         client.post(f"{WORKERS}order/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()
         return Operation.objects.filter(verb=verb).exists()
     if verb in PERIODIC_VERBS:
-        client.post(f"{PERIODIC}act/{verb}/", {"reason": "r", "name": "housekeeping"})
+        client.post(f"{pages.PERIODIC}act/{verb}/", {"reason": "r", "name": "housekeeping"})
         return Operation.objects.filter(verb=verb).exists()
     if verb in QUEUE_VERBS:
         data = {"reason": "r"}
         if verb == "restore_queue":
             purged = make_operation(1, prefix=uuid.uuid4().hex[:8])
             Operation.objects.filter(pk=purged.pk).update(verb="purge_queue", finished_at=NOW)
-            Quarantined.objects.create(operation=purged, queue="mail", payload=b"{}")
+            QuarantinedMessage.objects.create(operation=purged, queue="mail", payload=b"{}")
             data["operation"] = purged.pk
-        client.post(f"{QUEUES}mail/{verb}/", data)
+        client.post(f"{pages.QUEUES}mail/{verb}/", data)
         return Operation.objects.filter(verb=verb).exists()
     if verb == "reveal_arguments":
         client.post(f"{RESULTS}{make_result().pk}/reveal/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
     if verb in CAUSE_VERBS:
-        cause = make_cause(state="muted" if verb == "reopen" else "open")
-        client.post(f"{CAUSES}{cause.pk}/{verb}/", {"reason": "r"})
+        group = make_failure_group(state="muted" if verb == "reopen" else "open")
+        client.post(f"{pages.FAILURE_GROUPS}{group.pk}/{verb}/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
     operation = make_operation(1)
     before = {"resume": "paused", "approve": "pending"}.get(verb, "running")
@@ -137,7 +135,7 @@ def test_a_verb_is_for_whom_it_is_permitted(client, actor, reached, verb):
 @pytest.mark.parametrize("verb", STAFF_VERBS)
 @pytest.mark.parametrize("has", [True, False])
 def test_a_permission_is_enough_and_all_others_are_not(db, as_user, reached, make_user, verb, has):
-    nouns = ("cause", "operation", "periodictask", "queue", "result", "worker")
+    nouns = ("failuregroup", "operation", "periodictask", "queue", "result", "worker")
     looks = ["auth.view_user", *(f"tasks_admin.view_{noun}" for noun in nouns)]
     names = [other for other in STAFF_VERBS if (other == verb) is has]
     verbs = [VERBS[other].full_permission for other in names]
@@ -172,9 +170,11 @@ def test_only_a_post_acts(as_user, alice, verb, method):
 @pytest.mark.parametrize("verb", [*sorted(CAUSE_VERBS), "retry"])
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
 def test_only_a_post_acts_on_a_cause(as_user, alice, verb, method):
-    cause = make_cause(state="muted" if verb == "reopen" else "open")
+    group = make_failure_group(state="muted" if verb == "reopen" else "open")
 
-    response = getattr(as_user(alice), method)(f"{CAUSES}{cause.pk}/{verb}/?reason=r&confirm=1")
+    response = getattr(as_user(alice), method)(
+        f"{pages.FAILURE_GROUPS}{group.pk}/{verb}/?reason=r&confirm=1"
+    )
 
     assert response.status_code == 405
     assert not Operation.objects.exists()
@@ -204,13 +204,13 @@ def test_a_form_of_another_site_does_nothing(db, reached, alice, verb):
 @pytest.mark.parametrize("verb", sorted(QUEUE_VERBS))
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
 def test_only_a_post_acts_on_a_queue(as_user, alice, no_broker, verb, method):
-    response = getattr(as_user(alice), method)(f"{QUEUES}mail/{verb}/?reason=r&operation=1")
+    response = getattr(as_user(alice), method)(f"{pages.QUEUES}mail/{verb}/?reason=r&operation=1")
 
     assert response.status_code in {200, 404, 405}, "a GET asks first"
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, CAUSES, PERIODIC])
+@pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, pages.FAILURE_GROUPS, pages.PERIODIC])
 def test_lists_are_for_who_may_look(client, actor, path):
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
@@ -221,19 +221,19 @@ def test_workers_are_for_who_may_look(client, actor, no_broker):
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
     assert client.get(WORKERS).status_code == expected
-    assert client.get(QUEUES).status_code == expected
-    assert client.get(f"{QUEUES}mail/change/").status_code == expected
+    assert client.get(pages.QUEUES).status_code == expected
+    assert client.get(f"{pages.QUEUES}mail/change/").status_code == expected
 
 
 def test_pages_of_one_row_are_for_who_may_look(client, actor):
-    operation, result, cause = make_operation(1), make_result(), make_cause()
+    operation, result, group = make_operation(1), make_result(), make_failure_group()
     expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
 
     for path in (
         f"{OPERATIONS}{operation.pk}/change/",
         f"{OPERATIONS}{operation.pk}/progress/",
         f"{RESULTS}{result.pk}/change/",
-        f"{CAUSES}{cause.pk}/change/",
+        f"{pages.FAILURE_GROUPS}{group.pk}/change/",
     ):
         assert client.get(path).status_code == expected, path
 

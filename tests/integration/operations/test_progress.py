@@ -99,9 +99,9 @@ class TestCounts:
 
     def test_who_was_left_out_and_why(self):
         operation = make_operation(1)
-        operation.left_out = {"inactive": 3, "from_the_future": 1}
+        operation.excluded = {"inactive": 3, "from_the_future": 1}
 
-        assert progress.of(operation).left_out == [
+        assert progress.of(operation).excluded == [
             ("the account is not active", 3), ("from_the_future", 1),
         ]  # fmt: skip
 
@@ -166,7 +166,7 @@ class TestPage:
         assert target.name == f"account {target.subject} (deleted)"
 
     def test_a_result_is_found_by_its_id(self):
-        target = make_target(subject="some-task", hold="result:some-task")
+        target = make_target(subject="some-task", lock_key="result:some-task")
         Operation.objects.update(verb="retry_failed")
         operation = Operation.objects.get()
 
@@ -183,7 +183,7 @@ class TestPage:
 
     def test_what_may_have_been_done_twice_says_so(self):
         operation = make_operation(1)
-        operation.targets.update(state="done", unsure=True)
+        operation.targets.update(state="done", uncertain=True)
 
         assert "twice" in progress.page(operation).targets[0].why
 

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 
 from tasks_admin import dispatcher, results
 from tasks_admin.accounts import resets
-from tasks_admin.lib.errors import MailRefused
+from tasks_admin.lib.errors import EmailRejected
 from tasks_admin.models import Operation, Result, Target
 from tests.support.factories import make_operation, make_result, queued
 from tests.support.pages import OPERATIONS, confirm, hidden, text
@@ -77,7 +77,7 @@ class TestRetry:
     ):
         user = make_user("ann", email="550-ann@mail.example")
         target = asked(user, actor=alice)
-        with pytest.raises(MailRefused):
+        with pytest.raises(EmailRejected):
             send(target)
         target.refresh_from_db()
         make_result(task_id=target.task_id, args=[user.pk])

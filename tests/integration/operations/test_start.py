@@ -14,8 +14,8 @@ from tasks_admin.operations import Selection
 from tests.support.factories import at_once, make_operation, make_users
 
 
-def selection_of(users, left_out=None):
-    return Selection(rows=resets._rows(users), left_out=left_out or {})
+def selection_of(users, excluded=None):
+    return Selection(rows=resets._rows(users), excluded=excluded or {})
 
 
 def start(users=None, **more):
@@ -32,7 +32,7 @@ def test_it_records_who_why_and_how_many(alice):
 
     operation.refresh_from_db()
     assert (operation.actor, operation.actor_name, operation.reason) == (alice, "alice", "why")
-    assert (operation.state, operation.total, operation.left_out) == ("running", 4, {"inactive": 2})
+    assert (operation.state, operation.total, operation.excluded) == ("running", 4, {"inactive": 2})
     assert operation.targets.count() == 4
 
 
@@ -149,7 +149,7 @@ def test_an_operation_of_another_version_can_be_looked_at(db):
     operation = Operation.objects.create(verb="from_the_future")
 
     assert operation.title == "from_the_future"
-    assert operation.meaning is None
+    assert operation.verb_definition is None
     assert str(operation) == f"#{operation.pk} from_the_future"
 
 
@@ -158,7 +158,7 @@ def test_what_was_unknown_may_become_known_after_the_end(db):
     operation.targets.update(state="unknown")
     operations.finish_ended()
     operation.refresh_from_db()
-    assert operation.over
+    assert operation.is_finished
 
     operation.targets.all().settle("done")
 

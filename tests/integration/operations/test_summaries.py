@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 
 from tasks_admin import dispatcher, operations
 from tasks_admin.accounts import resets
-from tasks_admin.lib.errors import MailDelayed
+from tasks_admin.lib.errors import EmailDeferred
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import summaries
 from tests.support.factories import make_operation
@@ -182,7 +182,7 @@ def test_a_mail_server_that_is_away_is_asked_again(ended, mailbox, alice):
     User.objects.filter(pk=alice.pk).update(email="451-alice@mail.example")
     target = claimed(queue().get())
 
-    with pytest.raises(MailDelayed):
+    with pytest.raises(EmailDeferred):
         summaries.send(operation_pk=ended.pk, task_id=target.task_id)
 
     assert (again(target).state, again(target).reason) == ("waiting", "delayed")

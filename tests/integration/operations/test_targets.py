@@ -98,7 +98,7 @@ class TestClaim:
         assert not claim(target)
 
         target.refresh_from_db()
-        assert (target.state, target.reason, target.hold) == ("cancelled", "aborted", None)
+        assert (target.state, target.reason, target.lock_key) == ("cancelled", "aborted", None)
         assert Result.objects.get().status == "REVOKED"
 
     @pytest.mark.parametrize("task_id", ["", "x", str(UUID), f"{UUID}-1-1"])
@@ -129,15 +129,15 @@ class TestClaim:
 
     @pytest.mark.parametrize(
         "change",
-        [lambda rows: rows.claim(LEASE), lambda rows: rows.put_back(0),
-         lambda rows: rows.requeued(LEASE), lambda rows: rows.settle("done"),
-         lambda rows: rows.died(again=False)],
+        [lambda rows: rows.claim(LEASE), lambda rows: rows.requeue(0),
+         lambda rows: rows.mark_queued(LEASE), lambda rows: rows.settle("done"),
+         lambda rows: rows.settle_crashed(again=False)],
     )  # fmt: skip
     def test_a_guard_is_looked_at_again_after_waiting_for_another(self, db, change):
         target = make_target("queued")
 
         with CaptureQueriesContext(connection) as queries:
-            change(Target.objects.of_task(target.task_id))
+            change(Target.objects.for_current_attempt(target.task_id))
 
         (query,) = queries
         assert query["sql"].startswith('UPDATE "tasks_admin_target"')
@@ -183,11 +183,11 @@ class TestSettle:
     @pytest.mark.parametrize("state", OUTCOMES)
     def test_a_user_is_free_again(self, db, state):
         target = make_target("running")
-        assert target.hold
+        assert target.lock_key
 
         Target.objects.all().settle(TargetState(state))
 
-        assert Target.objects.get().hold is None
+        assert Target.objects.get().lock_key is None
 
     @pytest.mark.parametrize(
         ("state", "kept"),
@@ -195,11 +195,11 @@ class TestSettle:
          ("cancelled", False)],
     )  # fmt: skip
     def test_a_result_is_retried_once_unless_the_retry_took_no_effect(self, db, state, kept):
-        make_target("running", hold="result:abc")
+        make_target("running", lock_key="result:abc")
 
         Target.objects.all().settle(TargetState(state))
 
-        assert Target.objects.get().hold == ("result:abc" if kept else None)
+        assert Target.objects.get().lock_key == ("result:abc" if kept else None)
 
 
 class TestDied:
@@ -209,7 +209,7 @@ class TestDied:
     def test_it_is_tried_three_times(self, db, before, after):
         target = make_target("running", crashes=before)
 
-        assert Target.objects.all().died(again=True) == 1
+        assert Target.objects.all().settle_crashed(again=True) == 1
 
         target.refresh_from_db()
         assert (target.state, target.crashes, target.reason) == (after, before + 1, "crashed")
@@ -217,24 +217,24 @@ class TestDied:
     def test_what_may_not_run_again_is_unknown(self, db):
         target = make_target("running")
 
-        Target.objects.all().died(again=False)
+        Target.objects.all().settle_crashed(again=False)
 
         target.refresh_from_db()
-        assert (target.state, target.reason) == ("unknown", "vanished")
+        assert (target.state, target.reason) == ("unknown", "worker_died")
 
     @pytest.mark.django_db(transaction=True)
     def test_one_death_is_counted_once_whoever_finds_it(self):
         make_target("running")
 
-        counts = at_once(8, lambda n: Target.objects.all().died(again=True))
+        counts = at_once(8, lambda n: Target.objects.all().settle_crashed(again=True))
 
         assert sum(counts) == 1
         assert Target.objects.get().crashes == 1
 
     def test_done_after_a_death_may_have_been_done_twice(self, db):
-        assert make_target("done", unsure=True).maybe_twice
-        assert not make_target("done").maybe_twice
-        assert not make_target("failed", unsure=True).maybe_twice
+        assert make_target("done", uncertain=True).possibly_duplicated
+        assert not make_target("done").possibly_duplicated
+        assert not make_target("failed", uncertain=True).possibly_duplicated
 
 
 def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):
@@ -243,7 +243,7 @@ def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):
     Target.objects.filter(pk=running.pk).update(state="running", attempt=1)
     operations.abort(operation=operation, actor=alice, reason="r")
     assert operation.counts() == {"running": 1, "cancelled": 1}
-    Target.objects.filter(pk=running.pk).put_back(30)
+    Target.objects.filter(pk=running.pk).requeue(30)
 
     operations.cancel_unbegun(operation)
 
@@ -256,4 +256,4 @@ def test_the_ids_of_all_attempts(db):
     assert target.task_ids() == [
         f"{target.operation.key}-{target.pk}-{number}" for number in (1, 2, 3)
     ]
-    assert all(Target.objects.named(task_id).exists() for task_id in target.task_ids())
+    assert all(Target.objects.for_task_id(task_id).exists() for task_id in target.task_ids())

@@ -42,7 +42,7 @@ def told(name):
 
 def make_row(name="often", *, next_in=60.0, **fields):
     now = timezone.now()
-    known = {"task": "t", "schedule": "<freq: 1.00 minute>", "seen_at": now}
+    known = {"task": "t", "schedule": "<freq: 1.00 minute>", "last_seen_at": now}
     next_at = now + timedelta(seconds=next_in)
     return PeriodicTask.objects.create(name=name, next_at=next_at, **known | fields)
 
@@ -141,7 +141,7 @@ class TestPage:
         assert "No beat was seen yet" in text(client.get(PERIODIC))
 
     def test_a_beat_that_fell_silent(self, client):
-        Beat.objects.create(name="b", seen_at="2026-01-01T00:00Z")
+        Beat.objects.create(name="b", last_seen_at="2026-01-01T00:00Z")
 
         assert "No beat is at work" in text(client.get(PERIODIC))
 

@@ -54,13 +54,13 @@ def ended(alice):
     first, second, third, fourth = operation.targets.order_by("pk")
     now = timezone.now()
     for target, fields in (
-        (first, {"state": "done", "unsure": True, "attempt": 1, "finished_at": now}),
+        (first, {"state": "done", "uncertain": True, "attempt": 1, "finished_at": now}),
         (second, {"state": "failed", "reason": "refused", "attempt": 1, "finished_at": now}),
         (third, {"state": "skipped", "reason": "recent"}),
         (fourth, {"state": "waiting", "reason": "broker"}),
     ):
         operation.targets.filter(pk=target.pk).update(**fields)
-    changed = {"rate": 30, "left_out": {"gone": 2}, "note": "canary", "state": "paused"}
+    changed = {"rate": 30, "excluded": {"gone": 2}, "pause_reason": "canary", "state": "paused"}
     Operation.objects.filter(pk=operation.pk).update(**changed)
     return Operation.objects.get(pk=operation.pk)
 
@@ -226,7 +226,7 @@ class TestMails:
         [user] = make_users(1)
         context = {"link": "https://console.example.com/x", "minutes": 60}
 
-        mail = emails.compose(name, user=user, target=asked(user), context=context)
+        mail = emails.build_email(name, user=user, target=asked(user), context=context)
 
         for part in (mail.subject, mail.body, mail.alternatives[0][0]):
             assert "console.example.com" in part

@@ -41,35 +41,44 @@ class TestLooks:
 
         seen = mail()
 
-        assert (seen.waiting, seen.held, seen.forsaken) == (3, 2, False)
+        assert (seen.waiting, seen.held, seen.unconsumed) == (3, 2, False)
         assert [one.name for one in seen.consumers] == ["w@here"]
 
     def test_nobody_consumes_it(self, broker):
         answering(queues=["celery"])
 
-        assert mail().forsaken
+        assert mail().unconsumed
 
-    @pytest.mark.parametrize(("ago", "forsaken"), [(5, False), (3600, True)])
+    @pytest.mark.parametrize(("ago", "unconsumed"), [(5, False), (3600, True)])
     def test_who_is_too_busy_to_answer_is_one_and_who_fell_silent_is_none(
-        self, broker, as_user, alice, ago, forsaken
+        self, broker, as_user, alice, ago, unconsumed
     ):
         then = timezone.now() - timedelta(seconds=ago)
         Worker.objects.create(
-            name="w", start=uuid.uuid4(), started_at=then, seen_at=then, facts={"queues": ["mail"]}
+            name="w",
+            start=uuid.uuid4(),
+            started_at=then,
+            last_seen_at=then,
+            last_snapshot={"queues": ["mail"]},
         )
 
-        assert mail().forsaken == forsaken
-        assert (len(mail().consumers), len(mail().silent)) == (int(not forsaken), int(forsaken))
-        assert ("1 is silent" in text(as_user(alice).get(QUEUES))) == forsaken
+        assert mail().unconsumed == unconsumed
+        assert (len(mail().consumers), len(mail().silent)) == (int(not unconsumed), int(unconsumed))
+        assert ("1 is silent" in text(as_user(alice).get(QUEUES))) == unconsumed
 
     def test_one_that_stopped_is_none(self, broker):
         now = timezone.now()
-        facts = {"queues": ["mail"]}
+        last_snapshot = {"queues": ["mail"]}
         Worker.objects.create(
-            name="w", start=uuid.uuid4(), started_at=now, seen_at=now, stopped_at=now, facts=facts
+            name="w",
+            start=uuid.uuid4(),
+            started_at=now,
+            last_seen_at=now,
+            stopped_at=now,
+            last_snapshot=last_snapshot,
         )
 
-        assert mail().forsaken
+        assert mail().unconsumed
 
     def test_queues_that_workers_consume_are_told_of(self, broker):
         answering(queues=["special"])
@@ -98,8 +107,8 @@ class TestLooks:
 
         seen = mail()
 
-        assert [one.name for one in seen.disobeyed] == ["w@here"]
-        assert not seen.forsaken
+        assert [one.name for one in seen.ignoring_pause] == ["w@here"]
+        assert not seen.unconsumed
 
     @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
     def test_what_was_known_last(self, request, ill):
@@ -113,7 +122,7 @@ class TestLooks:
         assert seen.waiting == 7
         assert seen.age is not None
         assert overview.trouble
-        assert not seen.forsaken, "nobody knows"
+        assert not seen.unconsumed, "nobody knows"
 
     def test_what_was_never_known(self, no_broker):
         assert mail().waiting is None
@@ -170,14 +179,14 @@ class TestRates:
     def test_what_the_dispatcher_notes(self, broker):
         publish(3)
 
-        queues.note()
-        queues.note()
+        queues.record_minute()
+        queues.record_minute()
 
         row = QueueMinute.objects.filter(queue="mail").latest("minute")
         assert row.waiting == 3
 
     def test_nothing_is_noted_without_a_broker(self, no_broker):
-        queues.note()
+        queues.record_minute()
 
         assert not QueueMinute.objects.exists()
 
@@ -213,4 +222,4 @@ class TestDecisions:
         operation = queues.pause(name="mail", actor=alice, reason="r")
 
         target = Target.objects.get(operation=operation)
-        assert (target.subject, target.state, target.reason) == ("w@here", "unknown", "unheard")
+        assert (target.subject, target.state, target.reason) == ("w@here", "unknown", "no_reply")

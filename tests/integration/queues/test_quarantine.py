@@ -8,7 +8,7 @@ from django.utils import timezone
 from tasks_admin import dispatcher, operations, queues
 from tasks_admin.integrations import broker as door
 from tasks_admin.lib.errors import NotAllowed, WrongState
-from tasks_admin.models import Operation, Quarantined, Result, Target
+from tasks_admin.models import Operation, QuarantinedMessage, Result, Target
 from tasks_admin.queues import quarantine
 from tests.support.factories import make_operation, make_result, make_users
 
@@ -52,7 +52,7 @@ def test_out_and_back(broker, alice):
     assert purged.state == "finished"
     assert (purged.targets.get().state, purged.targets.get().detail) == ("done", "450")
     assert waiting() == 0
-    assert Quarantined.objects.count() == 450
+    assert QuarantinedMessage.objects.count() == 450
     assert [(one.operation, one.left) for one in queues.quarantines("mail")] == [(purged, 450)]
 
     restored = restore(purged, alice)
@@ -60,7 +60,7 @@ def test_out_and_back(broker, alice):
     assert restored.parent == purged
     assert restored.targets.get().detail == "450"
     assert broker.lrange("mail", 0, -1) == before
-    assert not Quarantined.objects.exists()
+    assert not QuarantinedMessage.objects.exists()
     assert queues.quarantines("mail") == []
 
 
@@ -108,7 +108,7 @@ def test_each_act_asks_for_its_permission(broker, charlie, act):
 def test_it_is_not_left_half_done(broker, alice, verb):
     operation = queues.purge(name="mail", actor=alice, reason="r")
 
-    assert not operations.can(operation, verb)
+    assert not operations.is_applicable(operation, verb)
     with pytest.raises(WrongState, match="half done"):
         getattr(operations, verb)(operation=operation, actor=alice, reason="r")
 
@@ -171,7 +171,7 @@ def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
     purge(alice)
     monkeypatch.setattr(control, "known", lambda ids: set())
 
-    assert lost.Search().go_on() == 0
+    assert lost.Search().scan_next() == 0
     assert Result.objects.get(pk=row.pk).status == "PENDING"
 
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from tasks_admin.models import ChosenColumns
+from tasks_admin.models import ColumnChoice
 from tests.support.pages import RESULTS
 
 CHOOSE = f"{RESULTS}columns/"
@@ -47,12 +47,12 @@ def test_none_means_the_usual_ones(as_user, alice):
 
 def test_a_get_changes_nothing(as_user, alice):
     assert as_user(alice).get(CHOOSE, {"column": "queue"}).status_code == 405
-    assert not ChosenColumns.objects.exists()
+    assert not ColumnChoice.objects.exists()
 
 
 def test_only_who_may_look(as_user, mallory):
     assert choose(as_user(mallory), "queue").status_code in {302, 403}
-    assert not ChosenColumns.objects.exists()
+    assert not ColumnChoice.objects.exists()
 
 
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "javascript:1"])
@@ -65,4 +65,4 @@ def test_they_go_with_the_account(as_user, alice, bob):
 
     bob.delete()
 
-    assert not ChosenColumns.objects.exists()
+    assert not ColumnChoice.objects.exists()

@@ -8,8 +8,8 @@ from celery import shared_task
 from tasks_admin import dispatcher
 from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Result, Target
-from tests.support.factories import make_cause, make_operation, make_result, queued
-from tests.support.pages import CAUSES, OPERATIONS, RESULTS, choose, confirm, hidden, text
+from tests.support.factories import make_failure_group, make_operation, make_result, queued
+from tests.support.pages import FAILURE_GROUPS, OPERATIONS, RESULTS, choose, confirm, hidden, text
 
 TASK = "tests.parcel"
 HOSTILE = "<script>alert(1)</script>"
@@ -165,10 +165,10 @@ def test_left_out_and_empty(client, broker):
 
 
 def test_a_group_of_failures(client, broker):
-    cause = make_cause(3, task=TASK)
-    ids = list(cause.failures.values_list("task_id", flat=True))
+    group = make_failure_group(3, task=TASK)
+    ids = list(group.failures.values_list("task_id", flat=True))
     Result.objects.filter(task_id__in=ids).update(task_name=TASK)
-    path = f"{CAUSES}{cause.pk}/edit/"
+    path = f"{FAILURE_GROUPS}{group.pk}/edit/"
 
     page = check(client, client.post(path), path, **{"arg-order": "5"})
     assert "3 failed tasks" in text(page)
@@ -205,14 +205,14 @@ def test_who_may_not(as_user, charlie, client):
 
     page = as_user(charlie)
     assert b"edit_and_retry" not in page.get(f"{RESULTS}{row.pk}/change/").content
-    assert page.post(f"{CAUSES}{make_cause().pk}/edit/").status_code == 403
+    assert page.post(f"{FAILURE_GROUPS}{make_failure_group().pk}/edit/").status_code == 403
     choose(page, RESULTS, "edit_and_retry", [row])
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("noun", [CAUSES, OPERATIONS])
+@pytest.mark.parametrize("noun", [FAILURE_GROUPS, OPERATIONS])
 def test_only_a_post(client, alice, noun):
-    row = make_cause() if noun == CAUSES else make_operation(1, actor=alice)
+    row = make_failure_group() if noun == FAILURE_GROUPS else make_operation(1, actor=alice)
 
     assert client.get(f"{noun}{row.pk}/edit/").status_code == 405
 

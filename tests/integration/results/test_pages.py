@@ -162,7 +162,7 @@ class TestPage:
     @pytest.mark.parametrize("row", WEIRD.values(), ids=WEIRD)
     def test_a_link_to_a_weird_row_works(self, client, row):
         old = make_result(**row)
-        target = make_target("done", subject=old.task_id, hold=f"result:{old.task_id}")
+        target = make_target("done", subject=old.task_id, lock_key=f"result:{old.task_id}")
         Operation.objects.update(verb="retry_failed")
         new = make_result(task_id=target.task_id)
 

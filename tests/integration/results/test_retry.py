@@ -23,14 +23,14 @@ def retry(actor, *rows, **more):
 
 
 def judge(row):
-    return results.judged(Result.objects.filter(pk=row.pk)).get().exclusion
+    return results.with_exclusion_reason(Result.objects.filter(pk=row.pk)).get().exclusion_reason
 
 
 class TestJudged:
     """Whatever is left out has a reason."""
 
     @pytest.mark.parametrize(
-        ("row", "exclusion"),
+        ("row", "exclusion_reason"),
         [
             ({}, ""),
             ({"args": [], "kwargs": {"a": [1]}}, ""),
@@ -42,7 +42,7 @@ class TestJudged:
             ({"task": "no.such.task"}, "unregistered"),
             ({"task_name": None}, "unregistered"),
             ({"task": "celery.backend_cleanup"}, "unregistered"),
-            ({"task": "tests.unclaimed"}, "unclaimed"),
+            ({"task": "tests.unclaimed"}, "unprotected"),
             ({"task_args": '"(1, 2)"'}, "lossy"),
             ({"task_args": None}, "lossy"),
             ({"task_args": ""}, "lossy"),
@@ -50,13 +50,13 @@ class TestJudged:
             ({"task_kwargs": None}, "lossy"),
         ],
     )
-    def test_each(self, db, row, exclusion):
-        assert judge(make_result(**row)) == exclusion
+    def test_each(self, db, row, exclusion_reason):
+        assert judge(make_result(**row)) == exclusion_reason
 
     @pytest.mark.parametrize("state", ["waiting", "queued", "running", "done", "failed", "unknown"])
     def test_retried(self, db, state):
         row = make_result()
-        make_target(state, hold=f"result:{row.task_id}")
+        make_target(state, lock_key=f"result:{row.task_id}")
 
         assert judge(row) == "retried"
 
@@ -76,7 +76,7 @@ class TestJudged:
 
         selection = results.select(Result.objects.all())
 
-        assert selection.left_out == {"not_failed": 2, "unregistered": 1}
+        assert selection.excluded == {"not_failed": 2, "unregistered": 1}
         assert selection.fingerprint().startswith("1:")
 
 
@@ -89,9 +89,9 @@ class TestRetry:
 
         operation = retry(alice)
 
-        assert (operation.total, operation.left_out) == (1, {"not_failed": 1})
+        assert (operation.total, operation.excluded) == (1, {"not_failed": 1})
         target = operation.targets.get()
-        assert (target.subject, target.hold) == (row.task_id, f"result:{row.task_id}")
+        assert (target.subject, target.lock_key) == (row.task_id, f"result:{row.task_id}")
 
     def test_it_takes_the_permission(self, charlie):
         make_result()
@@ -169,4 +169,4 @@ class TestRetry:
         retry(alice, row)
 
         assert dispatcher.sweep() == 1
-        assert Target.objects.get().hold == f"result:{row.task_id}"
+        assert Target.objects.get().lock_key == f"result:{row.task_id}"

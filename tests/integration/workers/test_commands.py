@@ -80,7 +80,7 @@ class TestOutcomes:
 
         operation = give(alice, names=["w", "v"])
 
-        assert told(operation) == {"w": ("unknown", "unheard", ""), "v": ("done", "", "1 → 2")}
+        assert told(operation) == {"w": ("unknown", "no_reply", ""), "v": ("done", "", "1 → 2")}
         outcome(str(operation.key), "w", {"ok": "x", "before": 2, "after": 3})
         assert told(operation)["w"] == ("done", "", "2 → 3")
         assert operation.counts()["done"] == 2
@@ -102,9 +102,9 @@ class TestOutcomes:
 
     def test_no_broker(self, no_broker, alice):
         now = timezone.now()
-        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, seen_at=now)
+        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, last_seen_at=now)
 
-        assert told(give(alice)) == {"w": ("unknown", "unheard", "")}
+        assert told(give(alice)) == {"w": ("unknown", "no_reply", "")}
 
     def test_it_is_recorded_before_it_is_sent(self, monkeypatch, alice):
         there(view())
@@ -116,7 +116,7 @@ class TestOutcomes:
         with pytest.raises(KeyboardInterrupt):
             give(alice)
 
-        assert told(Operation.objects.get()) == {"w": ("unknown", "unheard", "")}
+        assert told(Operation.objects.get()) == {"w": ("unknown", "no_reply", "")}
 
     def test_a_key_of_nobody(self):
         outcome("nonsense", "w", {"ok": "x"})
@@ -167,8 +167,8 @@ class TestRefusals:
 
     def test_two_of_one_name_can_only_be_shut_down(self, monkeypatch, alice):
         now = timezone.now()
-        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, seen_at=now,
-                              doubled_at=now)  # fmt: skip
+        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, last_seen_at=now,
+                              duplicate_seen_at=now)  # fmt: skip
         there(view())
         with pytest.raises(WrongState, match="not possible"):
             give(alice)

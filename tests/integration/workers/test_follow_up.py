@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def gave(alice):
     """An order that was given a while ago, and of which nobody heard."""
 
-    def give(verb="pool_grow", *names, reason="unheard", ago=60):
+    def give(verb="pool_grow", *names, reason="no_reply", ago=60):
         operation = commands.record(
             verb=verb, names=list(names or ("w",)), actor=alice, reason="r", about={}
         )
@@ -62,9 +62,9 @@ class TestAsked:
         [
             ([("w", DONE)], ("done", "", "2 → 3")),
             ([("w", {"error": "no"})], ("failed", "refused_order", "no")),
-            ([("w", None)], ("failed", "untold", "")),
+            ([("w", None)], ("failed", "not_delivered", "")),
             ([("w", None), ("w", DONE), ("w", None)], ("done", "", "2 → 3")),
-            ([], ("unknown", "unheard", "")),
+            ([], ("unknown", "no_reply", "")),
         ],
     )  # fmt: skip
     def test_what_it_says(self, gave, say, replies, expected):
@@ -87,7 +87,7 @@ class TestAsked:
         commands.follow_up()
 
         assert asked == []
-        assert set(Target.objects.values_list("reason", flat=True)) == {"unheard"}
+        assert set(Target.objects.values_list("reason", flat=True)) == {"no_reply"}
 
     def test_an_order_that_was_carried_out_later_still(self, gave, say):
         make_worker("w")
@@ -115,7 +115,7 @@ class TestStopping:
 
         commands.follow_up()
 
-        gone = ("done", "absent", "")
+        gone = ("done", "worker_gone", "")
         assert became(operation) == [gone if ago else ("unknown", "stopping", "")]
 
     def test_another_one_has_its_name(self, gave, say):
@@ -125,7 +125,7 @@ class TestStopping:
 
         commands.follow_up()
 
-        assert became(operation) == [("done", "absent", "")]
+        assert became(operation) == [("done", "worker_gone", "")]
 
 
 class TestPauses:
@@ -148,7 +148,7 @@ class TestPauses:
 
         paused = {"paused": ["mail"], "decision": operation.pk}
         assert told == [(str(operation.key), paused, ["w"])]
-        assert set(became(operation)) == {("done", "", "mail → "), ("unknown", "unheard", "")}
+        assert set(became(operation)) == {("done", "", "mail → "), ("unknown", "no_reply", "")}
 
 
 def test_a_worker_tells_what_it_did():
@@ -162,5 +162,5 @@ def test_a_worker_tells_what_it_did():
 
 
 def test_every_order_is_followed_up():
-    assert {*verbs.ORDERS, *verbs.PAUSES} <= set(control.worker_commands.ASPECTS)
+    assert {*verbs.WORKER_COMMANDS, *verbs.PAUSES} <= set(control.worker_commands.ASPECTS)
     assert Worker._meta.get_field("name").max_length == Target._meta.get_field("subject").max_length

@@ -79,11 +79,11 @@ def test_ids_of_any_kind(client, task_id):
 
 
 def test_what_one_ran_that_fell_silent(client, broker):
-    seen_at = timezone.now() - timedelta(hours=3)
-    running = [{"id": "a", "name": "tests.add", "started": seen_at.timestamp() - 5, "pid": 7}]
+    last_seen_at = timezone.now() - timedelta(hours=3)
+    running = [{"id": "a", "name": "tests.add", "started": last_seen_at.timestamp() - 5, "pid": 7}]
     Worker.objects.create(
-        name="w", start=uuid4(), started_at=seen_at, seen_at=seen_at,
-        facts={"pool": "prefork", "running": running},
+        name="w", start=uuid4(), started_at=last_seen_at, last_seen_at=last_seen_at,
+        last_snapshot={"pool": "prefork", "running": running},
     )  # fmt: skip
     seen(view())
 
@@ -177,9 +177,19 @@ def test_a_page_of_its_own(client, no_broker, name):
 
 
 def test_a_silent_one_stays_with_what_it_ran(client, broker):
-    facts = {"pool": "prefork", "queues": ["mail"], "running": [{"id": "a", "name": "tests.add"}]}
+    last_snapshot = {
+        "pool": "prefork",
+        "queues": ["mail"],
+        "running": [{"id": "a", "name": "tests.add"}],
+    }
     moment = timezone.now() - timedelta(minutes=5)
-    Worker.objects.create(name="w9", start=uuid4(), started_at=moment, seen_at=moment, facts=facts)
+    Worker.objects.create(
+        name="w9",
+        start=uuid4(),
+        started_at=moment,
+        last_seen_at=moment,
+        last_snapshot=last_snapshot,
+    )
 
     words = text(client.get(WORKERS))
     assert "w9 silent since" in words
@@ -189,9 +199,9 @@ def test_a_silent_one_stays_with_what_it_ran(client, broker):
 
 def test_one_that_stopped_and_two_of_one_name(client, broker):
     now = timezone.now()
-    known = {"started_at": now, "seen_at": now}
+    known = {"started_at": now, "last_seen_at": now}
     Worker.objects.create(name="gone", start=uuid4(), stopped_at=now, **known)
-    Worker.objects.create(name="twin", start=uuid4(), doubled_at=now, **known)
+    Worker.objects.create(name="twin", start=uuid4(), duplicate_seen_at=now, **known)
 
     words = text(client.get(WORKERS))
 

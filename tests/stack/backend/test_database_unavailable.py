@@ -15,7 +15,7 @@ from tests.support.stack import until
 
 COUNT = int(os.environ.get("CHAOS_TASKS", "200"))
 #: Seconds without a database.
-AWAY = [5, 60] if COUNT >= 2000 else [4]
+UNAVAILABLE_ERRORS = [5, 60] if COUNT >= 2000 else [4]
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 PUBLISH = """
@@ -40,7 +40,7 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     cluster.stop()
 
 
-@pytest.mark.parametrize("seconds", AWAY)
+@pytest.mark.parametrize("seconds", UNAVAILABLE_ERRORS)
 @pytest.mark.parametrize("tracked", [False, True], ids=["untracked", "tracked"])
 def test_nothing_is_lost(
     tmp_path: Path, postgres: Postgres, valkey: str, tracked: bool, seconds: int

@@ -175,7 +175,7 @@ class TestOperation:
         until(lambda: operation.counts() == {"done": 3}, "three outcomes", 30)
         dispatcher.sweep()
         operation.refresh_from_db()
-        assert operation.over
+        assert operation.is_finished
         assert len(mailbox.messages) == 3
         assert set(Result.objects.values_list("status", flat=True)) == {"SUCCESS"}
 

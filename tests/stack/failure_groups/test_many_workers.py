@@ -11,9 +11,9 @@ from django.db.models import Sum
 
 from opsconsole.celery import app
 from tasks_admin.integrations.mail import smtp
-from tasks_admin.models import Cause, CauseHour, Failure, Result
+from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 from tests.support.factories import at_once
-from tests.support.failing import CAUSES, fail, raises
+from tests.support.failing import FAILURE_GROUPS, fail, raises
 from tests.support.stack import until
 
 HUNG_UP = threading.Event()
@@ -40,20 +40,20 @@ def test_many_workers_wait_in_no_circle(transactions):
 
     assert outcomes == [None] * workers
     assert Failure.objects.count() == Result.objects.count() == each * workers
-    assert list(Cause.objects.values_list("count", flat=True)) == [each * workers // 3] * 3
-    assert CauseHour.objects.aggregate(n=Sum("count"))["n"] == each * workers
+    assert list(FailureGroup.objects.values_list("count", flat=True)) == [each * workers // 3] * 3
+    assert FailureGroupHour.objects.aggregate(n=Sum("count"))["n"] == each * workers
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_same_failure_from_many_workers_counts_once():
     at_once(8, lambda _n: fail("t", raises(), 1, task_id="a"))
 
-    assert Cause.objects.get().count == CauseHour.objects.get().count == 1
+    assert FailureGroup.objects.get().count == FailureGroupHour.objects.get().count == 1
 
 
 @shared_task(name="tests.fails_for")
 def fails_for(which, number):
-    CAUSES[which][1](number)
+    FAILURE_GROUPS[which][1](number)
 
 
 @shared_task(name="tests.hang_up_failing", ignore_result=True)
@@ -74,7 +74,7 @@ def test_a_real_worker(broker, transactional_db):
         hang_up.delay()
         assert HUNG_UP.wait(20)
 
-    assert sorted(Cause.objects.values_list("count", flat=True)) == [3] * 10 + [6]
-    assert {cause.place.partition(":")[0] for cause in Cause.objects.all()} == {
+    assert sorted(FailureGroup.objects.values_list("count", flat=True)) == [3] * 10 + [6]
+    assert {group.place.partition(":")[0] for group in FailureGroup.objects.all()} == {
         "tests.support.failing"
     }

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.stack
 HEAD = """
 import django, json; django.setup()
 from django.contrib.auth.models import User
-from tasks_admin import dispatch, periodic
-from tasks_admin.errors import ConsoleError
+from tasks_admin import dispatcher, periodic
+from tasks_admin.lib.errors import ConsoleError
 from tests.host import plain as plainhost
 plainhost.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
@@ -33,12 +33,12 @@ print(json.dumps([known.beating, one.task, one.schedule, one.runs, bool(one.last
 """
 RUN = """
 operation = periodic.run(**who)
-dispatch.sweep()
+dispatcher.sweep()
 print(json.dumps(operation.pk))
 """
 ENDED = """
 from tasks_admin.models import Target
-dispatch.sweep()
+dispatcher.sweep()
 print(json.dumps(Target.objects.get(operation=%d).state))
 """
 REFUSED = """

@@ -174,7 +174,7 @@ def test_staff_pause_purge_and_restore_a_queue(demo: Stack, page: Any) -> None:
 
 
 def test_staff_grow_the_pool_of_an_unresponsive_worker(demo: Stack, page: Any) -> None:
-    pid = demo.evaluate("Worker.objects.get().facts['pid']")
+    pid = demo.evaluate("Worker.objects.get().last_snapshot['pid']")
     sign_in(page)
     page.goto("/admin/tasks_admin/worker/")
     page.focus("#workers a")

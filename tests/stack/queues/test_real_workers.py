@@ -16,7 +16,8 @@ from tests.support.stack import ROOT, until
 HEAD = """
 import django, json; django.setup()
 from django.contrib.auth.models import User
-from tasks_admin import broker, control, queues
+from tasks_admin import queues
+from tasks_admin.integrations import broker, control
 from tasks_admin.models import *
 from tests.host import plain as plainhost
 plainhost.app.set_current()
@@ -148,7 +149,7 @@ STATE = """
 one = Operation.objects.get(pk={pk})
 print(json.dumps([one.state, one.targets.get().state, one.targets.get().detail]))
 """
-KEPT = "print(json.dumps(Quarantined.objects.count()))"
+KEPT = "print(json.dumps(QuarantinedMessage.objects.count()))"
 RESTORE = "print(queues.restore(operation=Operation.objects.get(pk={pk}), **who).pk)"
 
 

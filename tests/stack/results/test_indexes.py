@@ -39,7 +39,7 @@ def test_on_postgresql(tmp_path):
             broken = "'tasks_admin_result_status'::regclass"
             database.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = {broken}")
             migrate("tasks_admin", "0007")
-            database.execute("DELETE FROM django_migrations WHERE name = '0007_result_indexes'")
+            database.execute("DELETE FROM django_migrations WHERE name = '0002_result_indexes'")
             migrate()
             assert set(database.execute(NAMES)) == all_of_them
             assert database.execute(INVALID).fetchone() == (0,)

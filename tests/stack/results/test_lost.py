@@ -42,7 +42,7 @@ def status_of(row):
 def test_what_is_nowhere_is_lost(nobody_has_it, status):
     row = make_old(status)
 
-    assert lost.Search().go_on() == 1
+    assert lost.Search().scan_next() == 1
     assert status_of(row) == "LOST"
 
 
@@ -50,14 +50,14 @@ def test_what_is_nowhere_is_lost(nobody_has_it, status):
 def test_what_has_an_end_or_a_time_of_its_own_is_not(nobody_has_it, status):
     row = make_old(status)
 
-    assert lost.Search().go_on() == 0
+    assert lost.Search().scan_next() == 0
     assert status_of(row) == status
 
 
 def test_what_is_young_is_not(nobody_has_it):
     make_old(seconds=10)
 
-    assert lost.Search().go_on() == 0
+    assert lost.Search().scan_next() == 0
 
 
 def test_while_its_queue_holds_anything_nobody_knows(nobody_has_it):
@@ -65,7 +65,7 @@ def test_while_its_queue_holds_anything_nobody_knows(nobody_has_it):
     other = make_old(queue="celery")
     door.publish([door.routed(task_id="x", task="host.x", queue="mail")])
 
-    assert lost.Search().go_on() == 1
+    assert lost.Search().scan_next() == 1
     assert status_of(other) == "LOST"
 
 
@@ -74,7 +74,7 @@ def test_while_a_worker_has_it_or_none_answers_nobody_knows(broker, monkeypatch,
     row = make_old(task_id="mine")
     monkeypatch.setattr(control, "known", lambda ids: known)
 
-    assert lost.Search().go_on() == 0
+    assert lost.Search().scan_next() == 0
     assert status_of(row) == "PENDING"
 
 
@@ -82,20 +82,20 @@ def test_without_a_broker_nobody_knows(no_broker):
     make_old()
 
     with pytest.raises(BrokerUnreachable):
-        lost.Search().go_on()
+        lost.Search().scan_next()
 
 
 def test_what_an_operation_queued_is_left_to_the_dispatcher(nobody_has_it):
     target = make_target("queued", due=60)
     make_old(task_id=target.task_id)
 
-    assert lost.Search().go_on() == 0
+    assert lost.Search().scan_next() == 0
 
 
 def test_what_names_no_queue_is_left_alone(nobody_has_it):
     make_old(queue="")
 
-    assert lost.Search().go_on() == 0
+    assert lost.Search().scan_next() == 0
 
 
 def test_all_are_looked_at_in_turn(nobody_has_it, monkeypatch):
@@ -105,7 +105,7 @@ def test_all_are_looked_at_in_turn(nobody_has_it, monkeypatch):
         make_old("STARTED" if number % 2 else "PENDING", task_id=f"r{number}")
     search = lost.Search()
 
-    assert [search.go_on() for _ in range(3)] == [0, 3, 2]
+    assert [search.scan_next() for _ in range(3)] == [0, 3, 2]
     assert search.after == 0
 
 
@@ -134,9 +134,9 @@ SEARCH = """
 import django, json; django.setup()
 from tests.host import plain as plainhost
 plainhost.app.set_current()
-from tasks_admin import losses
+from tasks_admin.results import lost
 from tasks_admin.models import Result
-losses.Search().go_on()
+lost.Search().scan_next()
 print(json.dumps(list(Result.objects.order_by("pk").values_list("status", flat=True))))
 """
 

@@ -47,7 +47,7 @@ def test_what_has_begun_is_left_out(db, alice, status, why):
 
     operation = revoke(alice, *rows)
 
-    assert operation.left_out == {why: 1}
+    assert operation.excluded == {why: 1}
     assert operation.total == 1
 
 
@@ -66,20 +66,20 @@ def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
 def test_while_a_worker_is_silent_nobody_knows(broker, alice):
     """It may have looked before the task was marked; it is asked again for a while."""
     moment = timezone.now()
-    Worker.objects.create(name="w", start=uuid.uuid4(), started_at=moment, seen_at=moment)
+    Worker.objects.create(name="w", start=uuid.uuid4(), started_at=moment, last_seen_at=moment)
     row = make_result("PENDING")
     operation = revoke(alice, row)
 
     dispatcher.sweep()
     (target,) = operation.targets.all()
-    assert (target.state, target.reason) == ("waiting", "unheard_begun")
+    assert (target.state, target.reason) == ("waiting", "no_reply_maybe_started")
 
     Operation.objects.update(created_at=moment - timedelta(minutes=1))
     operation.targets.update(due_at=moment - timedelta(seconds=1))
     dispatcher.sweep()
 
     (target,) = operation.targets.all()
-    assert (target.state, target.reason) == ("unknown", "unheard_begun")
+    assert (target.state, target.reason) == ("unknown", "no_reply_maybe_started")
     assert revocations.revoked(row.task_id), "it stays marked"
 
 
@@ -185,13 +185,15 @@ for number in range(10):
 REVOKE = """
 import django; django.setup()
 from django.contrib.auth.models import User
-from tasks_admin import control, dispatch, revokes
+from tasks_admin import dispatcher
+from tasks_admin.integrations import control
+from tasks_admin.results import cancellation
 from tasks_admin.models import Result
 boss = User.objects.create_superuser("boss")
 some = Result.objects.order_by("pk")[:8].values("pk")
-revokes.revoke(results=Result.objects.filter(pk__in=list(some.values_list("pk", flat=True))),
+cancellation.revoke(results=Result.objects.filter(pk__in=list(some.values_list("pk", flat=True))),
                actor=boss, reason="r")
-dispatch.sweep()
+dispatcher.sweep()
 """
 STATES = """
 import django, json; django.setup()

@@ -46,7 +46,7 @@ def sweep_at_once(operation):
 def test_what_is_over_is_left_out(alice, status):
     make_result(status)
 
-    assert cancellation.select_running(Result.objects.all()).left_out == {"ended": 1}
+    assert cancellation.select_running(Result.objects.all()).excluded == {"ended": 1}
 
 
 def test_it_takes_its_own_permission(make_user, charlie):
@@ -177,14 +177,15 @@ for seconds, stubborn in {calls}:
 TERMINATE = """
 import django, json, time; django.setup()
 from django.contrib.auth.models import User
-from tasks_admin import dispatch, revokes
+from tasks_admin import dispatcher
+from tasks_admin.results import cancellation
 from tasks_admin.models import Operation, Result
 from tests.host import plain as plainhost
 boss = User.objects.create_superuser("boss")
-operation = revokes.terminate(results=Result.objects.all(), actor=boss, reason="r")
+operation = cancellation.terminate(results=Result.objects.all(), actor=boss, reason="r")
 until = time.monotonic() + 60
-while not Operation.objects.get().over and time.monotonic() < until:
-    dispatch.sweep()
+while not Operation.objects.get().is_finished and time.monotonic() < until:
+    dispatcher.sweep()
     time.sleep(0.1)
 told = operation.targets.order_by("pk").values_list("state", "reason")
 rows = Result.objects.order_by("pk")

@@ -28,12 +28,12 @@ rows = operation.targets.order_by("subject").values_list("state", "reason", "det
 print(json.dumps([operation.pk, [list(one) for one in rows]]))
 """
 AGAIN = """
-from tasks_admin import orders
-orders.LATER = 0
-orders.follow_up()
+from tasks_admin.workers import commands
+commands.LATER = 0
+commands.follow_up()
 """
 SEEN = """
-from tasks_admin import control
+from tasks_admin.integrations import control
 control.forget()
 told = control.snapshot().workers
 print(json.dumps({one.name: [one.processes, sorted(one.queues)] for one in told}))
@@ -163,7 +163,7 @@ def test_real_workers(tmp_path, valkey, url):
 
         os.kill(started["one@here"].pid, signal.SIGSTOP)
         pk, told = give("pool_grow", "one@here", n=1)
-        assert told == [["unknown", "unheard", ""]]
+        assert told == [["unknown", "no_reply", ""]]
         os.kill(started["one@here"].pid, signal.SIGCONT)
         later = until(
             lambda: (now := said(LATER.format(pk=pk)))[0][0] != "unknown" and now,
@@ -176,12 +176,14 @@ def test_real_workers(tmp_path, valkey, url):
 
         os.kill(started["four@here"].pid, signal.SIGSTOP)
         pk, told = give("enable_events", "four@here")
-        assert told == [["unknown", "unheard", ""]]
+        assert told == [["unknown", "no_reply", ""]]
         os.killpg(started["four@here"].pid, signal.SIGKILL)
         started["four@here"].wait()
         started["four@here"] = work(environment, "-n", "four@here")
         until(
-            lambda: shell.run(AGAIN) or said(LATER.format(pk=pk)) == [["failed", "untold", ""]],
+            lambda: (
+                shell.run(AGAIN) or said(LATER.format(pk=pk)) == [["failed", "not_delivered", ""]]
+            ),
             "the one that was started anew says that it did not do it",
         )
 

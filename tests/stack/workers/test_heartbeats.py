@@ -31,7 +31,12 @@ FACTS = {"pool": "prefork", "queues": ["mail"]}
 
 def make_worker(name="w", *, ago=0.0, **fields):
     moment = timezone.now() - timedelta(seconds=ago)
-    known = {"start": uuid.uuid4(), "started_at": moment, "seen_at": moment, "facts": FACTS}
+    known = {
+        "start": uuid.uuid4(),
+        "started_at": moment,
+        "last_seen_at": moment,
+        "last_snapshot": FACTS,
+    }
     return Worker.objects.create(name=name, **known | fields)
 
 
@@ -39,36 +44,36 @@ class TestSign:
     """A row a name; a start that is not its own is another worker."""
 
     def sign(self, start, **more):
-        signs.sign("w", start, facts=FACTS, rate=None, **more)
+        signs.sign("w", start, last_snapshot=FACTS, rate=None, **more)
         return Worker.objects.get()
 
     def test_one_worker(self):
         start = uuid.uuid4()
 
-        assert self.sign(start, first=True).doubled_at is None
-        assert self.sign(start).doubled_at is None
+        assert self.sign(start, first=True).duplicate_seen_at is None
+        assert self.sign(start).duplicate_seen_at is None
 
     def test_one_that_was_killed_and_started_again(self):
         self.sign(uuid.uuid4(), first=True)
 
         row = self.sign(new := uuid.uuid4(), first=True)
 
-        assert (row.start, row.doubled_at) == (new, None)
+        assert (row.start, row.duplicate_seen_at) == (new, None)
 
     def test_two_of_one_name(self):
         one, other = uuid.uuid4(), uuid.uuid4()
         self.sign(one, first=True)
         self.sign(other, first=True)
 
-        assert self.sign(one).doubled_at is not None
+        assert self.sign(one).duplicate_seen_at is not None
 
     def test_two_no_longer(self):
         one, other = uuid.uuid4(), uuid.uuid4()
         self.sign(one, first=True)
         self.sign(other, first=True)
-        Worker.objects.update(seen_at=timezone.now() - timedelta(seconds=2 * SILENT))
+        Worker.objects.update(last_seen_at=timezone.now() - timedelta(seconds=2 * SILENT))
 
-        assert self.sign(one).doubled_at is None
+        assert self.sign(one).duplicate_seen_at is None
 
 
 class TestBeat:
@@ -81,7 +86,7 @@ class TestBeat:
 
         beat._sign(first=True)
 
-        assert Worker.objects.get().facts == {}
+        assert Worker.objects.get().last_snapshot == {}
 
     def test_nobody_is_forked_while_it_writes(self):
         written = threading.Event()
@@ -114,18 +119,18 @@ class TestWhoCounts:
         make_worker("gone", ago=90_000)
         make_worker("stopped", stopped_at=timezone.now())
 
-        assert control.requests.believed() == {"fresh"}
-        assert control.requests.entrusted() == {"fresh", "silent"}
+        assert control.requests.online() == {"fresh"}
+        assert control.requests.may_hold_tasks() == {"fresh", "silent"}
 
     def test_nothing_is_lost_while_one_is_silent(self, broker, monkeypatch):
         row = make_result("PENDING", date_created=timezone.now() - timedelta(days=1))
         type(row).objects.update(date_created=timezone.now() - timedelta(days=1))
         make_worker("silent", ago=60)
         monkeypatch.setattr(control.tasks, "ask", lambda *args, **more: [("other", {})])
-        assert lost.Search().go_on() == 0
+        assert lost.Search().scan_next() == 0
         Worker.objects.update(stopped_at=timezone.now())
 
-        assert lost.Search().go_on() == 1
+        assert lost.Search().scan_next() == 1
 
     def test_old_rows_fade(self, settings):
         settings.TASKS_ADMIN_WORKER_EXPIRES_DAYS = 2
@@ -148,14 +153,14 @@ print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.vi
 """
 DETAILS = """
 import django, json; django.setup()
-from tasks_admin import control
+from tasks_admin.integrations import control
 from tests.host import plain as plainhost
 plainhost.app.set_current()
 print(json.dumps(control.details("one@here")))
 """
 SPEED = """
 import django, json, time; django.setup()
-from tasks_admin.control import snapshots
+from tasks_admin.integrations.control import snapshots
 from tests.host import plain as plainhost
 plainhost.app.set_current()
 plainhost.app.control.inspect().active()
@@ -166,8 +171,8 @@ print(json.dumps([sorted(names), ours, time.monotonic() - begun]))
 """
 CROWD = """
 import django, json, threading, time; django.setup()
-from tasks_admin import control
-from tasks_admin.control import snapshots
+from tasks_admin.integrations import control
+from tasks_admin.integrations.control import snapshots
 from tests.host import plain as plainhost
 plainhost.app.set_current()
 asked, looked, wrong = [], [], []

@@ -37,9 +37,9 @@ def forgetful():
     """A snapshot is kept for two seconds."""
     control.forget()
     queues.forget()
-    unmanaged.neighbours.__init__()
+    unmanaged.unmanaged_workers.__init__()
     yield
-    unmanaged.neighbours.__init__()
+    unmanaged.unmanaged_workers.__init__()
     control.forget()
     queues.forget()
 
@@ -75,19 +75,19 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
     ours = {"perform_ping_check": False, "queues": ["mail"], "hostname": "ours@here"}
     with start_worker(app, **ours):
         make_worker("ours@here")
-        unmanaged.neighbours.look()
+        unmanaged.unmanaged_workers.look()
         assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
 
     assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
-    unmanaged.neighbours.__init__()  # as in a shell, where nobody has looked before
+    unmanaged.unmanaged_workers.__init__()  # as in a shell, where nobody has looked before
     control.forget()
     assert [row["name"] for row in rows.of_workers(alice)] == ["other@there", "ours@here"]
 
 
 def test_who_is_gone_is_waited_for_once(monkeypatch):
-    neighbours = unmanaged.neighbours
-    neighbours.names, neighbours.looked = {"gone", "theirs"}, time.monotonic()
-    neighbours.strangers = {"theirs"}
+    unmanaged_workers = unmanaged.unmanaged_workers
+    unmanaged_workers.names, unmanaged_workers.looked = {"gone", "theirs"}, time.monotonic()
+    unmanaged_workers.strangers = {"theirs"}
     asked = []
 
     def ask(command, *, expected=(), without=(), **_):
@@ -106,8 +106,8 @@ def test_who_is_gone_is_waited_for_once(monkeypatch):
 
 
 def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
-    unmanaged.neighbours.names = unmanaged.neighbours.strangers = {"w"}
-    unmanaged.neighbours.looked = time.monotonic()
+    unmanaged.unmanaged_workers.names = unmanaged.unmanaged_workers.strangers = {"w"}
+    unmanaged.unmanaged_workers.looked = time.monotonic()
     make_worker("w")
     told = {"pool": "prefork", "queues": ["mail"]}
     monkeypatch.setattr(snapshots, "ask", lambda *_, without, **__: [("w", told)][len(without) :])
@@ -142,10 +142,10 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     assert re.search("other@there without the console .* prefork × 2 1 ", page)
     page = text(as_user(alice).get(f"{WORKERS}other@there/change/"))
     assert "It answers, and does not know the console" in page
-    assert not queues.one("theirs")[0].forsaken
+    assert not queues.one("theirs")[0].unconsumed
     # It is told of as one who does not obey.
     queues.pause(name="theirs", actor=alice, reason="r")
-    assert [one.name for one in queues.one("theirs")[0].disobeyed] == ["other@there"]
+    assert [one.name for one in queues.one("theirs")[0].ignoring_pause] == ["other@there"]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("tasks_admin", "0006_revocations"),
+        ("tasks_admin", "0001_initial"),
         ("django_celery_results", "0014_alter_taskresult_status"),
     ]
 
