@@ -22,8 +22,8 @@ import time
 LOCK_VARIABLE = "OPSCONSOLE_DEVSERVER_LOCK"
 #: Seconds between SIGTERM and SIGKILL; honcho kills a supervisor after five.
 TERMINATE_TIMEOUT = 4.0
-#: Seconds before a restart, doubled each time up to the maximum. A command that ran for longer
-#: than the maximum starts again with the minimum.
+#: Seconds before a restart: twice as long each time, up to the maximum. After a run that was
+#: longer than the maximum, the delay is the minimum again.
 MIN_RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 30.0
 
 

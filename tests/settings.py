@@ -1,4 +1,4 @@
-"""The settings under which unit tests run: a directory of their own, plain static files."""
+"""Settings of the tests in the pytest process: a temporary data directory, plain static files."""
 
 import os
 import tempfile
@@ -13,8 +13,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-TASKS_ADMIN_MAIL_SUMMARY = False  # one operation at a time is easier to look at
-STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 (or whitenoise warns)
-# A file, as in production: threads then wait for each other instead of failing on a shared cache.
+TASKS_ADMIN_MAIL_SUMMARY = False  # a summary would add another operation to each test
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 (whitenoise warns if it is missing)
+# A file, as in production: threads wait for its lock, which fails in a shared in-memory cache.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}  # noqa: F405

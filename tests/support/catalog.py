@@ -1,4 +1,4 @@
-"""The Chinese catalog, and what in a text is not Chinese."""
+"""The Chinese message catalog, and the untranslated parts of a text."""
 
 import re
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ import polib
 from opsconsole.environment import BASE_DIR
 
 ROOT = BASE_DIR
-PLACE = Path("tasks_admin/locale/zh_Hans/LC_MESSAGES")
-PO = polib.pofile(str(ROOT / PLACE / "django.po"))
-#: What is not translated on purpose: commands, and captions that Django has no Chinese for.
-LATIN = {
+CATALOG_DIR = Path("tasks_admin/locale/zh_Hans/LC_MESSAGES")
+PO = polib.pofile(str(ROOT / CATALOG_DIR / "django.po"))
+#: Not translated on purpose: commands, and captions that Django's catalog lacks.
+UNTRANSLATED = {
     "Model name",
     "Add link",
     "Change or view list link",
@@ -24,18 +24,22 @@ LATIN = {
 ENGLISH = re.compile(r"[A-Za-z][a-z’']+(?: [A-Za-z][a-z’']*)+")
 
 
-def said(entry: Any) -> list[str]:
-    """All that a reader may see of an entry."""
+def translations_of(entry: Any) -> list[str]:
+    """Return the translation of an entry; all plural forms if it has several."""
     return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
 
 
 def not_chinese(texts: Iterable[str]) -> list[str]:
-    """The texts with several Latin words, or that are a word which we translate."""
-    ours = {e.msgid.lower() for e in PO if e.msgid.lower() != said(e)[0].lower()}
-    return [one for one in texts if one.lower() in ours or ENGLISH.search(_without_latin(one))]
+    """Return the texts that contain several Latin words, or are the source of an entry."""
+    sources = {e.msgid.lower() for e in PO if e.msgid.lower() != translations_of(e)[0].lower()}
+    return [
+        text
+        for text in texts
+        if text.lower() in sources or ENGLISH.search(_remove_untranslated(text))
+    ]
 
 
-def _without_latin(text: str) -> str:
-    for latin in LATIN:
-        text = text.replace(latin, "·")
+def _remove_untranslated(text: str) -> str:
+    for phrase in UNTRANSLATED:
+        text = text.replace(phrase, "·")
     return text

@@ -1,4 +1,4 @@
-"""The system checks: one test for each id, and that a sound project has none."""
+"""The system checks: a test for each ID, and a valid project without messages."""
 
 import pytest
 from django.core.checks import run_checks
@@ -11,30 +11,30 @@ PREFIX = "tasks_admin."
 
 
 @pytest.fixture(autouse=True)
-def sound(settings):
-    """What each test then spoils."""
+def valid_project(settings):
+    """Valid settings, of which each test changes one."""
     use_mail_server(settings, port=25, timeout=10)
     settings.HOST_URL = "https://console.example"
     settings.ALLOWED_HOSTS = ["console.example", "[::1]"]
 
 
-def found():
-    """Our messages, by id."""
+def console_messages():
+    """Return the messages of the console's checks by ID."""
     return {message.id: message for message in run_checks() if message.id.startswith(PREFIX)}
 
 
-def test_a_sound_project_has_none():
-    assert not found()
+def test_a_valid_project_has_no_messages():
+    assert not console_messages()
 
 
-def test_every_message_says_what_to_do(settings):
+def test_every_message_has_a_hint(settings):
     settings.HOST_URL = "http://elsewhere.example"
     settings.CELERY_ACCEPT_CONTENT = ["pickle"]
     settings.IMPORT_EXPORT_IMPORT_PERMISSION_CODE = None
     settings.TASKS_ADMIN_LIMITS = {}
     use_mail_server(settings, port=25, timeout=None)
 
-    messages = found()
+    messages = console_messages()
 
     assert set(messages) == {
         f"{PREFIX}{name}" for name in ("E002", "E003", "E004", "E005", "W001", "W002")
@@ -64,80 +64,80 @@ def test_every_message_says_what_to_do(settings):
         "https://two words",
     ],
 )
-def test_e001_host_url_is_no_address(settings, url):
+def test_e001_host_url_is_invalid(settings, url):
     settings.HOST_URL = url
 
-    assert set(found()) == {f"{PREFIX}E001"}
+    assert set(console_messages()) == {f"{PREFIX}E001"}
 
 
-def test_e001_host_url_is_not_there_at_all(settings):
+def test_e001_host_url_is_missing(settings):
     del settings.HOST_URL
 
-    assert set(found()) == {f"{PREFIX}E001"}
+    assert set(console_messages()) == {f"{PREFIX}E001"}
 
 
-def test_e002_host_url_leads_to_a_host_that_is_not_allowed(settings):
+def test_e002_the_host_of_host_url_is_not_allowed(settings):
     settings.HOST_URL = "https://elsewhere.example"
 
-    message = found()[f"{PREFIX}E002"]
+    message = console_messages()[f"{PREFIX}E002"]
 
     assert "elsewhere.example" in message.hint
 
 
 @pytest.mark.parametrize("hosts", [["*"], [".example"], ["console.example"], ["[::1]", "*"]])
-def test_e002_not_for_a_host_that_is(settings, hosts):
+def test_no_e002_if_the_host_is_allowed(settings, hosts):
     settings.ALLOWED_HOSTS = hosts
 
-    assert not found()
+    assert not console_messages()
 
 
-def test_e002_not_for_an_address_of_version_six(settings):
+def test_no_e002_for_an_ipv6_address(settings):
     settings.HOST_URL = "https://[::1]:8443"
 
-    assert not found()
+    assert not console_messages()
 
 
 @pytest.mark.parametrize("url", ["http://console.example", "http://console.example:8000"])
 def test_w001_the_links_are_not_encrypted(settings, url):
     settings.HOST_URL = url
 
-    assert set(found()) == {f"{PREFIX}W001"}
+    assert set(console_messages()) == {f"{PREFIX}W001"}
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]"])
-def test_w001_not_on_this_machine(settings, url):
+def test_no_w001_on_loopback(settings, url):
     settings.HOST_URL, settings.ALLOWED_HOSTS = url, ["*"]
 
-    assert not found()
+    assert not console_messages()
 
 
-def test_w001_not_while_debugging(settings):
+def test_no_w001_in_debug_mode(settings):
     settings.HOST_URL, settings.DEBUG = "http://console.example", True
 
-    assert f"{PREFIX}W001" not in found()
+    assert f"{PREFIX}W001" not in console_messages()
 
 
 @pytest.mark.parametrize("content", [["pickle"], ["json", "pickle"], ["json", "yaml"]])
-def test_e003_workers_accept_more_than_json(settings, content):
+def test_e003_workers_accept_other_content_than_json(settings, content):
     settings.CELERY_ACCEPT_CONTENT = content
 
-    assert set(found()) == {f"{PREFIX}E003"}
+    assert set(console_messages()) == {f"{PREFIX}E003"}
 
 
 @pytest.mark.parametrize("name", ["IMPORT", "EXPORT"])
-def test_e004_import_and_export_are_open_to_all_staff(settings, name):
+def test_e004_import_and_export_require_no_permission(settings, name):
     setattr(settings, f"IMPORT_EXPORT_{name}_PERMISSION_CODE", "")
 
-    message = found()[f"{PREFIX}E004"]
+    message = console_messages()[f"{PREFIX}E004"]
 
     assert name in message.msg
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 15, 60])
-def test_w002_the_mail_server_may_hang_too_long(settings, timeout):
+def test_w002_the_timeout_of_the_mail_server_is_too_long(settings, timeout):
     use_mail_server(settings, port=25, timeout=timeout)
 
-    assert set(found()) == {f"{PREFIX}W002"}
+    assert set(console_messages()) == {f"{PREFIX}W002"}
 
 
 @pytest.mark.parametrize(
@@ -153,14 +153,14 @@ def test_w002_the_mail_server_may_hang_too_long(settings, timeout):
         Settings.LIMITS | {"choose.link": ("3", "60")},
     ],
 )
-def test_e005_a_limit_is_missing_or_is_none(limits):
+def test_e005_a_limit_is_missing_or_invalid(limits):
     with override_settings(TASKS_ADMIN_LIMITS=limits):
-        message = found()[f"{PREFIX}E005"]
+        message = console_messages()[f"{PREFIX}E005"]
 
     assert "choose.link" in message.hint
 
 
 @pytest.mark.parametrize("limit", [(0, 60), (3, 60), [3, 60]])
-def test_e005_not_for_a_limit(limit):
+def test_no_e005_for_a_valid_limit(limit):
     with override_settings(TASKS_ADMIN_LIMITS=Settings.LIMITS | {"choose.link": limit}):
-        assert not found()
+        assert not console_messages()

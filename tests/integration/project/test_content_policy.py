@@ -1,4 +1,4 @@
-"""The content policy: every page carries it, and no template of ours needs an exception."""
+"""The Content Security Policy: every page has it, and no template needs an exception."""
 
 import re
 
@@ -12,15 +12,15 @@ from tests.support.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose
 TEMPLATES = sorted(
     path
     for path in (BASE_DIR / "templates").rglob("*.html")
-    if "/mail/" not in str(path)  # letters: their readers know no style sheets
+    if "/mail/" not in str(path)  # email clients ignore style sheets
 )
 FORBIDDEN = {
-    "a script in the page": r"<script(?![^>]*\bsrc=)(?![^>]*application/json)",
-    "a style in the page": r"<style",
+    "an inline script": r"<script(?![^>]*\bsrc=)(?![^>]*application/json)",
+    "an inline style sheet": r"<style",
     "a style attribute": r"\sstyle\s*=",
     "an event handler": r"\son[a-z]+\s*=\s*[\"'{]",
-    "a script address": r"javascript:",
-    "a switched off escaping": r"\|\s*safe\b|autoescape\s+off",
+    "a javascript: URL": r"javascript:",
+    "disabled escaping": r"\|\s*safe\b|autoescape\s+off",
 }
 
 
@@ -30,14 +30,14 @@ def test_templates_need_no_exception(path, pattern):
     assert not re.findall(pattern, path.read_text(), re.IGNORECASE)
 
 
-def test_no_code_switches_escaping_off():
+def test_no_code_disables_escaping():
     for path in (BASE_DIR / "tasks_admin").rglob("*.py"):
         assert "mark_safe" not in path.read_text(), path
 
 
 @pytest.fixture
 def pages(as_user, alice, no_broker):
-    """One of each."""
+    """One response of each kind."""
     client = as_user(alice)
     operation, result = make_operation(2, actor=alice), make_result()
     yield [
@@ -56,7 +56,7 @@ def pages(as_user, alice, no_broker):
     ]
 
 
-def test_every_page_carries_the_policy(pages):
+def test_every_page_has_the_policy(pages):
     for page in pages:
         policy = page["Content-Security-Policy"]
         for directive in (
@@ -67,21 +67,21 @@ def test_every_page_carries_the_policy(pages):
         assert "unsafe" not in policy
 
 
-def test_every_page_carries_the_other_headers(pages):
+def test_every_page_has_the_other_security_headers(pages):
     for page in pages:
         assert page["X-Frame-Options"] == "DENY"
         assert page["X-Content-Type-Options"] == "nosniff"
         assert page["Referrer-Policy"] == "same-origin"
 
 
-def test_what_was_rendered_needs_no_exception(pages):
+def test_rendered_pages_need_no_exception(pages):
     for page in pages:
-        for what, pattern in FORBIDDEN.items():
-            found = re.findall(pattern, page.content.decode(), re.IGNORECASE)
-            assert not found, (page.request["PATH_INFO"], what)
+        for name, pattern in FORBIDDEN.items():
+            matches = re.findall(pattern, page.content.decode(), re.IGNORECASE)
+            assert not matches, (page.request["PATH_INFO"], name)
 
 
-def test_cookies_are_not_for_scripts(alice, client):
+def test_scripts_cannot_read_the_session_cookie(alice, client):
     response = client.post("/admin/login/", {"username": "alice", "password": "old password"})
 
     cookie = response.cookies[settings.SESSION_COOKIE_NAME]

@@ -1,4 +1,4 @@
-"""What pages and mails say to who reads Chinese: Chinese, all of it."""
+"""Pages and emails for Chinese readers contain no English."""
 
 import re
 import time
@@ -19,37 +19,39 @@ from tests.support.pages import OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WO
 from tests.support.sending import asked, claimed, link_for
 
 
-def words(response):
-    """The words of a page."""
-    return text(response) + " " + " ".join(attributes(response))
+def visible_text(response):
+    """Return the text of a page, including the attributes that browsers show."""
+    return text(response) + " " + " ".join(visible_attributes(response))
 
 
-def attributes(response):
-    """The words that stand in attributes."""
+def visible_attributes(response):
+    """Return the values of attributes that browsers show."""
     html = response.content.decode()
     submits = re.findall(r'<input type="submit"[^>]*value="([^"]*)"', html)
     return submits + re.findall(r'(?:placeholder|title|aria-label)="([^"]*)"', html)
 
 
-def english(response):
-    """What a page says that is not Chinese: several Latin words, or a word that we translate."""
+def english_texts(response):
+    """Return the untranslated texts of a page: several Latin words, or a translatable word."""
     nodes = re.sub(r"(?s)<(script|style).*?</\1>", "", response.content.decode())
     nodes = [" ".join(node.split()) for node in re.split(r"<[^>]*>", nodes)]
-    djangos = {"- Select an option -"}  # new in Django 6.1, and in none of its catalogs
-    return not_chinese([node for node in nodes if node not in djangos] + attributes(response))
+    untranslated = {"- Select an option -"}  # new in Django 6.1, missing in its catalogs
+    return not_chinese(
+        [node for node in nodes if node not in untranslated] + visible_attributes(response)
+    )
 
 
 @pytest.fixture
 def client(alice):
-    """A browser set to Chinese, as browsers spell it."""
+    """A client of a superuser whose browser prefers Chinese."""
     client = Client(headers={"accept-language": "zh-CN,zh;q=0.9,en;q=0.8"})
     client.force_login(alice)
     return client
 
 
 @pytest.fixture
-def ended(alice):
-    """An operation in which something of everything happened."""
+def operation(alice):
+    """A paused operation with targets of each outcome."""
     operation = make_operation(4, actor=alice)
     first, second, third, fourth = operation.targets.order_by("pk")
     now = timezone.now()
@@ -82,54 +84,54 @@ class TestPages:
             ("/nowhere/", ["没有此页面"]),
         ],
     )
-    def test_they_are_chinese(self, client, ended, settings, tmp_path, path, expected):
+    def test_they_are_chinese(self, client, operation, settings, tmp_path, path, expected):
         settings.MAIL_CATCHER_DIR = tmp_path
         make_result(date_started=timezone.now())
 
         page = client.get(path)
 
-        assert [word for word in expected if word not in words(page)] == []
-        assert english(page) == []
+        assert [phrase for phrase in expected if phrase not in visible_text(page)] == []
+        assert english_texts(page) == []
 
-    def test_what_is_not_allowed(self, client, mallory):
+    def test_permission_denied(self, client, mallory):
         client.force_login(mallory)
 
         page = client.get(USERS)
 
-        assert "您没有此权限" in words(page)
-        assert english(page) == []
+        assert "您没有此权限" in visible_text(page)
+        assert english_texts(page) == []
 
-    def test_an_operation(self, client, ended):
-        page = client.get(f"{OPERATIONS}{ended.pk}/change/")
+    def test_an_operation(self, client, operation):
+        page = client.get(f"{OPERATIONS}{operation.pk}/change/")
 
-        assert "每分钟最多 30 个" in words(page)
-        assert "4 个目标中已有 3 个处理完毕" in words(page)
-        assert "第一个目标未成功" in words(page)
-        assert "被邮件服务器拒绝" in words(page)
-        assert "可能已发送两次" in words(page)
-        assert "账户已不存在: 2" in words(page)
-        assert english(page) == []
+        assert "每分钟最多 30 个" in visible_text(page)
+        assert "4 个目标中已有 3 个处理完毕" in visible_text(page)
+        assert "第一个目标未成功" in visible_text(page)
+        assert "被邮件服务器拒绝" in visible_text(page)
+        assert "可能已发送两次" in visible_text(page)
+        assert "账户已不存在: 2" in visible_text(page)
+        assert english_texts(page) == []
 
-    def test_what_is_said_about_an_act(self, client, ended):
-        client.post(f"{OPERATIONS}{ended.pk}/pause/", {"reason": "x"})
-        client.post(f"{OPERATIONS}{ended.pk}/throttle/", {"rate": "x"})
+    def test_messages_about_a_rejected_action(self, client, operation):
+        client.post(f"{OPERATIONS}{operation.pk}/pause/", {"reason": "x"})
+        client.post(f"{OPERATIONS}{operation.pk}/throttle/", {"rate": "x"})
 
-        page = client.get(f"{OPERATIONS}{ended.pk}/change/")
+        page = client.get(f"{OPERATIONS}{operation.pk}/change/")
 
-        assert "的状态为“已暂停”：未做任何更改" in words(page)
-        assert "速率必须是" in words(page)
-        assert english(page) == []
+        assert "的状态为“已暂停”：未做任何更改" in visible_text(page)
+        assert "速率必须是" in visible_text(page)
+        assert english_texts(page) == []
 
-    def test_the_confirmation_of_reset_mails(self, client, alice, make_user):
+    def test_the_confirmation_of_reset_emails(self, client, alice, make_user):
         users = [alice, make_user("ann", is_active=False)]
 
         page = choose(client, USERS, "send_reset_email", users)
 
-        assert "将向 1 个用户发送邮件" in words(page)
-        assert "账户未激活 1" in words(page)
-        assert "选中的用户中包含超级用户： alice" in words(page)
-        assert "发送密码重置邮件" in words(page)
-        assert english(page) == []
+        assert "将向 1 个用户发送邮件" in visible_text(page)
+        assert "账户未激活 1" in visible_text(page)
+        assert "选中的用户中包含超级用户： alice" in visible_text(page)
+        assert "发送密码重置邮件" in visible_text(page)
+        assert english_texts(page) == []
 
     def test_the_confirmation_of_retries(self, client, alice):
         make_result()
@@ -137,9 +139,9 @@ class TestPages:
 
         page = choose(client, RESULTS, "retry_failed", Result.objects.all())
 
-        assert "1 个失败的任务将重新排队" in words(page)
-        assert "将重试 1" in words(page)
-        assert english(page) == []
+        assert "1 个失败的任务将重新排队" in visible_text(page)
+        assert "将重试 1" in visible_text(page)
+        assert english_texts(page) == []
 
     @pytest.mark.parametrize("fields", [{}, {"task": "gone"}, {"task_args": '"(1,)"'}])
     def test_a_result(self, client, fields):
@@ -147,51 +149,52 @@ class TestPages:
 
         page = client.get(f"{RESULTS}{result.pk}/change/")
 
-        assert "任务结果" in words(page)
-        assert ("重试失败的任务" in words(page)) == (not fields)
-        assert ("无法重试：" in words(page)) == bool(fields)
-        assert english(page) == []
+        assert "任务结果" in visible_text(page)
+        assert ("重试失败的任务" in visible_text(page)) == (not fields)
+        assert ("无法重试：" in visible_text(page)) == bool(fields)
+        assert english_texts(page) == []
 
     @pytest.mark.parametrize("count", [0, 1])
     def test_the_workers(self, client, monkeypatch, count):
         worker = WorkerView(name="w@h", pool="prefork", processes=2, uptime=98_061.0, total=7)
-        taken = Snapshot(workers=[worker] * count, taken_at=time.monotonic())
-        monkeypatch.setattr(control.snapshots, "_last", taken)
+        never_stale = time.monotonic() + 3600
+        snapshot = Snapshot(workers=[worker] * count, taken_at=never_stale)
+        monkeypatch.setattr(control.snapshots, "_last", snapshot)
 
         page = client.get(WORKERS)
 
-        assert ("1 天 3 小时" if count else "一秒内没有 Worker 应答") in words(page)
-        assert english(page) == []
+        assert ("1 天 3 小时" if count else "一秒内没有 Worker 应答") in visible_text(page)
+        assert english_texts(page) == []
 
-    def test_no_broker(self, client, monkeypatch, no_broker):
+    def test_the_workers_without_a_broker(self, client, monkeypatch, no_broker):
         monkeypatch.setattr(control.snapshots, "_last", None)
 
         page = client.get(WORKERS)
 
-        assert "消息代理没有应答" in words(page)
-        assert english(page) == []
+        assert "消息代理没有应答" in visible_text(page)
+        assert english_texts(page) == []
 
     @pytest.mark.parametrize("path", ["", "mail/change/", "mail/purge_queue/"])
     def test_the_queues(self, client, no_broker, path):
         page = client.get(QUEUES + path)
 
-        assert "队列" in words(page)
-        assert english(page) == []
+        assert "队列" in visible_text(page)
+        assert english_texts(page) == []
 
     @pytest.mark.parametrize("path", ["", "act/run_periodic/?name=housekeeping"])
     def test_periodic_tasks(self, client, path):
         page = client.get(PERIODIC + path)
 
-        assert "周期任务" in words(page)
-        assert english(page) == []
+        assert "周期任务" in visible_text(page)
+        assert english_texts(page) == []
 
     def test_choosing_a_password(self, client, make_user):
-        address = f"/user/reset/password/?token={link_for(make_user('ann'))}"
+        url = f"/user/reset/password/?token={link_for(make_user('ann'))}"
 
-        page = client.get(address, follow=True)
+        page = client.get(url, follow=True)
 
-        assert "账户： ann" in words(page)
-        assert english(page) == []
+        assert "账户： ann" in visible_text(page)
+        assert english_texts(page) == []
 
     @pytest.mark.parametrize(
         ("file", "expected"),
@@ -211,37 +214,37 @@ class TestPages:
         with upload.open("rb") as content:
             page = client.post(f"{USERS}import/", {"import_file": content, "format": "0"})
 
-        assert expected in words(page)
-        assert english(page) == []
+        assert expected in visible_text(page)
+        assert english_texts(page) == []
 
 
-class TestMails:
+class TestEmails:
     @pytest.fixture(autouse=True)
     def chinese(self, settings):
         settings.LANGUAGE_CODE = "zh-hans"
         settings.HOST_URL = "https://console.example.com"
 
     @pytest.mark.parametrize("name", ["reset", "changed"])
-    def test_to_users(self, db, name):
+    def test_emails_to_users(self, db, name):
         [user] = make_users(1)
         context = {"link": "https://console.example.com/x", "minutes": 60}
 
-        mail = emails.build_email(name, user=user, target=asked(user), context=context)
+        email = emails.build_email(name, user=user, target=asked(user), context=context)
 
-        for part in (mail.subject, mail.body, mail.alternatives[0][0]):
+        for part in (email.subject, email.body, email.alternatives[0][0]):
             assert "console.example.com" in part
             assert not_chinese(re.split(r"<[^>]*>|\n", part)) == []
-        assert "u00000，您好：" in mail.body
+        assert "u00000，您好：" in email.body
 
-    def test_to_who_started_an_operation(self, ended, mailbox):
-        User.objects.filter(pk=ended.actor_id).update(email="alice@mail.example")
-        own = claimed(asked(User.objects.get(pk=ended.actor_id)))
+    def test_summaries_to_the_actor_of_an_operation(self, operation, mailbox):
+        User.objects.filter(pk=operation.actor_id).update(email="alice@mail.example")
+        target = claimed(asked(User.objects.get(pk=operation.actor_id)))
 
-        summaries.send(operation_pk=ended.pk, task_id=own.task_id)
+        summaries.send(operation_pk=operation.pk, task_id=target.task_id)
 
-        [mail] = mailbox.messages
-        assert mail["Subject"] == f"#{ended.pk} 发送密码重置邮件：已暂停"
+        [email] = mailbox.messages
+        assert email["Subject"] == f"#{operation.pk} 发送密码重置邮件：已暂停"
         for kind in ("plain", "html"):
-            body = mail.get_body((kind,)).get_content()
+            body = email.get_body((kind,)).get_content()
             assert "已结束：等待中 1，已完成 1，失败 1，已跳过 1。" in body
             assert not_chinese(re.split(r"<[^>]*>|\n", body)) == []
