@@ -60,7 +60,8 @@ class FailureGroup(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.exception} ({self.task})"
+        exception = self.exception.rpartition(".")[2]
+        return f"{exception} ({self.task or _('unknown task')})"
 
     def get_absolute_url(self) -> str:
         """The cause's page."""

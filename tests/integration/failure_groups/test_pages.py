@@ -178,9 +178,9 @@ class TestPage:
 
         words = text(client.get("/admin/"))
 
-        assert "shop.Now" in words
-        assert "shop.Mended" not in words
-        assert "shop.Before" not in words
+        assert "Now (" in words
+        assert "Mended (" not in words
+        assert "Before (" not in words
 
 
 class TestActs:

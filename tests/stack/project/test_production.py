@@ -56,12 +56,11 @@ def wait_until_finished(stack: Stack, client: HTTPClient) -> Counter[str]:
     """Wait for the end of the operation on the client's page; return its outcome counts."""
     key = int(re.search(r"/operation/(\d+)/", client.current_url)[1])  # type: ignore[index]
     finished = f"Operation.objects.filter(pk={key}).exclude(finished_at=None)"
-    tally = f"[operation.outcome_counts for operation in {finished}]"
-    return Counter(
-        until(lambda: stack.evaluate(tally), lambda: f"the end of operation {key}\n{stack.logs()}")[
-            0
-        ]
+    counts = f"[operation.outcome_counts for operation in {finished}]"
+    (outcome_counts,) = until(
+        lambda: stack.evaluate(counts), lambda: f"the end of operation {key}\n{stack.logs()}"
     )
+    return Counter(outcome_counts)
 
 
 def recipients(stack: Stack, prefix: str) -> Counter[str]:
