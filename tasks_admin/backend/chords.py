@@ -1,11 +1,12 @@
 """Counting the parts of a chord that returned, each once, though the database goes away."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from celery.utils.log import get_logger
 from django.db import connections, router, transaction
 from django_celery_results.models import ChordCounter  # type: ignore[attr-defined]
+
+from tasks_admin.models.dialects import dialect_of
 
 logger = get_logger(__name__)
 
@@ -31,7 +32,9 @@ class Part:
                 logger.warning("Can't find ChordCounter for Group %s", self.group_id)
                 return None
             self._subtract(self.counter)
-            self.number = _transaction(using)
+            connection = connections[using]
+            with connection.cursor() as cursor:
+                self.number = dialect_of(connection).transaction_id(cursor)
         return self._last()
 
     def _subtract(self, counter: ChordCounter) -> None:
@@ -49,16 +52,6 @@ class Part:
         """Whether the try before was committed, though its answer was lost."""
         if self.number is None:
             return False
-        with connections[router.db_for_write(ChordCounter)].cursor() as cursor:
-            cursor.execute("SELECT txid_status(%s)", [self.number])
-            return bool(cursor.fetchone()[0] == "committed")
-
-
-def _transaction(using: Any) -> int | None:
-    """The number of the transaction; SQLite has none, and loses no answers."""
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        return None
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT txid_current()")
-        return int(cursor.fetchone()[0])
+        connection = connections[router.db_for_write(ChordCounter)]
+        with connection.cursor() as cursor:
+            return dialect_of(connection).was_committed(cursor, self.number)

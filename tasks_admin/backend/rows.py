@@ -1,28 +1,24 @@
-"""Writing results: one guarded statement each, on SQLite and PostgreSQL.
+"""Writing results: one guarded statement each.
 
 The ORM would need three, and most of the time that a small task takes.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tasks_admin.models import Result
+from tasks_admin.models.dialects import dialect_of
 
 TABLE = Result._meta.db_table
 #: Columns that are left as they are where nothing is known.
 SHY = ("worker", "periodic_task_name")
 #: The end of `meta` while a task has no children.
 CHILDLESS = '"children": []}'
-#: So many seconds ago, by the database's clock. SQLite has that of this machine, and writes it
-#: with fewer digits than Django does: what began in the millisecond it was queued in began before.
-AGO = {"postgresql": "STATEMENT_TIMESTAMP() - %s * INTERVAL '1 second'", "sqlite": "%s"}
-#: Holds for the one statement that it stands in: nobody waits for the disk.
-UNHURRIED = " AND set_config('synchronous_commit', 'off', true) = 'off'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +66,7 @@ def announce(row: Row, *, using: str | None = None) -> None:
     connection = connections[using or router.db_for_write(Result)]
     sql, params = _insert(row, connection)
     with connection.cursor() as cursor:
-        cursor.execute(f"{sql} ON CONFLICT (task_id) DO NOTHING", params)
+        cursor.execute(sql + dialect_of(connection).do_nothing("task_id"), params)
 
 
 def _update(
@@ -87,8 +83,9 @@ def _update(
     where, params = f"task_id = %s AND status NOT IN ({_places(row.final)})", [row.task_id]
     if fill:
         where += " AND task_args IS NOT NULL"
-    if not durable and connection.vendor == "postgresql" and not connection.in_atomic_block:
-        where += UNHURRIED
+    asynchronous = dialect_of(connection).asynchronous_commit
+    if not durable and asynchronous and not connection.in_atomic_block:
+        where += f" AND {asynchronous}"
     names = ", ".join(f"{name} = {sql}" for name, (sql, _params) in sets.items())
     values = [value for _sql, more in sets.values() for value in more]
     return f"UPDATE {TABLE} SET {names} WHERE {where}", [*values, *params, *row.final]  # noqa: S608
@@ -96,16 +93,19 @@ def _update(
 
 def _upsert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     sql, params = _insert(row, connection)
+    dialect = dialect_of(connection)
+    new = dialect.new_value
     replaced = ["status", "result", "traceback", "content_type", "content_encoding", "date_done"]
-    sets = [f"{name} = excluded.{name}" for name in replaced]
+    sets = {name: new(name) for name in replaced}
     for name in ("worker", "date_started"):
-        sets.append(f"{name} = COALESCE(excluded.{name}, {TABLE}.{name})")
-    for name in ("task_name", "task_args", "task_kwargs", "periodic_task_name"):
-        sets.append(f"{name} = COALESCE({TABLE}.{name}, excluded.{name})")
-    meta, more = _meta(row) if row.tail else (f"COALESCE({TABLE}.meta, excluded.meta)", [])
-    sets.append(f"meta = {meta}")
-    sql += f" ON CONFLICT (task_id) DO UPDATE SET {', '.join(sets)}"
-    sql += f" WHERE {TABLE}.status NOT IN ({_places(row.final)})"
+        sets[name] = f"COALESCE({new(name)}, {TABLE}.{name})"
+    for name in ("task_name", "task_args", "task_kwargs", "periodic_task_name", "meta"):
+        sets[name] = f"COALESCE({TABLE}.{name}, {new(name)})"
+    more: list[Any] = []
+    if row.tail:
+        sets["meta"], more = _meta(row)
+    where = f"{TABLE}.status NOT IN ({_places(row.final)})"
+    sql += dialect.do_update("task_id", sets, where=where)
     return sql, [*params, *more, *row.final]
 
 
@@ -131,11 +131,7 @@ def _meta(row: Row) -> tuple[str, list[Any]]:
 def _ago(
     connection: BaseDatabaseWrapper, now: datetime, seconds: float = 0.0
 ) -> tuple[str, list[Any]]:
-    exact: Any = max(seconds, 0.0)
-    if connection.vendor == "sqlite":
-        moment = now - timedelta(seconds=exact)
-        exact = moment.replace(tzinfo=None).isoformat(" ", "microseconds")
-    return AGO[connection.vendor], [exact]
+    return dialect_of(connection).seconds_ago(max(seconds, 0.0), now=now)
 
 
 def _places(values: Sequence[Any] | dict[str, Any]) -> str:

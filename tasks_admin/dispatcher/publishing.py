@@ -6,7 +6,7 @@ has it, and by one writer at a time where it has not (SQLite).
 
 import logging
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
@@ -121,11 +121,10 @@ def _publish_due(operation: Operation) -> int:
 def _take(operation: Operation, limit: int) -> list[Target]:
     """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
     with transaction.atomic():
-        skip = connection.features.has_select_for_update_skip_locked
-        waiting = operation.targets.next_due()
+        waiting = operation.targets.lock_next_due()
         if operation.canary:  # the same one until it has an outcome, however often it is tried
             waiting = waiting.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
-        ids = list(waiting.select_for_update(skip_locked=skip).values_list("pk", flat=True)[:limit])
+        ids = list(waiting.values_list("pk", flat=True)[:limit])
         taken = Target.objects.filter(pk__in=ids)
         taken.update(
             state=TargetState.QUEUED,

@@ -1,70 +1,38 @@
 """Indexes for the list of results, on django-celery-results' table.
 
-On PostgreSQL they are built while others write. An interrupted run leaves an invalid index behind,
-which is built anew by the next run.
+On PostgreSQL they are created without locking writers. The next run replaces an invalid index that
+an interrupted run left behind.
 """
 
 from typing import Any
 
 from django.db import migrations
 
+from tasks_admin.models.dialects import dialect_of
+from tasks_admin.models.expressions import QUEUE_AT, RAISED_AT
+
 TABLE = "django_celery_results_taskresult"
-NAME = "tasks_admin_result_"
+PREFIX = "tasks_admin_result_"
 
 
-def _quoted(column: str, start: int, vendor: str) -> str:
-    text = f"SUBSTR({column}, {start}, 200)"
-    if vendor == "postgresql":
-        return f"SPLIT_PART({text}, '\"', 1)"
-    return f"(SUBSTR({text}, 1, INSTR({text} || '\"', '\"') - 1))"
+def indexes(editor: Any) -> dict[str, str]:
+    """What follows the table in CREATE INDEX, by the index's name."""
+    dialect = dialect_of(editor.connection)
+    found = dialect.result_indexes(
+        queue=dialect.quoted_text("meta", len(QUEUE_AT) + 1),
+        exception=dialect.quoted_text("result", len(RAISED_AT) + 1),
+    )
+    return {f"{PREFIX}{name}": columns for name, columns in found.items()}
 
 
-def indexes(vendor: str) -> dict[str, str]:
-    """What to index, by name. SQLite's indexes end with the key by themselves."""
-    queue, raised = _quoted("meta", 12, vendor), _quoted("result", 15, vendor)
-    if vendor == "postgresql":
-        return {
-            "status": "(status, id)",
-            "task": "(task_name, id)",
-            "worker": "(worker, id)",
-            "queue": f"({queue}, id)",
-            "raised": f"({raised}, id) WHERE status = 'FAILURE'",
-            "failed": "(task_name, id) WHERE status = 'FAILURE'",
-            "subject": "(SUBSTR(task_args, 1, 40), id) "
-            "WHERE task_name = 'tasks_admin.send_reset_email'",
-        }
-    return {
-        "failed": "(task_name, status)",
-        "queue": queue if queue.startswith("((") else f"({queue})",
-        "raised": f"({raised})",
-        "subject": "(task_name, (SUBSTR(task_args, 1, 40)))",
-    }
+def create(apps: Any, editor: Any) -> None:
+    for name, columns in indexes(editor).items():
+        dialect_of(editor.connection).create_index(editor, name=name, table=TABLE, columns=columns)
 
 
-def add(apps: Any, editor: Any) -> None:
-    vendor = editor.connection.vendor
-    concurrently = "CONCURRENTLY" if vendor == "postgresql" else ""
-    for name, what in indexes(vendor).items():
-        _drop_invalid(editor, NAME + name)
-        editor.execute(f"CREATE INDEX {concurrently} IF NOT EXISTS {NAME}{name} ON {TABLE} {what}")
-
-
-def _drop_invalid(editor: Any, name: str) -> None:
-    if editor.connection.vendor != "postgresql":
-        return
-    with editor.connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(%s) AND NOT indisvalid", [name]
-        )
-        if cursor.fetchone():
-            editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-
-
-def remove(apps: Any, editor: Any) -> None:
-    vendor = editor.connection.vendor
-    concurrently = "CONCURRENTLY" if vendor == "postgresql" else ""
-    for name in indexes(vendor):
-        editor.execute(f"DROP INDEX {concurrently} IF EXISTS {NAME}{name}")
+def drop(apps: Any, editor: Any) -> None:
+    for name in indexes(editor):
+        dialect_of(editor.connection).drop_index(editor, name=name, table=TABLE)
 
 
 class Migration(migrations.Migration):
@@ -75,4 +43,4 @@ class Migration(migrations.Migration):
         ("django_celery_results", "0014_alter_taskresult_status"),
     ]
 
-    operations = [migrations.RunPython(add, remove)]
+    operations = [migrations.RunPython(create, drop)]

@@ -7,26 +7,22 @@ from typing import Any
 
 from django.db.models import CharField, F, Func
 
+from tasks_admin.models.dialects import ARGUMENTS_PREFIX_LENGTH, dialect_of
+
 #: How a result's `meta` and `result` begin when there is a queue, or an exception, in it.
 QUEUE_AT, RAISED_AT = '{"queue": "', '{"exc_type": "'
 
 
 class _Quoted(Func):
-    """The text up to the next quotation mark, from a place on; some 200 characters at most."""
+    """The text from character `start` up to the next quotation mark."""
 
     output_field = CharField()
     start: int
 
-    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        """In SQLite's words."""
-        text = f"SUBSTR(%(expressions)s, {self.start}, 200)"
-        more["template"] = f"SUBSTR({text}, 1, INSTR({text} || '\"', '\"') - 1)"
-        return super().as_sql(compiler, connection, **more)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        """In PostgreSQL's words."""
-        more["template"] = f"SPLIT_PART(SUBSTR(%(expressions)s, {self.start}, 200), '\"', 1)"
-        return super().as_sql(compiler, connection, **more)
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **options: Any) -> Any:
+        """See `Dialect.quoted_text`."""
+        template = dialect_of(connection).quoted_text("%(expressions)s", self.start)
+        return super().as_sql(compiler, connection, *args, **options | {"template": template})
 
 
 class QueueName(_Quoted):
@@ -51,7 +47,7 @@ class BriefArguments(Func):
     """The beginning of the arguments: all of them, for a task that takes a key."""
 
     output_field = CharField()
-    template = "SUBSTR(%(expressions)s, 1, 40)"
+    template = f"SUBSTR(%(expressions)s, 1, {ARGUMENTS_PREFIX_LENGTH})"
 
     def __init__(self) -> None:
         super().__init__(F("task_args"))

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django_celery_results.models import TaskResult
 from kombu.utils.json import dumps, loads
 
+from tasks_admin.models.dialects import dialect_of
+
 
 class Verdict(models.TextChoices):
     """How far the stored arguments can be trusted."""
@@ -79,10 +81,8 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 
 def with_prefix(results: models.QuerySet[Any], prefix: str) -> models.QuerySet[Any]:
     """Keep those whose task id begins so (ASCII), read off the index of the ids."""
-    if connections[results.db].vendor == "postgresql":  # its index for LIKE
-        return results.filter(task_id__startswith=prefix)
-    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-    return results.filter(task_id__gte=prefix, task_id__lt=end)
+    dialect = dialect_of(connections[results.db])
+    return results.filter(**dialect.prefix_lookup("task_id", prefix))
 
 
 class Doubt(models.TextChoices):

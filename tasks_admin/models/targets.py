@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.lib.conf import settings
+from tasks_admin.models.dialects import dialect_of
 from tasks_admin.models.operations import Operation
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ class TargetState(models.TextChoices):
 
 OPEN = (TargetState.WAITING, TargetState.QUEUED, TargetState.RUNNING)
 OUTCOMES = tuple(state for state in TargetState if state not in OPEN)
-#: As `Now()` has it, for SQL of our own.
-SQL_NOW = {
-    "postgresql": "STATEMENT_TIMESTAMP()",
-    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
-}
 
 
 def after(seconds: float) -> "Combinable":
@@ -75,6 +71,15 @@ class TargetQuerySet(models.QuerySet["Target"]):
         # `state = 'waiting'` would tempt the database to sort all that wait, for every chunk.
         unsettled = self.filter(finished_at=None, due_at__lte=Now()).exclude(state__in=others)
         return unsettled.order_by("due_at", "pk")
+
+    def lock_next_due(self) -> Self:
+        """`next_due`, locked until the transaction ends; those that another one locks are skipped.
+
+        Without SKIP LOCKED (SQLite) there is one writer at a time.
+        """
+        features = connections[router.db_for_write(self.model)].features
+        skip = features.has_select_for_update_skip_locked
+        return self.next_due().select_for_update(skip_locked=skip)
 
     def ended_within(self, seconds: float) -> Self:
         """Those that came to their outcome in the last so many seconds."""
@@ -176,14 +181,14 @@ class TargetQuerySet(models.QuerySet["Target"]):
             "crashes": 0,
             "uncertain": False,
         }
-        now = SQL_NOW[connection.vendor]
+        dialect = dialect_of(connection)
         columns = ", ".join(map(quote, [*names, "due_at", *fixed]))
-        select = ", ".join(["frozen.subject", "frozen.lock_key", now, *["%s"] * len(fixed)])
+        select = ", ".join(["frozen.subject", "frozen.lock_key", dialect.now, *["%s"] * len(fixed)])
         with connection.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {quote(self.model._meta.db_table)} ({columns}) "  # noqa: S608
                 f"WITH frozen(subject, lock_key) AS ({sql}) SELECT {select} FROM frozen "
-                "WHERE TRUE ON CONFLICT (lock_key) DO NOTHING",
+                f"WHERE TRUE{dialect.do_nothing('lock_key')}",
                 [*params, *fixed.values()],
             )
             return int(cursor.rowcount)

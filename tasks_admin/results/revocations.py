@@ -7,7 +7,7 @@ outcome of a task is written only then.
 
 from datetime import timedelta
 
-from django.db import connection, connections, router, transaction
+from django.db import connections, router, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -73,8 +73,7 @@ def forget(days: int) -> int:
 def _mark(operation: Operation) -> dict[str, int]:
     """Mark some tasks as revoked, unless they have begun; return the targets by task id."""
     with transaction.atomic():
-        skip = connection.features.has_select_for_update_skip_locked
-        waiting = operation.targets.next_due().select_for_update(skip_locked=skip)
+        waiting = operation.targets.lock_next_due()
         targets = dict(waiting.values_list("subject", "pk")[:CHUNK])
         ours = [task_id for task_id in targets if TASK_ID.fullmatch(task_id)]
         begun = {task_id for task_id in ours if not _cancel(task_id)}

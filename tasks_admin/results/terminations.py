@@ -7,7 +7,7 @@ still do it when it wakes up: then it is not known.
 
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -52,8 +52,7 @@ def carry_out(operation: Operation) -> int:
 def _take(operation: Operation) -> tuple[list[int], set[str]]:
     """Take some for a while, so that no other dispatcher does; say which were taken before."""
     with transaction.atomic():
-        skip = connection.features.has_select_for_update_skip_locked
-        rows = operation.targets.next_due().select_for_update(skip_locked=skip)
+        rows = operation.targets.lock_next_due()
         found = list(rows.values_list("pk", "subject", "reason")[:CHUNK])
         keys = [pk for pk, _subject, _reason in found]
         Target.objects.filter(pk__in=keys).postpone(TURN, reason="signalled")

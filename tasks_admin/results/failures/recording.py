@@ -1,13 +1,14 @@
 """Notes: a failure is counted when it is stored. Nothing is ever found by scanning."""
 
+import functools
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.models.functions import Now
 
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
-from tasks_admin.models.targets import SQL_NOW
+from tasks_admin.models.dialects import Dialect, dialect_of
 from tasks_admin.results.failures.fingerprints import Kind
 
 logger = logging.getLogger(__name__)
@@ -18,24 +19,33 @@ TRIES = 3
 _GROUP, _HOUR, _FAILURE = (
     model._meta.db_table for model in (FailureGroup, FailureGroupHour, Failure)
 )
-_SQL_HOUR = {
-    "postgresql": "DATE_TRUNC('hour', STATEMENT_TIMESTAMP(), 'UTC')",
-    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:00:00', 'NOW')",
-}
-_FAILED = (
-    f"INSERT INTO {_FAILURE} (task_id, group_id, failed_at) "  # noqa: S608 (our own names)
-    f"SELECT %s, id, {{now}} FROM {_GROUP} WHERE digest = %s ON CONFLICT (task_id) DO NOTHING"
-)
-_COUNTED_HOUR = (
-    f"INSERT INTO {_HOUR} (group_id, hour, count) "  # noqa: S608
-    f"SELECT id, {{hour}}, 1 FROM {_GROUP} WHERE digest = %s "
-    f"ON CONFLICT (group_id, hour) DO UPDATE SET count = {_HOUR}.count + 1"
-)
-_COUNTED = (
-    f"UPDATE {_GROUP} SET count = count + 1, last_at = {{now}}, "  # noqa: S608
-    "reopened_at = CASE WHEN state = 'resolved' THEN {now} ELSE reopened_at END, "
-    "state = CASE WHEN state = 'resolved' THEN 'open' ELSE state END WHERE digest = %s"
-)
+
+
+class Statements(NamedTuple):
+    """The SQL that counts a failure."""
+
+    #: Store a failure, unless it is stored. Parameters: task id, digest of the group.
+    insert_failure: str
+    #: Count a failure in the current hour. Parameter: digest of the group.
+    count_in_hour: str
+    #: Count a failure in its group, and reopen a resolved group. Parameter: digest of the group.
+    count_in_group: str
+
+
+@functools.cache
+def _statements(dialect: Dialect) -> Statements:
+    one_more = {"count": f"{_HOUR}.count + 1"}
+    return Statements(  # our own names only
+        insert_failure=f"INSERT INTO {_FAILURE} (task_id, group_id, failed_at) "  # noqa: S608
+        f"SELECT %s, id, {dialect.now} FROM {_GROUP} WHERE digest = %s"
+        f"{dialect.do_nothing('task_id')}",
+        count_in_hour=f"INSERT INTO {_HOUR} (group_id, hour, count) "  # noqa: S608
+        f"SELECT id, {dialect.current_hour}, 1 FROM {_GROUP} WHERE digest = %s"
+        f"{dialect.do_update('group_id, hour', one_more)}",
+        count_in_group=f"UPDATE {_GROUP} SET count = count + 1, last_at = {dialect.now}, "  # noqa: S608
+        f"reopened_at = CASE WHEN state = 'resolved' THEN {dialect.now} ELSE reopened_at END, "
+        "state = CASE WHEN state = 'resolved' THEN 'open' ELSE state END WHERE digest = %s",
+    )
 
 
 class Vanished(Exception):
@@ -67,20 +77,19 @@ def record_failure(
 
 
 def _count(task_id: str, kind: Kind, alias: str) -> None:
-    vendor = connections[alias].vendor
-    words = {"now": SQL_NOW[vendor], "hour": _SQL_HOUR[vendor]}
-    failed = _FAILED.format(**words)
-    with connections[alias].cursor() as cursor:
-        cursor.execute(failed, [task_id, kind.digest])
+    connection = connections[alias]
+    sql = _statements(dialect_of(connection))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.insert_failure, [task_id, kind.digest])
         if not cursor.rowcount:
             if Failure.objects.using(alias).filter(task_id=task_id).exists():
                 return  # stored twice
             kind = _known(kind, alias)
-            cursor.execute(failed, [task_id, kind.digest])
+            cursor.execute(sql.insert_failure, [task_id, kind.digest])
             if not cursor.rowcount:
                 raise Vanished
-        cursor.execute(_COUNTED_HOUR.format(**words), [kind.digest])
-        cursor.execute(_COUNTED.format(**words), [kind.digest])
+        cursor.execute(sql.count_in_hour, [kind.digest])
+        cursor.execute(sql.count_in_group, [kind.digest])
         if not cursor.rowcount:
             raise Vanished
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from opsconsole.celery import app
 from tasks_admin import dispatcher
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result, Target
+from tasks_admin.models.dialects import dialect_of
 from tasks_admin.results import failures
 from tasks_admin.results.failures import recording
 from tests.support.factories import make_result, make_target
@@ -153,9 +154,15 @@ class TestBounds:
 class TestTrouble:
     """A note that can't be made is logged, and the result is there."""
 
-    @pytest.mark.parametrize("broken", ["_FAILED", "_COUNTED_HOUR", "_COUNTED"])
+    def replace(self, monkeypatch, *answers):
+        """Let the statements of each call in turn differ from the real ones in these."""
+        real = recording._statements(dialect_of(connection))
+        changed = iter(real._replace(**answer) for answer in answers)
+        monkeypatch.setattr(recording, "_statements", lambda _dialect: next(changed))
+
+    @pytest.mark.parametrize("broken", recording.Statements._fields)
     def test_a_statement_that_fails(self, monkeypatch, caplog, broken):
-        monkeypatch.setattr(recording, broken, "INSERT INTO nowhere VALUES (1)")
+        self.replace(monkeypatch, {broken: "INSERT INTO nowhere VALUES (1)"})
 
         with caplog.at_level(logging.ERROR, logger="tasks_admin.results.failures.recording"):
             fail("t", raises(), 1, task_id="a")
@@ -181,14 +188,9 @@ class TestTrouble:
 
     def test_a_cause_that_is_deleted_meanwhile_is_made_anew(self, monkeypatch):
         fail("t", raises(), 1)
-        counted = recording._COUNTED
-        answers = iter([counted.replace("WHERE digest", "WHERE 1 = 0 AND digest"), counted])
-
-        class Once:
-            def format(self, **words):
-                return next(answers).format(**words)
-
-        monkeypatch.setattr(recording, "_COUNTED", Once())
+        real = recording._statements(dialect_of(connection)).count_in_group
+        no_row = real.replace("WHERE digest", "WHERE 1 = 0 AND digest")
+        self.replace(monkeypatch, {"count_in_group": no_row}, {})
         fail("t", raises(), 2)
 
         assert FailureGroup.objects.get().count == 2
@@ -196,7 +198,7 @@ class TestTrouble:
 
     def test_a_connection_that_is_lost_is_told_to_who_stores(self, monkeypatch):
         monkeypatch.setattr(recording, "_lost", lambda alias: True)
-        monkeypatch.setattr(recording, "_FAILED", "no sql")
+        self.replace(monkeypatch, {"insert_failure": "no sql"})
 
         with pytest.raises(DatabaseError), transaction.atomic():
             failures.record_failure(task_id="a", task="t", result=None, traceback=None)

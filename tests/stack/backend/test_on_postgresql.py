@@ -18,6 +18,7 @@ FILES = [
     "stack/failure_groups/test_many_workers",
     "integration/failure_groups/test_actions",
     "integration/dispatcher/test_housekeeping_failures",
+    "integration/models/test_dialects",
 ]
 
 
