@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 from tests.support.smtp import Mailbox
 
 #: What staff can look at.
-LOOKS = ("failuregroup", "operation", "periodictask", "queue", "result", "worker")
+VIEWABLE_MODELS = ("failuregroup", "operation", "periodictask", "queue", "result", "worker")
 
 
 #: The marks of tests that wait for other processes.
@@ -94,7 +94,7 @@ def bob(make_user: Callable[..., User]) -> User:
     return grant(
         make_user("bob", is_staff=True),
         "auth.view_user",
-        *(f"tasks_admin.view_{noun}" for noun in LOOKS),
+        *(f"tasks_admin.view_{noun}" for noun in VIEWABLE_MODELS),
         *(f"tasks_admin.{verb}" for verb in ("send_reset_email", "retry_failed")),
         *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort", "throttle")),
         "tasks_admin.approve_operation",
@@ -115,7 +115,7 @@ def charlie(make_user: Callable[..., User]) -> User:
     return grant(
         make_user("charlie", is_staff=True),
         "auth.view_user",
-        *(f"tasks_admin.view_{noun}" for noun in LOOKS),
+        *(f"tasks_admin.view_{noun}" for noun in VIEWABLE_MODELS),
     )
 
 

@@ -21,8 +21,7 @@ from celery import current_app
 
 from tests.bench.publishing import rabbitmq, valkey
 from tests.support.flower import Flower
-from tests.support.hosting import run as run_code
-from tests.support.hosting import work
+from tests.support.host_project import run_python, start_worker
 from tests.support.stack import ROOT, until
 
 ROUNDS, MESSAGES = 7, 500
@@ -39,7 +38,7 @@ def run() -> list[dict[str, Any]]:
 
 def _on(name: str, server: Callable[[], Any]) -> list[dict[str, Any]]:
     with server() as url, _workers(url) as (environment, processes):
-        until(lambda: run_code(THERE, environment).split()[-1] == "3", "three workers")
+        until(lambda: run_python(THERE, environment).split()[-1] == "3", "three workers")
         flower = Flower(url)
         try:
             flower.knows(*POOLS)
@@ -72,7 +71,9 @@ def _workers(broker: str) -> Iterator[tuple[dict[str, str], list[subprocess.Pope
     }
     migrate = [sys.executable, "manage.py", "migrate", "-v0"]
     subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
-    started = [work(environment, "-n", name, "--pool", pool) for name, pool in POOLS.items()]
+    started = [
+        start_worker(environment, "-n", name, "--pool", pool) for name, pool in POOLS.items()
+    ]
     try:
         yield environment, started
     finally:
@@ -82,17 +83,17 @@ def _workers(broker: str) -> Iterator[tuple[dict[str, str], list[subprocess.Pope
 
 
 def _told(environment: dict[str, str]) -> dict[str, float]:
-    return json.loads(run_code(HERE, environment).splitlines()[-1])
+    return json.loads(run_python(HERE, environment).splitlines()[-1])
 
 
 def _ready() -> Any:
     import django
 
     django.setup()
-    from tests.host import plain as plainhost
+    from tests.host import celery_app as project
 
-    plainhost.app.set_current()
-    return plainhost.app
+    project.app.set_current()
+    return project.app
 
 
 def there() -> int:
@@ -107,7 +108,7 @@ def measured() -> str:
     """Medians in milliseconds, taken in turns; in a process of its own."""
     app = _ready()
     from tasks_admin.integrations import control
-    from tests.host import plain as plainhost
+    from tests.host import celery_app as project
 
     def ours() -> None:
         control.forget()
@@ -123,7 +124,7 @@ def measured() -> str:
     found = {name: statistics.median(times) for name, times in took.items()}
 
     def queue() -> None:
-        plainhost.noop.apply_async((1,))
+        project.noop.apply_async((1,))
 
     found["alone"] = _clocked_often(queue, MESSAGES)
     with _crowd(control.snapshot):

@@ -88,7 +88,7 @@ def _drain(broker: str, environment: dict[str, str], kind: str) -> float:
         "-m",
         "celery",
         "-A",
-        "tests.host.plain",
+        "tests.host.celery_app",
         "worker",
         "--concurrency=2",
     ]
@@ -116,19 +116,19 @@ def _below(client: Any, count: int) -> tuple[float, int]:
 
 def publish(kind: str) -> None:
     """Queue the tasks; ours have their rows from now on."""
-    from tests.host import plain as plainhost
+    from tests.host import celery_app as project
 
     if KINDS[kind].get("plain"):
-        plainhost.unstored()
+        project.unstored()
     for number in range(COUNT):
-        plainhost.noop.delay(number)
+        project.noop.delay(number)
 
 
 if __name__ == "__main__":
     import django
 
     django.setup()
-    from tests.host.plain import app
+    from tests.host.celery_app import app
 
     app.set_current()
     publish(sys.argv[1])

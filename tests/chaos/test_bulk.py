@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.chaos.test_kills import prepare
-from tests.host.marks import Marks, fail, host
-from tests.support.chaos import PASSWORD, Storm
+from tests.host.executions import Executions, make_host_stack, store_failed_results
 from tests.support.http_client import HTTPClient
+from tests.support.scenario import PASSWORD, Scenario
 from tests.support.stack import Stack, until
 
 RETRIED = int(os.environ.get("CHAOS_RETRIED", "600"))
@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(PATIENCE * 3)]
 
 
 @pytest.fixture
-def project(tmp_path: Any) -> Iterator[tuple[Stack, Marks]]:
+def project(tmp_path: Any) -> Iterator[tuple[Stack, Executions]]:
     """A project with the console on a laptop's parts, everything running."""
-    stack, marks = host(tmp_path)
+    stack, marks = make_host_stack(tmp_path)
     try:
         prepare(stack, 1)
         stack.start("broker", "web", "worker", "dispatcher")
@@ -35,26 +35,26 @@ def project(tmp_path: Any) -> Iterator[tuple[Stack, Marks]]:
         stack.close()
 
 
-def retry_all(stack: Stack, count: int) -> Storm:
+def retry_all(stack: Stack, count: int) -> Scenario:
     """Let so many tasks have failed, select all of them across pages, and retry them."""
-    fail(stack, count)
+    store_failed_results(stack, count)
     visitor = HTTPClient(stack.url)
     visitor.sign_in("admin", PASSWORD)
     visitor.run_action(FAILED, "retry_failed", "All again", select_across=1, _selected_action=1)
-    return Storm(stack, visitor)
+    return Scenario(stack, visitor)
 
 
-def reach(going: Storm, marks: Marks, count: int) -> None:
+def reach(going: Scenario, marks: Executions, count: int) -> None:
     """Wait until so many tasks were executed."""
     until(lambda: len(marks) >= count, lambda: f"{count} marks\n{going.stack.logs()}", PATIENCE)
 
 
-def outcomes(going: Storm) -> dict[str, int]:
+def outcomes(going: Scenario) -> dict[str, int]:
     """The targets by state, counted by the database."""
     return dict(going.stack.evaluate(f"dict(Operation.objects.get(pk={going.key}).counts())"))
 
 
-def executed_once(marks: Marks, count: int) -> bool:
+def executed_once(marks: Executions, count: int) -> bool:
     """Whether each task was executed, and none twice: to the byte."""
     numbers = marks.numbers()
     return set(numbers) == set(range(count)) and set(numbers.values()) == {1}

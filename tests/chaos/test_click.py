@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from tests.chaos.test_kills import COUNT, eligible, prepare
-from tests.support.chaos import PASSWORD, USERS
 from tests.support.http_client import HTTPClient
+from tests.support.scenario import PASSWORD, USERS
 from tests.support.servers import RabbitMQ
 from tests.support.stack import Stack, until
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.chaos.test_kills import COUNT, eligible, prepare
-from tests.support.chaos import Storm
+from tests.support.scenario import Scenario
 from tests.support.servers import RabbitMQ
 from tests.support.stack import Stack, until
 
@@ -100,7 +100,7 @@ def room(request: Any, tmp_path: Path) -> Iterator[Room]:
         room.close()
 
 
-def page_says(going: Storm, *, refused: bool) -> Callable[[], bool]:
+def page_says(going: Scenario, *, refused: bool) -> Callable[[], bool]:
     """Whether the operation's page says that the broker takes nothing (or no longer says so)."""
     found = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.current_url)
     assert found
@@ -115,7 +115,7 @@ def page_says(going: Storm, *, refused: bool) -> Callable[[], bool]:
 def test_a_full_broker_is_waited_for_and_the_page_says_so(room: Room) -> None:
     stack = room.stack
     count = eligible(stack)
-    going = Storm.begin(stack)
+    going = Scenario.begin(stack)
     stack.evaluate(
         f"Operation.objects.update(rate={2 * count})"
     )  # however slow we are, it is not over
@@ -152,7 +152,7 @@ def test_a_window_larger_than_the_queue_loses_nothing(tmp_path: Path) -> None:
         stack.start("mail", "web", "dispatcher")
         until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
         count = eligible(stack)
-        going = Storm.begin(stack)
+        going = Scenario.begin(stack)
         until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
         assert {state for _subject, state, *_ in going.targets()} <= {"waiting", "queued"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chaos import Storm
+from tests.support.scenario import Scenario
 from tests.support.servers import Postgres, RabbitMQ
 from tests.support.stack import Stack, until
 
@@ -63,7 +63,7 @@ def eligible(stack: Stack) -> int:
 def test_everybody_is_mailed_whatever_is_killed(storm: Any) -> None:
     stack, postgres, rabbitmq = storm
     count = eligible(stack)
-    going = Storm.begin(stack)
+    going = Scenario.begin(stack)
 
     def restart_broker() -> None:
         if rabbitmq:
@@ -120,7 +120,7 @@ def small(tmp_path: Any) -> Iterator[Stack]:
 )
 def test_it_survives_a_death_at(small: Stack, point: str, process: str, surplus: int) -> None:
     failpoint = f"{point}:2:{small.directory}"
-    going = Storm.begin(small)
+    going = Scenario.begin(small)
     count = eligible(small)
     for name in {"worker", "dispatcher"} - {process}:
         small.start(name)
@@ -168,7 +168,7 @@ def may_write(stack: Stack) -> bool:
 def test_a_frozen_worker_that_thaws_is_refused(small: Stack) -> None:
     small.start("worker", "dispatcher")
     small.ready()
-    going = Storm.begin(small)
+    going = Scenario.begin(small)
     count = eligible(small)
     going.at(1, lambda: freeze(small, "worker"))
     going.kills = 1

@@ -12,8 +12,8 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from tests.chaos.test_kills import eligible, prepare
-from tests.support.chaos import Storm
 from tests.support.ports import free_port
+from tests.support.scenario import Scenario
 from tests.support.smtp import Mailbox
 from tests.support.stack import Stack
 
@@ -76,7 +76,7 @@ def test_after_a_long_refusal_everybody_is_mailed(
         stack.start("broker", "web", "worker", "dispatcher")
         stack.ready()
         count = eligible(stack)
-        going = Storm.begin(stack)
+        going = Scenario.begin(stack)
 
         begun = time.monotonic()
         time.sleep(OUTAGE)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.chaos.test_kills import eligible, prepare
-from tests.support.chaos import PASSWORD, Storm, received
 from tests.support.http_client import HTTPClient
+from tests.support.scenario import PASSWORD, Scenario, emails_by_recipient
 from tests.support.stack import Stack
 
 COUNT = int(os.environ.get("CHAOS_USERS", "200"))
@@ -47,7 +47,7 @@ def laptop(tmp_path: Any) -> Iterator[Stack]:
 
 def test_pause_stops_new_work_at_once_and_resume_goes_on(laptop: Stack) -> None:
     count = eligible(laptop)
-    going = Storm.begin(laptop, rate=max(600, count))  # or it may be over before the click
+    going = Scenario.begin(laptop, rate=max(600, count))  # or it may be over before the click
     page = going.visitor
     going.at(count // 10, lambda: page.post(f"{_path(page)}pause/", reason="Stop"))
     paused = "Operation.objects.get(verb='pause').created_at.timestamp()"
@@ -71,7 +71,7 @@ def test_every_failure_is_retried_once_though_the_dispatcher_is_killed(laptop: S
     visitor.sign_in("admin", PASSWORD)
     path = "/admin/tasks_admin/result/?status=FAILURE"
     visitor.run_action(path, "retry_failed", "All again", select_across=1, _selected_action=1)
-    going = Storm(laptop, visitor)
+    going = Scenario(laptop, visitor)
     count = eligible(laptop)
 
     def kill_dispatcher() -> None:
@@ -82,7 +82,7 @@ def test_every_failure_is_retried_once_though_the_dispatcher_is_killed(laptop: S
     going.wait()
 
     assert {state for _subject, state, *_ in going.targets()} == {"done"}
-    mails = received(laptop)
+    mails = emails_by_recipient(laptop)
     assert len(mails) == count and set(mails.values()) == {1}
 
 
@@ -91,7 +91,7 @@ def test_the_rate_is_kept_over_four_workers(laptop: Stack) -> None:
         laptop.start(f"worker{number}")
     # Half a second's worth goes out at a time: that blurs a short look.
     rate, seconds, blur = (1200, 60, 0.05) if FULL else (600, 8, 0.2)
-    going = Storm.begin(laptop, rate=rate)
+    going = Scenario.begin(laptop, rate=rate)
     going.at(rate // 20, lambda: None)
     begun, first = time.monotonic(), len(laptop.emails())
     time.sleep(seconds)

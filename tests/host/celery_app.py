@@ -1,4 +1,4 @@
-"""A host project's Celery app with plain tasks: `celery -A tests.host.plain worker`.
+"""A host project's Celery app with plain tasks: `celery -A tests.host.celery_app worker`.
 
 `HOST_CELERY` holds settings that differ, as JSON; `HOST_LOG` is a file with a line for each run.
 """

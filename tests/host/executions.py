@@ -18,10 +18,10 @@ Result.objects.bulk_create(
 )
 """
 #: Bytes that an execution leaves.
-EACH = 8
+LINE_LENGTH = 8
 
 
-class Marks:
+class Executions:
     """The file to which each execution adds one line."""
 
     def __init__(self, path: Path) -> None:
@@ -29,16 +29,16 @@ class Marks:
 
     def __len__(self) -> int:
         """How many executions there were."""
-        return self.path.stat().st_size // EACH if self.path.exists() else 0
+        return self.path.stat().st_size // LINE_LENGTH if self.path.exists() else 0
 
     def numbers(self) -> Counter[int]:
         """How often each number was executed."""
         return Counter(map(int, self.path.read_bytes().split()))
 
 
-def host(directory: Path, **environment: str) -> tuple[Stack, Marks]:
+def make_host_stack(directory: Path, **environment: str) -> tuple[Stack, Executions]:
     """A console in that project, nothing of it started."""
-    marks = Marks(directory / "marks")
+    marks = Executions(directory / "marks")
     named: dict[str, Any] = {
         "DJANGO_SETTINGS_MODULE": "tests.host.settings",
         "HOST_MARKS": str(marks.path),
@@ -46,6 +46,6 @@ def host(directory: Path, **environment: str) -> tuple[Stack, Marks]:
     return Stack(directory, **named, **environment), marks
 
 
-def fail(stack: Stack, count: int) -> None:
+def store_failed_results(stack: Stack, count: int) -> None:
     """So many results of tasks that failed: `host.mark(0)`, `host.mark(1)`, …"""
     stack.manage("shell", "--verbosity", "0", "-c", FAILURES.format(count=count))

@@ -100,7 +100,7 @@ class Queued:
         return str(self.headers["id"])
 
 
-def queued(client: Any, queue: str = "mail") -> list[Queued]:
+def queued_messages(client: Any, queue: str = "mail") -> list[Queued]:
     """The messages in a queue, oldest first, still there afterwards."""
     found = []
     for raw in reversed(client.lrange(queue, 0, -1)):
@@ -110,7 +110,7 @@ def queued(client: Any, queue: str = "mail") -> list[Queued]:
     return found
 
 
-def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
+def run_concurrently(count: int, act: Callable[[int], Any]) -> list[Any]:
     """Call `act` in so many threads at the same moment; return results and exceptions alike."""
     outcomes: list[Any] = [None] * count
     gate = threading.Barrier(count)

@@ -19,33 +19,33 @@ def chained(number):
         raise Refused(f"Order {number} was refused") from error
 
 
-def during(number):
+def raised_while_handling(number):
     try:
         {}[f"cart {number}"]
     except KeyError:
         raise LookupError(f"no cart for {uuid.uuid4()}")  # noqa: B904 (that is what is tried)
 
 
-def lines(number):
+def multiline(number):
     raise ValueError(f"row {number} is wrong:\n  field 'a{number}'\n\n  at /srv/data/{number}.csv")
 
 
-def grouped(number):
+def exception_group(number):
     raise ExceptionGroup(f"{number} failed", [ValueError(number)])
 
 
-def deep(number, depth=3):
-    return deep(number, depth - 1) if depth else int(f"x{number}")
+def recursive(number, depth=3):
+    return recursive(number, depth - 1) if depth else int(f"x{number}")
 
 
 #: What each of twelve causes raises, of which task.
-FAILURE_GROUPS = [
+FAILING_TASKS = [
     ("shop.charge", chained),
-    ("shop.charge", during),
-    ("shop.charge", lines),
-    ("shop.charge", grouped),
-    ("shop.charge", deep),
-    ("shop.mail", deep),
+    ("shop.charge", raised_while_handling),
+    ("shop.charge", multiline),
+    ("shop.charge", exception_group),
+    ("shop.charge", recursive),
+    ("shop.mail", recursive),
     ("shop.mail", lambda n: (_ for _ in ()).throw(OSError(1000 + n % 3, "Broken pipe"))),
     ("shop.mail", lambda n: (_ for _ in ()).throw(TimeoutError(f"{n}.5 s to a{n}@mail.example"))),
     ("shop.mail", lambda n: {}[f"key {n}"]),
@@ -55,22 +55,22 @@ FAILURE_GROUPS = [
 ]
 
 
-def fail(task, act, number, task_id=""):
+def store_failure(task, act, number, task_id=""):
     """Raise it, and have Celery store it as a worker does."""
     task_id = task_id or str(uuid.uuid4())
     request = Context(id=task_id, task=task, args=[number], kwargs={}, hostname="w@host")
     try:
         act(number)
     except Exception as error:
-        app.backend.mark_as_failure(task_id, error, traceback=trace(error), request=request)
+        app.backend.mark_as_failure(task_id, error, traceback=traceback_of(error), request=request)
     return task_id
 
 
-def trace(error):
+def traceback_of(error):
     return ExceptionInfo((type(error), error, error.__traceback__)).traceback
 
 
-def raises(text="no"):
+def raising(text="no"):
     def act(_number):
         raise ValueError(text)
 

@@ -1,4 +1,4 @@
-"""A host project in processes of its own: `plainhost`, its database, its broker, its workers."""
+"""A host project in processes of its own: `project`, its database, its broker, its workers."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import redis
 from tests.support.stack import ROOT
 
 
-def settle(broker: str, database: str, log: Path, **more: str) -> dict[str, str]:
+def prepare_host(broker: str, database: str, log: Path, **more: str) -> dict[str, str]:
     """Make tables, empty the broker; return the environment of the host's processes."""
     redis.Redis.from_url(broker).flushall()
     environment = os.environ | {
@@ -27,20 +27,20 @@ def settle(broker: str, database: str, log: Path, **more: str) -> dict[str, str]
     return environment
 
 
-def run(code: str, environment: dict[str, str]) -> str:
+def run_python(code: str, environment: dict[str, str]) -> str:
     """Run Python to its end; return what it printed."""
     command = [sys.executable, "-c", code]
     return subprocess.check_output(command, cwd=ROOT, env=environment, text=True, timeout=300)
 
 
-def work(environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
+def start_worker(environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
     """Start a worker of two processes, or as the options say."""
-    command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.host.celery_app", "worker"]
     command += ["--concurrency=2", "--loglevel=error", *options]
     return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
 
-def lines(log: Path) -> list[list[str]]:
+def read_runs(log: Path) -> list[list[str]]:
     """What the tasks wrote when they ran, a list of words each."""
     return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
 
@@ -67,7 +67,7 @@ class Shell:
         )  # fmt: skip
         self.run(head)
 
-    def run(self, code: str) -> str:
+    def run_python(self, code: str) -> str:
         """Run code; return what it printed."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps(code) + "\n")

@@ -28,7 +28,7 @@ class _Inputs(HTMLParser):
             self.found.appendlist(str(known["name"]), known.get("value") or "")
 
 
-def hidden(response: Any) -> dict[str, Any]:
+def hidden_fields(response: Any) -> dict[str, Any]:
     """What a page's form sends along by itself."""
     inputs = _Inputs()
     inputs.feed(response.content.decode())
@@ -36,13 +36,13 @@ def hidden(response: Any) -> dict[str, Any]:
     return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
 
 
-def text(response: Any) -> str:
+def page_text(response: Any) -> str:
     """The words of a page."""
     plain = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", response.content.decode(), flags=re.S)
     return " ".join(plain.split())
 
 
-def choose(client: Any, path: str, action: str, rows: Any = (), **more: Any) -> Any:
+def run_action(client: Any, path: str, action: str, rows: Any = (), **more: Any) -> Any:
     """Tick rows in a list and run an action: the first step."""
     data = {"action": action, "_selected_action": [row.pk for row in rows], "select_across": "0"}
     return client.post(path, data | {"index": "0"} | more)
@@ -50,4 +50,4 @@ def choose(client: Any, path: str, action: str, rows: Any = (), **more: Any) -> 
 
 def confirm(client: Any, page: Any, path: str, **more: Any) -> Any:
     """Send a confirm page back: the second step."""
-    return client.post(path, hidden(page) | {"reason": "because", "confirm": "Yes"} | more)
+    return client.post(path, hidden_fields(page) | {"reason": "because", "confirm": "Yes"} | more)

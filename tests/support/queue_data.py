@@ -10,14 +10,14 @@ from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import QueueMinute
 
 
-def answering(**fields):
+def set_worker_snapshot(**fields):
     """As if this worker had just answered."""
     known = {"name": "w@here", "pool": "prefork", "processes": 2, "queues": ["mail"]}
     view = WorkerView(**known | fields)
     snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic() + 60)
 
 
-def publish(count, queue="mail", **more):
+def publish_messages(count, queue="mail", **more):
     door.publish(
         [
             door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
@@ -26,7 +26,7 @@ def publish(count, queue="mail", **more):
     )
 
 
-def minutes(*rows, queue="mail"):
+def add_queue_minutes(*rows, queue="mail"):
     """So many (waiting, taken), the last of them now."""
     now = timezone.now().replace(second=0, microsecond=0)
     for age, (waiting, taken) in enumerate(reversed(rows)):

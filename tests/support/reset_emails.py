@@ -17,7 +17,7 @@ from tests.support.smtp import Mailbox
 LEASE = 60
 
 
-def asked(user: User, *, actor: User | None = None) -> Target:
+def request_email(user: User, *, actor: User | None = None) -> Target:
     """A target that waits: staff want the user mailed, or without an actor, the user does."""
     operation = operations.start(
         verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
@@ -27,7 +27,7 @@ def asked(user: User, *, actor: User | None = None) -> Target:
     return operation.targets.get()
 
 
-def claimed(target: Target) -> Target:
+def publish_and_claim(target: Target) -> Target:
     """The same target after it was published once more, and a worker claimed it."""
     rows = Target.objects.filter(pk=target.pk)
     rows.update(state=TargetState.QUEUED, attempt=F("attempt") + 1)
@@ -36,35 +36,35 @@ def claimed(target: Target) -> Target:
     return rows.select_related("operation").get()
 
 
-def send(target: Target) -> dict[str, str]:
+def run_task(target: Target) -> dict[str, str]:
     """Publish and claim the target, and do what its task does."""
-    target = claimed(target)
+    target = publish_and_claim(target)
     return resets.send(user_pk=int(target.subject), task_id=target.task_id, lease=LEASE)
 
 
-def again(target: Target) -> Target:
+def reload(target: Target) -> Target:
     """The target as the database has it now."""
     return Target.objects.select_related("operation").get(pk=target.pk)
 
 
-def mail_to(user: User) -> dict[str, str]:
+def send_email_to(user: User) -> dict[str, str]:
     """Ask for a mail and send it."""
-    return send(asked(user))
+    return run_task(request_email(user))
 
 
-def token_in(message: Any) -> str:
+def token_of(message: Any) -> str:
     """The token in the link of a mail."""
     text = message.get_body(("plain",)).get_content()
     link = next(word for word in text.split() if "?token=" in word)
     return parse_qs(urlsplit(link).query)["token"][0]
 
 
-def newest_token(mailbox: Mailbox) -> str:
+def latest_token(mailbox: Mailbox) -> str:
     """The token in the mail that came last."""
-    return token_in(mailbox.messages[-1])
+    return token_of(mailbox.messages[-1])
 
 
-def link_for(user: User) -> str:
+def make_token(user: User) -> str:
     """A token that works, as if a mail had gone out."""
     reset, _ = Reset.objects.get_or_create(user=user)
     return tokens.sign(user, reset.generation)

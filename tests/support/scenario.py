@@ -18,7 +18,7 @@ PROCESSES = 2
 
 
 @dataclass
-class Storm:
+class Scenario:
     """An operation on its way, and how often something was killed that could double a mail."""
 
     stack: Stack
@@ -26,12 +26,12 @@ class Storm:
     kills: int = 0
 
     @classmethod
-    def begin(cls, stack: Stack, **answers: Any) -> "Storm":
+    def begin(cls, stack: Stack, **answers: Any) -> "Scenario":
         """Select everybody who matches, and confirm, with what is filled in there."""
         visitor = HTTPClient(stack.url)
         visitor.sign_in("admin", PASSWORD)
         visitor.run_action(
-            USERS, "send_reset_email", "Storm", answers, select_across=1, _selected_action=1
+            USERS, "send_reset_email", "Scenario", answers, select_across=1, _selected_action=1
         )
         return cls(stack, visitor)
 
@@ -92,7 +92,7 @@ class Storm:
         """The invariants. Returns the targets by state."""
         targets = self.targets()
         address = dict(self.stack.evaluate("[[str(u.pk), u.email] for u in User.objects.all()]"))
-        mails = received(self.stack)
+        mails = emails_by_recipient(self.stack)
         states = Counter(state for _subject, state, *_ in targets)
         assert len(targets) == len({subject for subject, *_ in targets}) == expected
         assert not set(states) & {"waiting", "queued", "running"}, states
@@ -113,7 +113,7 @@ def _patiently(stack: Stack, expression: str) -> Any:
         return None
 
 
-def received(stack: Stack) -> Counter[str]:
+def emails_by_recipient(stack: Stack) -> Counter[str]:
     """Who received how many mails with a link."""
     mails = (
         message_from_bytes(path.read_bytes(), policy=policy.default) for path in stack.emails()

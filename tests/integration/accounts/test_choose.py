@@ -9,8 +9,14 @@ from django.test import override_settings
 from tasks_admin.accounts import resets, tokens
 from tasks_admin.lib.errors import LinkExpired, LinkRefused, LinkUsed
 from tasks_admin.models import Operation, Reset
-from tests.support.factories import at_once
-from tests.support.sending import asked, claimed, link_for, mail_to, newest_token
+from tests.support.factories import run_concurrently
+from tests.support.reset_emails import (
+    latest_token,
+    make_token,
+    publish_and_claim,
+    request_email,
+    send_email_to,
+)
 
 NEW = "a new passphrase"
 
@@ -28,12 +34,12 @@ class TestOnce:
     """A link is used up in the transaction that sets the password."""
 
     def test_it_sets_the_password(self, ann):
-        resets.choose(token=link_for(ann), password=NEW)
+        resets.choose(token=make_token(ann), password=NEW)
 
         assert User.objects.get(pk=ann.pk).check_password(NEW)
 
     def test_the_second_time_it_is_refused(self, ann):
-        token = link_for(ann)
+        token = make_token(ann)
         resets.choose(token=token, password=NEW)
         before = password_of(ann)
 
@@ -44,7 +50,7 @@ class TestOnce:
 
     @pytest.mark.parametrize("spelling", ["{}=", "{}=="])
     def test_another_spelling_of_it_is_refused_the_second_time_too(self, ann, spelling):
-        token = link_for(ann)
+        token = make_token(ann)
         resets.choose(token=token, password=NEW)
 
         with pytest.raises(LinkUsed):
@@ -52,7 +58,7 @@ class TestOnce:
 
     def test_it_is_used_up_even_when_the_password_stays_the_same(self, ann, monkeypatch):
         """The password's hash alone would not tell, if it were not salted anew."""
-        token = link_for(ann)
+        token = make_token(ann)
         monkeypatch.setattr(resets, "make_password", lambda password: ann.password)
         resets.choose(token=token, password="old password")
 
@@ -61,9 +67,11 @@ class TestOnce:
 
     @pytest.mark.django_db(transaction=True)
     def test_of_twenty_at_once_one_succeeds(self, ann):
-        token = link_for(ann)
+        token = make_token(ann)
 
-        outcomes = at_once(20, lambda n: resets.choose(token=token, password=f"passphrase {n}"))
+        outcomes = run_concurrently(
+            20, lambda n: resets.choose(token=token, password=f"passphrase {n}")
+        )
 
         winners = [n for n, outcome in enumerate(outcomes) if outcome is None]
         assert len(winners) == 1
@@ -76,7 +84,7 @@ class TestRefused:
     """Nothing changes, and what is said tells nothing about the account."""
 
     def test_looking_uses_nothing_up(self, ann):
-        token = link_for(ann)
+        token = make_token(ann)
 
         for _ in range(3):
             assert resets.holder(token) == ann
@@ -84,7 +92,7 @@ class TestRefused:
         resets.choose(token=token, password=NEW)
 
     def test_it_has_expired(self, ann, monkeypatch):
-        token, now = link_for(ann), time.time()
+        token, now = make_token(ann), time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3602)
 
         for act in (resets.holder, lambda token: resets.choose(token=token, password=NEW)):
@@ -95,7 +103,7 @@ class TestRefused:
         "change", [{"is_active": False}, {"email": "eve@x.example"}, {"password": "another"}]
     )
     def test_the_account_is_not_as_it_was(self, ann, change):
-        token = link_for(ann)
+        token = make_token(ann)
         User.objects.filter(pk=ann.pk).update(**change)
         before = password_of(ann)
 
@@ -108,7 +116,7 @@ class TestRefused:
 
     def test_gone_used_and_inactive_sound_alike(self, make_user):
         gone, used, inactive, never = (make_user() for _ in range(4))
-        links = [link_for(user) for user in (gone, used, inactive)] + [tokens.sign(never, 3)]
+        links = [make_token(user) for user in (gone, used, inactive)] + [tokens.sign(never, 3)]
         gone.delete()
         resets.choose(token=links[1], password=NEW)
         User.objects.filter(pk=inactive.pk).update(is_active=False)
@@ -137,7 +145,7 @@ class TestKeys:
     """SECRET_KEY can be rotated while links are on their way."""
 
     def test_a_link_outlives_a_rotation(self, ann, settings):
-        token = link_for(ann)
+        token = make_token(ann)
 
         with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
             resets.choose(token=token, password=NEW)
@@ -145,7 +153,7 @@ class TestKeys:
         assert User.objects.get(pk=ann.pk).check_password(NEW)
 
     def test_a_link_does_not_outlive_its_key(self, ann):
-        token = link_for(ann)
+        token = make_token(ann)
 
         with override_settings(SECRET_KEY="new"), pytest.raises(LinkRefused):
             resets.choose(token=token, password=NEW)
@@ -155,7 +163,7 @@ class TestNotice:
     """The user is told by mail that it happened."""
 
     def test_one_is_queued(self, ann):
-        resets.choose(token=link_for(ann), password=NEW)
+        resets.choose(token=make_token(ann), password=NEW)
 
         operation = Operation.objects.get()
         assert (operation.verb, operation.actor, operation.total) == (
@@ -166,8 +174,8 @@ class TestNotice:
         assert operation.targets.get().state == "waiting"
 
     def test_it_is_sent(self, ann, mailbox):
-        resets.choose(token=link_for(ann), password=NEW)
-        target = claimed(Operation.objects.get().targets.get())
+        resets.choose(token=make_token(ann), password=NEW)
+        target = publish_and_claim(Operation.objects.get().targets.get())
 
         said = resets.notify_changed(user_pk=ann.pk, task_id=target.task_id)
 
@@ -176,10 +184,10 @@ class TestNotice:
         assert NEW not in str(mailbox.messages[0])
 
     def test_it_does_not_stand_in_the_way_of_a_reset(self, ann, mailbox):
-        resets.choose(token=link_for(ann), password=NEW)
+        resets.choose(token=make_token(ann), password=NEW)
 
-        assert mail_to(ann) == {"outcome": "done"}
-        assert resets.holder(newest_token(mailbox)) == User.objects.get(pk=ann.pk)
+        assert send_email_to(ann) == {"outcome": "done"}
+        assert resets.holder(latest_token(mailbox)) == User.objects.get(pk=ann.pk)
 
     def test_nothing_is_queued_when_nothing_was_changed(self, ann):
         with pytest.raises(LinkRefused):
@@ -189,7 +197,7 @@ class TestNotice:
 
     def test_it_is_one_transaction(self, ann, monkeypatch):
         """Either all of it happened, or the link still works."""
-        token, before = link_for(ann), password_of(ann)
+        token, before = make_token(ann), password_of(ann)
 
         def fail(**_):
             raise RuntimeError("the database is full")
@@ -243,7 +251,7 @@ class TestHolders:
         assert resets.holders_of("team@mail.example").count() == 10
 
     def test_a_user_who_waits_already_is_not_queued_twice(self, ann):
-        asked(ann)
+        request_email(ann)
 
         operation = resets.request(users=resets.holders_of(ann.email), actor=None)
 

@@ -8,7 +8,7 @@ from django.test import Client, override_settings
 
 from tasks_admin.accounts.views import SESSION_KEY
 from tasks_admin.models import Operation, Reset
-from tests.support.sending import link_for
+from tests.support.reset_emails import make_token
 
 PAGE = "/user/reset/password/"
 NEW = "a new passphrase"
@@ -22,7 +22,7 @@ def ann(make_user):
 
 @pytest.fixture
 def token(ann):
-    return link_for(ann)
+    return make_token(ann)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from django.test import Client
 
 from tasks_admin.accounts.views import SESSION_KEY
 from tasks_admin.models import Operation
-from tests.support.factories import at_once
-from tests.support.sending import link_for
+from tests.support.factories import run_concurrently
+from tests.support.reset_emails import make_token
 
 PAGE = "/user/reset/password/"
 NEW = "a new passphrase"
@@ -25,7 +25,7 @@ def ann(make_user):
 
 @pytest.fixture
 def token(ann):
-    return link_for(ann)
+    return make_token(ann)
 
 
 def opened_by(client, token):
@@ -203,7 +203,7 @@ class TestLimits:
         settings.TASKS_ADMIN_LIMITS = settings_with("choose.link", 1)
         opened_by(client, token).post(PAGE, {})
 
-        other = opened_by(Client(), link_for(make_user()))
+        other = opened_by(Client(), make_token(make_user()))
 
         assert client.post(PAGE, BOTH).status_code == 429
         assert other.post(PAGE, BOTH).status_code == 302
@@ -231,13 +231,13 @@ def test_no_log_and_no_page_holds_the_token(client, token, caplog):
 def test_of_twenty_browsers_at_once_one_succeeds(make_user, settings):
     settings.TASKS_ADMIN_LIMITS = settings_with("choose.link", 100)
     ann = make_user("ann")
-    browsers = [opened_by(Client(), link_for(ann)) for _ in range(20)]
+    browsers = [opened_by(Client(), make_token(ann)) for _ in range(20)]
 
     def act(number):
         typed = f"passphrase {number}"
         return browsers[number].post(PAGE, {"new_password1": typed, "new_password2": typed})
 
-    codes = [answer.status_code for answer in at_once(20, act)]
+    codes = [answer.status_code for answer in run_concurrently(20, act)]
 
     assert sorted(codes) == [302] + [410] * 19
     assert User.objects.get(pk=ann.pk).check_password(f"passphrase {codes.index(302)}")

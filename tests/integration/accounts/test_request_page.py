@@ -10,7 +10,13 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_admin.models import Operation, Target
 from tasks_admin.models.targets import TargetState
-from tests.support.sending import again, asked, claimed, mail_to, send
+from tests.support.reset_emails import (
+    publish_and_claim,
+    reload,
+    request_email,
+    run_task,
+    send_email_to,
+)
 
 PAGE = "/user/reset/password/request/"
 JSON = "application/json"
@@ -42,8 +48,8 @@ class TestSignedIn:
             "detail": "A mail with a link is on its way to you.",
             "task_id": target.task_id_of(1),
         }
-        assert send(target) == {"outcome": "done"}
-        assert again(target).task_id == answer.json()["task_id"]
+        assert run_task(target) == {"outcome": "done"}
+        assert reload(target).task_id == answer.json()["task_id"]
         assert mailbox.recipients == [ann.email]
 
     @pytest.mark.parametrize("body", ["", "{}", "[]", "nonsense", '{"email": "eve@x.example"}'])
@@ -83,7 +89,7 @@ class TestSignedIn:
 
     @pytest.mark.parametrize("state", ["queued", "running", "waiting"])
     def test_the_task_is_the_one_that_is_still_to_end(self, ann, as_user, state):
-        target = asked(ann)
+        target = request_email(ann)
         Target.objects.filter(pk=target.pk).update(attempt=2, state=state)
 
         answer = as_user(ann).post(PAGE, content_type=JSON).json()
@@ -91,7 +97,7 @@ class TestSignedIn:
         assert answer["task_id"] == target.task_id_of(3 if state == "waiting" else 2)
 
     def test_who_was_mailed_can_ask_again(self, ann, as_user, mailbox):
-        mail_to(ann)
+        send_email_to(ann)
 
         assert as_user(ann).post(PAGE, content_type=JSON).json()["task_id"]
         assert Target.objects.filter(state=TargetState.WAITING).count() == 1
@@ -119,7 +125,7 @@ class TestAnonymous:
         make_user(email="elsewhere@mail.example", password="!")
         for _ in range(3):
             make_user(email="team@mail.example")
-        asked(make_user(email="waiting@mail.example"))
+        request_email(make_user(email="waiting@mail.example"))
         return ["nobody-at-all@mail.example", ann.email, "team@mail.example"] + [
             f"{name}@mail.example" for name in ("nobody-active", "elsewhere", "waiting")
         ]
@@ -160,7 +166,7 @@ class TestAnonymous:
 
         visit("ANN.BELL@MAIL.EXAMPLE")
 
-        assert send(Target.objects.get()) == {"outcome": "done"}
+        assert run_task(Target.objects.get()) == {"outcome": "done"}
         assert mailbox.recipients == ["Ann.Bell@mail.example"]
 
     def test_everybody_who_shares_an_address_gets_a_mail_of_their_own(self, make_user, mailbox):
@@ -169,7 +175,7 @@ class TestAnonymous:
         visit("team@mail.example")
 
         for target in Target.objects.all():
-            assert send(target) == {"outcome": "done"}
+            assert run_task(target) == {"outcome": "done"}
         texts = [message.get_body(("plain",)).get_content() for message in mailbox.messages]
         assert all(any(user.username in text for text in texts) for user in users)
 
@@ -184,13 +190,13 @@ class TestAnonymous:
 
         visit("ann@mail.example")
 
-        assert send(Target.objects.get()) == {"outcome": "skipped", "reason": reason}
+        assert run_task(Target.objects.get()) == {"outcome": "skipped", "reason": reason}
 
     def test_a_stranger_resets_a_superuser_no_more_than_anybody_else(self, alice, mailbox):
         """They ask; the mail goes to the superuser."""
         visit(alice.email)
 
-        send(Target.objects.get())
+        run_task(Target.objects.get())
 
         assert mailbox.recipients == [alice.email]
         assert User.objects.get(pk=alice.pk).check_password("old password")
@@ -223,7 +229,7 @@ def test_the_link_leads_to_us_whatever_the_request_says(ann, mailbox, settings, 
 
     assert visit(ann.email, **headers).status_code == 202
 
-    send(Target.objects.get())
+    run_task(Target.objects.get())
     assert "evil" not in str(mailbox.messages[0])
     assert "https://console.example/user/reset/password/?token=" in str(
         mailbox.messages[0].get_body(("plain",)).get_content()
@@ -231,6 +237,6 @@ def test_the_link_leads_to_us_whatever_the_request_says(ann, mailbox, settings, 
 
 
 def test_a_claimed_target_is_not_asked_for_again(ann, as_user):
-    target = claimed(asked(ann))
+    target = publish_and_claim(request_email(ann))
 
     assert as_user(ann).post(PAGE, content_type=JSON).json()["task_id"] == target.task_id

@@ -9,8 +9,15 @@ from tasks_admin.accounts import resets, tokens
 from tasks_admin.lib.errors import EmailDeferred, EmailRejected, LinkUsed
 from tasks_admin.models import Operation, Reset, Result, Target
 from tests.conftest import grant
-from tests.support import sending
-from tests.support.sending import again, asked, claimed, mail_to, newest_token, send
+from tests.support import reset_emails
+from tests.support.reset_emails import (
+    latest_token,
+    publish_and_claim,
+    reload,
+    request_email,
+    run_task,
+    send_email_to,
+)
 
 
 @pytest.fixture
@@ -22,28 +29,28 @@ class TestSent:
     """One mail goes out, with a link that works."""
 
     def test_it_says_so(self, ann, mailbox):
-        target = asked(ann)
+        target = request_email(ann)
 
-        assert send(target) == {"outcome": "done"}
+        assert run_task(target) == {"outcome": "done"}
 
-        assert again(target).state == "done"
+        assert reload(target).state == "done"
         assert mailbox.recipients == ["ann@mail.example"]
-        assert resets.holder(newest_token(mailbox)) == ann
+        assert resets.holder(latest_token(mailbox)) == ann
         assert Reset.objects.get(user=ann).mailed_at is not None
 
     def test_the_link_begins_with_host_url(self, ann, mailbox, settings):
         settings.HOST_URL = "https://console.example"
 
-        mail_to(ann)
+        send_email_to(ann)
 
         text = mailbox.messages[0].get_body(("plain",)).get_content()
         assert "\nhttps://console.example/user/reset/password/?token=" in text.replace("\r", "")
 
     def test_a_second_delivery_sends_nothing(self, ann, mailbox):
-        target = asked(ann)
-        send(target)
+        target = request_email(ann)
+        run_task(target)
 
-        target = again(target)
+        target = reload(target)
         said = resets.send(user_pk=ann.pk, task_id=target.task_id, lease=60)
 
         assert said == {"outcome": "skipped", "reason": "pending"}
@@ -51,10 +58,10 @@ class TestSent:
         assert Operation.objects.count() == 1
 
     def test_the_mail_goes_to_the_address_of_now(self, ann, mailbox):
-        target = asked(ann)
+        target = request_email(ann)
         User.objects.filter(pk=ann.pk).update(email="new@mail.example")
 
-        send(target)
+        run_task(target)
 
         assert mailbox.recipients == ["new@mail.example"]
 
@@ -65,18 +72,18 @@ class TestSecrets:
     @pytest.mark.parametrize("prefix", ["", "550-", "451-", "data-554-", "data-451-", "drop-"])
     def test_nothing_keeps_them(self, make_user, mailbox, caplog, prefix):
         user = make_user("annabel", email=f"{prefix}annabel@mail.example")
-        target = asked(user)
+        target = request_email(user)
         caplog.set_level(logging.DEBUG)
         caplog.handler.addFilter(lambda record: record.name != "mail.log")  # the server's own
         signed, said = [], ""
 
         try:
-            said = str(send(target))
+            said = str(run_task(target))
         except (EmailRejected, EmailDeferred) as error:
             said = f"{error!r} {error.__cause__}"
 
         if mailbox.messages:
-            signed = newest_token(mailbox).split(".")
+            signed = latest_token(mailbox).split(".")
         rows = [*Target.objects.values(), *Result.objects.values(), *Reset.objects.values()]
         rows += Operation.objects.values()
         for place in (said, str(rows), caplog.text):
@@ -84,9 +91,9 @@ class TestSecrets:
                 assert secret not in place
 
     def test_the_generation_alone_makes_no_token(self, ann, mailbox):
-        mail_to(ann)
+        send_email_to(ann)
 
-        claim = tokens.read(newest_token(mailbox))
+        claim = tokens.read(latest_token(mailbox))
 
         assert str(claim.generation) == str(Reset.objects.get(user=ann).generation)
         assert claim.fingerprint not in str([*Reset.objects.values(), *Target.objects.values()])
@@ -110,36 +117,36 @@ class TestLeftOutAtLast:
         ],
     )
     def test_the_account_changed(self, ann, mailbox, change, reason):
-        target = asked(ann)
+        target = request_email(ann)
         User.objects.filter(pk=ann.pk).update(**change)
 
-        assert send(target) == {"outcome": "skipped", "reason": reason}
+        assert run_task(target) == {"outcome": "skipped", "reason": reason}
 
-        assert (again(target).state, again(target).reason) == ("skipped", reason)
+        assert (reload(target).state, reload(target).reason) == ("skipped", reason)
         assert not mailbox.tries
 
     def test_the_account_is_gone(self, ann, bob, mailbox):
-        target = asked(ann, actor=bob)
+        target = request_email(ann, actor=bob)
         ann.delete()
 
-        assert send(target) == {"outcome": "skipped", "reason": "gone"}
+        assert run_task(target) == {"outcome": "skipped", "reason": "gone"}
 
     def test_the_account_was_promoted_above_the_sender(self, ann, bob, mailbox):
-        target = asked(ann, actor=bob)
+        target = request_email(ann, actor=bob)
         User.objects.filter(pk=ann.pk).update(is_superuser=True)
 
-        assert send(target) == {"outcome": "skipped", "reason": "outranks"}
+        assert run_task(target) == {"outcome": "skipped", "reason": "outranks"}
 
     def test_the_user_asked_and_was_mailed_meanwhile(self, ann, bob, mailbox):
-        target = asked(ann, actor=bob)
+        target = request_email(ann, actor=bob)
         Reset.objects.create(user=ann)
-        Reset.objects.filter(user=ann).update(mailed_at=again(target).due_at, target_id=0)
+        Reset.objects.filter(user=ann).update(mailed_at=reload(target).due_at, target_id=0)
 
-        assert send(target) == {"outcome": "skipped", "reason": "recent"}
+        assert run_task(target) == {"outcome": "skipped", "reason": "recent"}
 
     @pytest.mark.parametrize("change", ["deleted", "suspended", "lost the permission"])
     def test_the_sender_may_no_longer(self, ann, bob, mailbox, change):
-        target = asked(ann, actor=bob)
+        target = request_email(ann, actor=bob)
         if change == "deleted":
             bob.delete()
         elif change == "suspended":
@@ -147,66 +154,66 @@ class TestLeftOutAtLast:
         else:
             bob.user_permissions.clear()
 
-        assert send(target) == {"outcome": "skipped", "reason": "actor"}
+        assert run_task(target) == {"outcome": "skipped", "reason": "actor"}
         assert not mailbox.messages
 
     def test_who_asks_for_themselves_needs_no_permission(self, ann, alice, mailbox):
         for user in (ann, alice, grant(ann, "auth.change_user")):
-            assert mail_to(user) == {"outcome": "done"}
+            assert send_email_to(user) == {"outcome": "done"}
 
 
 class TestGenerations:
     """A newer mail makes older links useless; tries of one mail share theirs."""
 
     def test_a_newer_mail_makes_the_older_link_useless(self, ann, mailbox):
-        mail_to(ann)
-        older = newest_token(mailbox)
+        send_email_to(ann)
+        older = latest_token(mailbox)
 
-        mail_to(ann)
+        send_email_to(ann)
 
-        assert resets.holder(newest_token(mailbox)) == ann
+        assert resets.holder(latest_token(mailbox)) == ann
         with pytest.raises(LinkUsed):
             resets.holder(older)
 
     def test_a_request_alone_does_not_while_its_mail_waits(self, ann, mailbox):
-        mail_to(ann)
+        send_email_to(ann)
 
-        asked(ann)
+        request_email(ann)
 
-        assert resets.holder(newest_token(mailbox)) == ann
+        assert resets.holder(latest_token(mailbox)) == ann
 
     def test_both_copies_work_when_a_mail_went_out_twice(self, make_user, mailbox):
         user = make_user(email="drop-ann@mail.example")  # taken, but nobody heard so
-        target = asked(user)
+        target = request_email(user)
         for _ in range(2):
             with pytest.raises(EmailDeferred):
-                send(target)
+                run_task(target)
 
-        first, second = (sending.token_in(message) for message in mailbox.messages)
+        first, second = (reset_emails.token_in(message) for message in mailbox.messages)
 
         assert resets.holder(first) == resets.holder(second) == user
         assert len({message["Message-ID"] for message in mailbox.messages}) == 1
 
     def test_an_older_target_that_tries_again_is_replaced_by_a_newer_one(self, ann, mailbox):
-        older = asked(ann)
-        claimed(older)
+        older = request_email(ann)
+        publish_and_claim(older)
         Target.objects.filter(pk=older.pk).update(lock_key=None)
-        mail_to(ann)
+        send_email_to(ann)
 
-        assert send(older) == {"outcome": "skipped", "reason": "replaced"}
-        assert resets.holder(newest_token(mailbox)) == ann
+        assert run_task(older) == {"outcome": "skipped", "reason": "replaced"}
+        assert resets.holder(latest_token(mailbox)) == ann
         assert len(mailbox.messages) == 1
 
     @pytest.mark.parametrize("change", [{"email": "eve@mail.example"}, {"password": "changed"}])
     def test_a_link_dies_with_the_address_and_the_password_it_was_made_for(
         self, ann, mailbox, change
     ):
-        mail_to(ann)
+        send_email_to(ann)
 
         User.objects.filter(pk=ann.pk).update(**change)
 
         with pytest.raises(LinkUsed):
-            resets.holder(newest_token(mailbox))
+            resets.holder(latest_token(mailbox))
 
 
 class TestOtherPrograms:
@@ -225,7 +232,7 @@ class TestOtherPrograms:
         assert said == {"outcome": "skipped", "reason": "gone"}
 
     def test_an_id_of_ours_that_was_taken_back_sends_nothing(self, ann, mailbox):
-        target = claimed(asked(ann))
+        target = publish_and_claim(request_email(ann))
         Target.objects.filter(pk=target.pk).update(lock_key=None, state="cancelled")
 
         said = resets.send(user_pk=ann.pk, task_id=target.task_id, lease=60)

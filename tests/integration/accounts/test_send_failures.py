@@ -13,13 +13,13 @@ from tasks_admin.models import Reset, Target
 from tasks_admin.operations import deliveries
 from tests.conftest import use_mail_server
 from tests.support.ports import free_port
-from tests.support.sending import again, asked, claimed, send
+from tests.support.reset_emails import publish_and_claim, reload, request_email, run_task
 
 
 @pytest.fixture
 def target_of(make_user):
     """A target whose mail goes to an address that the server answers in a certain way."""
-    return lambda local: asked(make_user(email=f"{local}@mail.example"))
+    return lambda local: request_email(make_user(email=f"{local}@mail.example"))
 
 
 class TestForGood:
@@ -33,9 +33,9 @@ class TestForGood:
         target = target_of(local)
 
         with pytest.raises(EmailRejected):
-            send(target)
+            run_task(target)
 
-        target = again(target)
+        target = reload(target)
         assert (target.state, target.reason, target.detail) == ("failed", "refused", words)
         assert target.finished_at is not None
         assert target.lock_key is None
@@ -44,7 +44,7 @@ class TestForGood:
     def test_who_was_refused_can_be_mailed_again_at_once(self, target_of, mailbox):
         target = target_of("550-ann")
         with pytest.raises(EmailRejected):
-            send(target)
+            run_task(target)
 
         assert Reset.objects.get().mailed_at is None
         assert Reset.objects.recent().count() == 0
@@ -67,9 +67,9 @@ class TestForNow:
         target = target_of(local)
 
         with pytest.raises(EmailDeferred):
-            send(target)
+            run_task(target)
 
-        target = again(target)
+        target = reload(target)
         assert (target.state, target.reason, target.detail) == ("waiting", "delayed", words)
         assert target.finished_at is None
         assert target.lock_key is not None
@@ -79,9 +79,9 @@ class TestForNow:
         target = target_of("ann")
 
         with pytest.raises(EmailDeferred, match="ConnectionRefusedError"):
-            send(target)
+            run_task(target)
 
-        assert again(target).state == "waiting"
+        assert reload(target).state == "waiting"
 
     @pytest.mark.parametrize(("tries", "ceiling"), [(0, 8), (1, 16), (3, 64), (6, 100)])
     def test_the_wait_grows_and_is_bounded(self, target_of, mailbox, settings, tries, ceiling):
@@ -92,8 +92,8 @@ class TestForNow:
             Target.objects.filter(pk=target.pk).update(tries=tries)
             began = timezone.now() - timedelta(milliseconds=2)
             with pytest.raises(EmailDeferred):
-                send(target)
-            waits.append((again(target).due_at - began).total_seconds())
+                run_task(target)
+            waits.append((reload(target).due_at - began).total_seconds())
 
         assert all(0 <= wait <= ceiling + 1 for wait in waits)
         assert max(waits) > ceiling / 8
@@ -104,10 +104,10 @@ class TestForNow:
 
         for _ in range(2):
             with pytest.raises(EmailDeferred):
-                send(target)
+                run_task(target)
 
-        assert send(target) == {"outcome": "done"}
-        target = again(target)
+        assert run_task(target) == {"outcome": "done"}
+        target = reload(target)
         assert (target.state, target.reason, target.tries) == ("done", "", 3)
 
     def test_after_the_last_try_it_fails(self, target_of, mailbox, settings):
@@ -116,9 +116,9 @@ class TestForNow:
 
         for expected in (EmailDeferred, EmailDeferred, EmailRejected):
             with pytest.raises(expected):
-                send(target)
+                run_task(target)
 
-        target = again(target)
+        target = reload(target)
         assert (target.state, target.reason, target.tries) == ("failed", "gave_up", 3)
         assert target.detail == "451 5.1.1 <hidden> is not wanted"
         assert target.lock_key is None
@@ -129,23 +129,23 @@ class TestFence:
 
     def test_a_refusal_that_comes_late_does_not_fail_the_newer_attempt(self, target_of, mailbox):
         target = target_of("550-ann")
-        old = claimed(target)
+        old = publish_and_claim(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
         with pytest.raises(EmailRejected):
             deliveries.deliver(_letter(old), old)
 
-        assert (again(target).state, again(target).attempt) == ("running", 2)
+        assert (reload(target).state, reload(target).attempt) == ("running", 2)
 
     def test_a_delay_that_comes_late_does_not_put_the_newer_attempt_back(self, target_of, mailbox):
         target = target_of("451-ann")
-        old = claimed(target)
+        old = publish_and_claim(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
         with pytest.raises(EmailDeferred):
             deliveries.deliver(_letter(old), old)
 
-        assert (again(target).state, again(target).attempt) == ("running", 2)
+        assert (reload(target).state, reload(target).attempt) == ("running", 2)
 
 
 class TestNotice:
@@ -153,7 +153,7 @@ class TestNotice:
 
     def test_it_goes_to_who_is_inactive_too(self, make_user, mailbox):
         user = make_user(is_active=False)
-        target = claimed(asked(user))
+        target = publish_and_claim(request_email(user))
 
         said = resets.notify_changed(user_pk=user.pk, task_id=target.task_id)
 
@@ -165,7 +165,7 @@ class TestNotice:
     )
     def test_it_goes_to_no_bad_address(self, make_user, mailbox, email, reason):
         user = make_user(email=email)
-        target = claimed(asked(user))
+        target = publish_and_claim(request_email(user))
 
         said = resets.notify_changed(user_pk=user.pk, task_id=target.task_id)
 
@@ -174,7 +174,7 @@ class TestNotice:
 
     def test_it_is_left_out_when_the_user_is_gone(self, make_user, mailbox):
         user = make_user()
-        target = claimed(asked(user))
+        target = publish_and_claim(request_email(user))
         pk = user.pk
         user.delete()
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.support.factories import make_users
-from tests.support.pages import USERS, choose, confirm, hidden, text
+from tests.support.pages import USERS, confirm, hidden_fields, page_text, run_action
 
 ACTION = "send_reset_email"
 
@@ -26,10 +26,10 @@ class TestFirstStep:
     def test_how_many_and_why_not(self, client, make_user):
         users = [*make_users(3), make_user("gone", is_active=False), make_user("mute", email="")]
 
-        page = choose(client, USERS, ACTION, users)
+        page = run_action(client, USERS, ACTION, users)
 
         assert page.status_code == 200
-        words = text(page)
+        words = page_text(page)
         assert "3 users will be sent a mail" in words
         assert "2 are left out" in words
         assert "the account is not active 1" in words
@@ -37,52 +37,52 @@ class TestFirstStep:
         assert not Operation.objects.exists()
 
     def test_superusers_are_named(self, client, make_user):
-        page = choose(client, USERS, ACTION, [make_user("root", is_superuser=True)])
+        page = run_action(client, USERS, ACTION, [make_user("root", is_superuser=True)])
 
-        assert re.search("Superusers in this selection: root", text(page))
+        assert re.search("Superusers in this selection: root", page_text(page))
 
     def test_who_would_not_be_mailed_is_not_named(self, as_user, bob, make_user):
         users = [make_user("root", is_superuser=True), *make_users(1)]
 
-        page = choose(as_user(bob), USERS, ACTION, users)
+        page = run_action(as_user(bob), USERS, ACTION, users)
 
-        assert "1 user will be sent a mail" in text(page)
-        assert "Superusers" not in text(page)
+        assert "1 user will be sent a mail" in page_text(page)
+        assert "Superusers" not in page_text(page)
 
     def test_an_empty_remainder_offers_no_button(self, client, make_user):
-        page = choose(client, USERS, ACTION, [make_user(is_active=False)])
+        page = run_action(client, USERS, ACTION, [make_user(is_active=False)])
 
-        assert "Nothing is left to do" in text(page)
+        assert "Nothing is left to do" in page_text(page)
         assert b'name="confirm"' not in page.content
 
     def test_all_that_match(self, client):
         users = make_users(150)
 
-        page = choose(client, f"{USERS}?q=u0", ACTION, users[:100], select_across="1")
+        page = run_action(client, f"{USERS}?q=u0", ACTION, users[:100], select_across="1")
 
-        assert "150 users will be sent a mail" in text(page)
-        assert hidden(page)["select_across"] == "1"
-        assert isinstance(hidden(page)["_selected_action"], str), "one stands for all"
+        assert "150 users will be sent a mail" in page_text(page)
+        assert hidden_fields(page)["select_across"] == "1"
+        assert isinstance(hidden_fields(page)["_selected_action"], str), "one stands for all"
 
     @pytest.mark.parametrize("forged", ["false", "False", "0", ""])
     def test_what_is_not_across_is_not_made_so(self, client, forged):
         users = make_users(3)
 
-        page = choose(client, USERS, ACTION, users[:1], select_across=forged)
+        page = run_action(client, USERS, ACTION, users[:1], select_across=forged)
 
-        assert hidden(page)["select_across"] == "0"
-        assert "1 user will" in text(page)
+        assert hidden_fields(page)["select_across"] == "0"
+        assert "1 user will" in page_text(page)
 
     def test_a_page_of_confirmation_costs_few_queries(self, client):
         users = make_users(500)
 
         with CaptureQueriesContext(connection) as queries:
-            choose(client, USERS, ACTION, users)
+            run_action(client, USERS, ACTION, users)
 
         assert len(queries) <= 12, [query["sql"][:90] for query in queries]
 
     def test_markup_in_a_name_is_text(self, client, make_user):
-        page = choose(client, USERS, ACTION, [make_user("<b>root</b>", is_superuser=True)])
+        page = run_action(client, USERS, ACTION, [make_user("<b>root</b>", is_superuser=True)])
 
         assert b"<b>root" not in page.content
         assert b"&lt;b&gt;root" in page.content
@@ -92,18 +92,18 @@ class TestSecondStep:
     """What was confirmed is what is done."""
 
     def test_it_is_queued_and_its_page_is_shown(self, client, alice):
-        page = choose(client, USERS, ACTION, make_users(3))
+        page = run_action(client, USERS, ACTION, make_users(3))
 
         response = confirm(client, page, USERS)
 
         operation = Operation.objects.get()
         assert response.url == operation.get_absolute_url()
         assert (operation.total, operation.reason, operation.actor) == (3, "because", alice)
-        assert "Queued: Send reset emails, 3 targets." in text(client.get(response.url))
+        assert "Queued: Send reset emails, 3 targets." in page_text(client.get(response.url))
 
     def test_only_who_may_be_mailed(self, client, make_user):
         users = make_users(2)
-        page = choose(client, USERS, ACTION, [*users, make_user(is_active=False)])
+        page = run_action(client, USERS, ACTION, [*users, make_user(is_active=False)])
 
         confirm(client, page, USERS)
 
@@ -115,7 +115,7 @@ class TestSecondStep:
     def test_all_that_match_and_no_other(self, client):
         users = make_users(150)
         make_users(5, "other")
-        page = choose(client, f"{USERS}?q=u0", ACTION, users[:1], select_across="1")
+        page = run_action(client, f"{USERS}?q=u0", ACTION, users[:1], select_across="1")
 
         confirm(client, page, f"{USERS}?q=u0")
 
@@ -123,7 +123,7 @@ class TestSecondStep:
 
     @pytest.mark.parametrize("reason", ["", "   ", "x" * 2001])
     def test_it_takes_a_reason(self, client, reason):
-        page = choose(client, USERS, ACTION, make_users(1))
+        page = run_action(client, USERS, ACTION, make_users(1))
 
         again = confirm(client, page, USERS, reason=reason)
 
@@ -132,7 +132,7 @@ class TestSecondStep:
         assert not Operation.objects.exists()
 
     def test_posted_twice_it_is_one_operation(self, client):
-        page = choose(client, USERS, ACTION, make_users(2))
+        page = run_action(client, USERS, ACTION, make_users(2))
 
         first, second = (confirm(client, page, USERS) for _ in range(2))
 
@@ -140,31 +140,31 @@ class TestSecondStep:
 
     def test_a_set_that_changed_meanwhile_is_shown_again(self, client):
         make_users(2)
-        page = choose(client, f"{USERS}?q=u0", ACTION, User.objects.all(), select_across="1")
+        page = run_action(client, f"{USERS}?q=u0", ACTION, User.objects.all(), select_across="1")
         make_users(1, "u0-late")
 
         again = confirm(client, page, f"{USERS}?q=u0")
 
         assert not Operation.objects.exists()
-        assert "have changed since the page was shown" in text(again)
-        assert "3 users will be sent a mail" in text(again)
+        assert "have changed since the page was shown" in page_text(again)
+        assert "3 users will be sent a mail" in page_text(again)
         assert b"because" in again.content, "the reason is still there"
         assert confirm(client, again, f"{USERS}?q=u0").status_code == 302
 
     def test_somebody_else_was_quicker(self, client, as_user, bob):
         users = make_users(2)
-        mine, theirs = (choose(c, USERS, ACTION, users) for c in (client, as_user(bob)))
+        mine, theirs = (run_action(c, USERS, ACTION, users) for c in (client, as_user(bob)))
         confirm(as_user(bob), theirs, USERS)
 
         again = confirm(client, mine, USERS)
 
         assert Operation.objects.count() == 1
-        assert "Nothing is left to do" in text(again)
-        assert "waits for a reset mail already 2" in text(again)
+        assert "Nothing is left to do" in page_text(again)
+        assert "waits for a reset mail already 2" in page_text(again)
 
     def test_the_permission_is_asked_for_again(self, as_user, bob):
         client = as_user(bob)
-        page = choose(client, USERS, ACTION, make_users(1))
+        page = run_action(client, USERS, ACTION, make_users(1))
         bob.user_permissions.clear()
         grant(bob, "auth.view_user")
 
@@ -175,17 +175,17 @@ class TestSecondStep:
     @pytest.mark.parametrize("field", ["key", "shown"])
     @pytest.mark.parametrize("forged", ["", "x", "1:" + "0" * 31, "\x00", "9" * 400])
     def test_a_forged_confirmation_is_shown_again(self, client, field, forged):
-        page = choose(client, USERS, ACTION, make_users(1))
+        page = run_action(client, USERS, ACTION, make_users(1))
 
         again = confirm(client, page, USERS, **{field: forged})
 
         assert again.status_code == 200
-        assert "nothing was done" in text(again)
+        assert "nothing was done" in page_text(again)
         assert not Operation.objects.exists()
 
     def test_more_rows_than_were_shown_are_not_done(self, client):
         users = make_users(5)
-        page = choose(client, USERS, ACTION, users[:1])
+        page = run_action(client, USERS, ACTION, users[:1])
 
         confirm(client, page, USERS, select_across="1")
 
@@ -194,8 +194,8 @@ class TestSecondStep:
     def test_five_thousand_ticked_rows_go_through(self, client):
         users = make_users(5000)
 
-        page = choose(client, USERS, ACTION, users)
-        assert "5000 users will be sent a mail" in text(page)
+        page = run_action(client, USERS, ACTION, users)
+        assert "5000 users will be sent a mail" in page_text(page)
         confirm(client, page, USERS)
 
         assert Operation.objects.get().total == 5000
@@ -207,7 +207,7 @@ class TestNonsense:
     def test_no_row(self, client):
         page = client.post(USERS, {"action": ACTION, "index": "0"}, follow=True)
 
-        assert "must be selected" in text(page)
+        assert "must be selected" in page_text(page)
         assert not Operation.objects.exists()
 
     @pytest.mark.parametrize("pk", ["x", "", "1.5", "9" * 30, "-1x", "\x00", "🦄", "1 OR 1=1"])
@@ -216,19 +216,19 @@ class TestNonsense:
         page = client.post(USERS, {"action": ACTION, "_selected_action": pk} | step, follow=True)
 
         assert page.status_code == 200
-        assert "could not be read" in text(page)
+        assert "could not be read" in page_text(page)
         assert not Operation.objects.exists()
 
     def test_a_row_that_is_gone(self, client):
         (user,) = make_users(1)
         User.objects.filter(pk=user.pk).delete()
 
-        assert "Nothing is left to do" in text(choose(client, USERS, ACTION, [user]))
+        assert "Nothing is left to do" in page_text(run_action(client, USERS, ACTION, [user]))
 
     def test_an_action_that_is_none(self, client):
         users = make_users(1)
 
-        assert choose(client, USERS, "format_disk", users).status_code in {200, 302}
+        assert run_action(client, USERS, "format_disk", users).status_code in {200, 302}
         assert not Operation.objects.exists()
 
     def test_a_get_never_acts(self, client):

@@ -20,7 +20,7 @@ from tasks_admin.backend import store_published
 from tasks_admin.integrations import broker
 from tasks_admin.lib.conf import settings as conf
 from tasks_admin.models import Result
-from tests.support.factories import queued
+from tests.support.factories import queued_messages
 
 pytestmark = [
     pytest.mark.django_db,
@@ -258,7 +258,7 @@ def test_a_real_message_carries_the_bytes_that_we_store(broker, db):
     result = app.send_task("tests.add", [[float("nan")], "é\x00", uuid.UUID(int=5)], {"k": b"\xff"})
 
     row = Result.objects.get(task_id=result.id)
-    message = queued(broker, "celery")[0]
+    message = queued_messages(broker, "celery")[0]
     assert row.task_args == json.dumps(message.args)
     assert row.task_kwargs == json.dumps(message.kwargs)
 

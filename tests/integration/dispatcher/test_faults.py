@@ -11,7 +11,7 @@ from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
 from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import progress
-from tests.support.factories import make_operation, make_result, make_target, queued
+from tests.support.factories import make_operation, make_result, make_target, queued_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +67,7 @@ class TestBroker:
 
         assert dispatcher.sweep() == 3
 
-        assert {message.id for message in queued(broker)} == {
+        assert {message.id for message in queued_messages(broker)} == {
             target.task_id for target in Target.objects.all()
         }
         assert set(Result.objects.values_list("status", flat=True)) == {"PENDING"}
@@ -124,7 +124,7 @@ class TestBroker:
         with pytest.raises(QueueFull):
             dispatcher.sweep()
 
-        assert [m.id for m in queued(broker)] == [other.targets.get().task_id]
+        assert [m.id for m in queued_messages(broker)] == [other.targets.get().task_id]
 
     def test_what_has_ended_is_brought_to_its_end_all_the_same(self, no_broker):
         ended = make_operation(1, prefix="a")
@@ -164,7 +164,7 @@ class TestLost:
 
         assert dispatcher.sweep() == 1
 
-        (message,) = queued(broker)
+        (message,) = queued_messages(broker)
         target.refresh_from_db()
         assert (target.state, target.attempt, target.crashes) == ("queued", 2, 0)
         assert message.id == target.task_id

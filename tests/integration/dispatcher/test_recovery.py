@@ -14,8 +14,8 @@ from tasks_admin.lib.errors import WrongState
 from tasks_admin.models import Operation, Queue, Result, Target
 from tasks_admin.results import retry_failed
 from tests.conftest import grant
-from tests.support.factories import make_operation, make_result, make_target, queued
-from tests.support.pages import text
+from tests.support.factories import make_operation, make_result, make_target, queued_messages
+from tests.support.pages import page_text
 
 pytestmark = pytest.mark.django_db
 
@@ -212,7 +212,7 @@ class TestActor:
 
         operation.refresh_from_db()
         assert (operation.state, operation.pause_reason) == ("paused", "actor")
-        page = text(as_user(alice).get(operation.get_absolute_url()))
+        page = page_text(as_user(alice).get(operation.get_absolute_url()))
         assert "paused this by itself: the sender lost the permission" in page
         assert "Give the permission back" in page
 
@@ -263,7 +263,7 @@ class TestTroubles:
         assert dispatcher.sweep() == 2
 
         assert f"Operation {broken.pk} could not be served." in caplog.text
-        assert len(queued(broker)) == 2
+        assert len(queued_messages(broker)) == 2
 
     def test_nothing_to_do_costs_nothing(self, broker, django_assert_num_queries):
         for number in range(5):

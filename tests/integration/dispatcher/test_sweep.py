@@ -12,12 +12,12 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import retry_failed
 from tests.support.factories import (
     RESET,
-    at_once,
     make_operation,
     make_result,
     make_target,
     make_users,
-    queued,
+    queued_messages,
+    run_concurrently,
 )
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def test_each_due_target_becomes_one_message(broker):
     assert dispatcher.sweep() == 3
 
     targets = list(operation.targets.order_by("pk"))
-    messages = queued(broker)
+    messages = queued_messages(broker)
     assert [message.id for message in messages] == [target.task_id for target in targets]
     assert [message.args for message in messages] == [[int(t.subject)] for t in targets]
     assert {(target.state, target.attempt) for target in targets} == {("queued", 1)}
@@ -49,7 +49,7 @@ def test_a_message_says_what_a_worker_needs(broker):
 
     dispatcher.sweep()
 
-    (message,) = queued(broker)
+    (message,) = queued_messages(broker)
     assert message.headers["task"] == RESET
     assert message.headers["timelimit"] == [20, 15]
     assert message.headers["ignore_result"] is False
@@ -171,10 +171,10 @@ def test_a_paused_operation_does_not_end(broker):
 def test_three_dispatchers_publish_each_target_once(broker):
     operation = make_operation(30)
 
-    outcomes = at_once(3, lambda n: dispatcher.sweep())
+    outcomes = run_concurrently(3, lambda n: dispatcher.sweep())
 
     assert sum(outcomes) == 30, outcomes
-    ids = [message.id for message in queued(broker)]
+    ids = [message.id for message in queued_messages(broker)]
     assert sorted(ids) == sorted(target.task_id for target in operation.targets.all())
 
 
@@ -208,7 +208,7 @@ class TestRetry:
 
         dispatcher.sweep()
 
-        (message,) = queued(broker, "elsewhere")
+        (message,) = queued_messages(broker, "elsewhere")
         assert (message.headers["task"], message.args, message.kwargs) == (
             "tests.echo", args, kwargs,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from django.test import Client
 
 from tasks_admin.admin.exchange import cells, formats
 from tasks_admin.admin.exchange.errors import Unreadable
-from tests.support.exchange import client, confirm, place, refusal, upload, workbook
+from tests.support.user_import import client, confirm, place, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
 

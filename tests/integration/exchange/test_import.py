@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.support.exchange import client, confirm, place, refusal, upload, workbook
+from tests.support.user_import import client, confirm, place, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tasks_admin.admin.exchange import uploads
-from tests.support.exchange import PROCESS, client, confirm, hidden, place, upload
+from tests.support.user_import import PROCESS, client, confirm, hidden, place, upload
 
 pytestmark = pytest.mark.django_db
 

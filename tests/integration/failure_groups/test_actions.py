@@ -11,8 +11,8 @@ from tasks_admin import results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongState
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Operation, Result, Target
 from tasks_admin.results import failure_groups
-from tests.support.factories import RESET, at_once, make_failure_group, make_result
-from tests.support.failing import fail, raises
+from tests.support.factories import RESET, make_failure_group, make_result, run_concurrently
+from tests.support.failing_tasks import raising, store_failure
 from tests.support.pages import FAILURE_GROUPS
 
 ACTS = {
@@ -65,9 +65,9 @@ class TestActs:
         assert not Operation.objects.exists()
 
     def test_resolved_and_failed_again_and_resolved_again(self, alice):
-        fail("t", raises(), 1)
+        store_failure("t", raising(), 1)
         failure_groups.resolve(group=FailureGroup.objects.get(), actor=alice, reason="r")
-        fail("t", raises(), 2)
+        store_failure("t", raising(), 2)
         group = FailureGroup.objects.get()
         assert group.reopened_at
 
@@ -84,7 +84,7 @@ class TestActs:
                 group=FailureGroup.objects.get(pk=group.pk), actor=alice, reason="r"
             )
 
-        outcomes = at_once(4, act)
+        outcomes = run_concurrently(4, act)
         assert sum(isinstance(one, Operation) for one in outcomes) == 1, outcomes
         assert sum(isinstance(one, WrongState) for one in outcomes) == 3, outcomes
 
@@ -160,7 +160,7 @@ class TestTrends:
         assert trends[other.pk].total == 0
 
     def test_a_failure_is_in_the_newest_bar(self):
-        fail("t", raises(), 1)
+        store_failure("t", raising(), 1)
 
         group = FailureGroup.objects.get()
         assert failure_groups.hourly([group])[group.pk].bars[-1].count == 1

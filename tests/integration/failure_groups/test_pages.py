@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 from tasks_admin.models import FailureGroup, Operation, Result
 from tasks_admin.results import failure_groups
 from tests.support.factories import make_failure_group, make_result
-from tests.support.failing import chained, fail
-from tests.support.pages import FAILURE_GROUPS, OPERATIONS, RESULTS, confirm, text
+from tests.support.failing_tasks import chained, store_failure
+from tests.support.pages import FAILURE_GROUPS, OPERATIONS, RESULTS, confirm, page_text
 
 HOSTILE = "<script>alert(1)</script>"
 pytestmark = pytest.mark.django_db
@@ -33,12 +33,13 @@ class TestList:
     """Which groups there are."""
 
     def test_what_it_shows(self, client):
-        fail("shop.charge", chained, 3)
+        store_failure("shop.charge", chained, 3)
 
-        words = text(client.get(FAILURE_GROUPS))
+        words = page_text(client.get(FAILURE_GROUPS))
 
-        for word in ("tests.support.failing.Refused: Order &lt;number&gt; was refused",
-                     "shop.charge", "tests.support.failing:chained", "open", "100 %"):  # fmt: skip
+        message = "tests.support.failing_tasks.Refused: Order &lt;number&gt; was refused"
+        place = "tests.support.failing_tasks:chained"
+        for word in (message, place, "shop.charge", "open", "100 %"):
             assert word in words, words
 
     @pytest.mark.parametrize(
@@ -64,13 +65,13 @@ class TestList:
         assert client.get(FAILURE_GROUPS + query, follow=True).status_code == 200
 
     def test_one_that_failed_again_says_so(self, client, alice):
-        fail("t", chained, 1)
+        store_failure("t", chained, 1)
         failure_groups.resolve(group=FailureGroup.objects.get(), actor=alice, reason="r")
-        assert "failed again" not in text(client.get(FAILURE_GROUPS))
-        fail("t", chained, 2)
+        assert "failed again" not in page_text(client.get(FAILURE_GROUPS))
+        store_failure("t", chained, 2)
 
-        assert "failed again" in text(client.get(FAILURE_GROUPS))
-        assert "It was resolved, and failed again" in text(
+        assert "failed again" in page_text(client.get(FAILURE_GROUPS))
+        assert "It was resolved, and failed again" in page_text(
             page_of(client, FailureGroup.objects.get())
         )
 
@@ -92,14 +93,14 @@ class TestPage:
     """One group."""
 
     def test_what_it_shows(self, client):
-        task_id = fail("shop.charge", chained, 3)
+        task_id = store_failure("shop.charge", chained, 3)
 
         page = page_of(client, FailureGroup.objects.get())
 
-        words = text(page)
+        words = page_text(page)
         for word in (
             "shop.charge",
-            "tests.support.failing:chained",
+            "tests.support.failing_tasks:chained",
             "raise Refused",
             "1 of 1 runs",
             task_id,
@@ -123,7 +124,7 @@ class TestPage:
         page = page_of(client, group, before=older)
 
         assert len(page.context_data["seen"]) == 5
-        assert "First page" in text(page)
+        assert "First page" in page_text(page)
 
     @pytest.mark.parametrize("key", ["x", "-1", "9" * 30, "", "\x00", "²"])
     def test_a_page_that_is_none(self, client, key):
@@ -150,14 +151,14 @@ class TestPage:
         page = page_of(as_user(clerk), group)
 
         assert page.status_code == 200
-        assert "only for some" not in text(page)
+        assert "only for some" not in page_text(page)
         assert RESULTS not in page.content.decode()
 
     def test_failures_whose_results_are_gone(self, client):
         group = make_failure_group(2)
         Result.objects.all().delete()
 
-        assert "no longer stored" in text(page_of(client, group))
+        assert "no longer stored" in page_text(page_of(client, group))
 
     def test_a_result_links_to_its_cause(self, client, as_user, make_user):
         from tests.conftest import grant
@@ -176,7 +177,7 @@ class TestPage:
         make_failure_group(exception="shop.Mended", state="resolved")
         make_failure_group(exception="shop.Before", last_at="2020-01-01T00:00Z")
 
-        words = text(client.get("/admin/"))
+        words = page_text(client.get("/admin/"))
 
         assert "Now (" in words
         assert "Mended (" not in words
@@ -196,11 +197,11 @@ class TestActs:
         page = post(client, group, act)
 
         assert FailureGroup.objects.get().state == after
-        words = text(page)
+        words = page_text(page)
         assert f"This cause is {after} now." in words
         assert ": because" in words
         operation = Operation.objects.get(verb=act)
-        assert str(group) in text(client.get(f"{OPERATIONS}{operation.pk}/change/"))
+        assert str(group) in page_text(client.get(f"{OPERATIONS}{operation.pk}/change/"))
 
     def test_only_what_is_possible_is_offered(self, client):
         offered = {
@@ -218,14 +219,14 @@ class TestActs:
     def test_a_reason_is_needed(self, client, reason):
         page = post(client, make_failure_group(), "resolve", reason=reason)
 
-        assert "Say why" in text(page)
+        assert "Say why" in page_text(page)
         assert FailureGroup.objects.get().state == "open"
 
     def test_twice(self, client):
         group = make_failure_group()
         post(client, group, "resolve")
 
-        assert "This cause is resolved: nothing was changed." in text(
+        assert "This cause is resolved: nothing was changed." in page_text(
             post(client, group, "resolve")
         )
 
@@ -234,7 +235,7 @@ class TestActs:
 
         page = page_of(client, group)
         assert page.context_data["acts"] == []
-        assert "Retry the group" not in text(page)
+        assert "Retry the group" not in page_text(page)
         for act in ("resolve", "mute", "retry"):
             assert post(client, group, act).status_code == 403
         assert not Operation.objects.exists()
@@ -245,12 +246,12 @@ class TestActs:
         path = f"{FAILURE_GROUPS}{group.pk}/retry/"
 
         page = client.post(path)
-        assert "3 failed tasks will be queued again" in text(page)
+        assert "3 failed tasks will be queued again" in page_text(page)
         assert not Operation.objects.exists()
         confirm(client, page, path, rate="60", canary="on")
 
         operation = Operation.objects.get()
         assert (operation.verb, operation.total, operation.rate) == ("retry_failed", 3, 60)
         assert operation.canary
-        assert str(operation) in text(page_of(client, group))
-        assert "Nothing is left to do" in text(client.post(path))
+        assert str(operation) in page_text(page_of(client, group))
+        assert "Nothing is left to do" in page_text(client.post(path))

@@ -17,7 +17,7 @@ from tasks_admin.models.dialects import dialect_of
 from tasks_admin.results import failures
 from tasks_admin.results.failures import recording
 from tests.support.factories import make_result, make_target
-from tests.support.failing import FAILURE_GROUPS, chained, fail, raises
+from tests.support.failing_tasks import FAILING_TASKS, chained, raising, store_failure
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ def test_ten_thousand_failures_of_twelve_causes_make_twelve_groups():
 
     with transaction.atomic():  # one commit: that is not what is tried
         for number, which in enumerate(planned):
-            fail(*FAILURE_GROUPS[which], number * 7919)
+            store_failure(*FAILING_TASKS[which], number * 7919)
 
     assert FailureGroup.objects.count() == 12, list(
         FailureGroup.objects.values_list("message", flat=True)
@@ -42,11 +42,11 @@ def test_ten_thousand_failures_of_twelve_causes_make_twelve_groups():
 
 def test_what_a_group_knows():
     before = timezone.now() - timezone.timedelta(seconds=1)
-    fail("shop.charge", chained, 5)
+    store_failure("shop.charge", chained, 5)
 
     group = FailureGroup.objects.get()
-    assert (group.task, group.exception) == ("shop.charge", "tests.support.failing.Refused")
-    assert group.place == "tests.support.failing:chained"
+    assert (group.task, group.exception) == ("shop.charge", "tests.support.failing_tasks.Refused")
+    assert group.place == "tests.support.failing_tasks:chained"
     assert group.message == "Order <number> was refused"
     assert (group.state, group.count, group.reopened_at) == ("open", 1, None)
     assert before < group.first_at <= group.last_at
@@ -61,9 +61,9 @@ class TestOnce:
     """A failure that is stored twice counts once."""
 
     def test_stored_twice(self):
-        fail("t", raises(), 1, task_id="a")
-        fail("t", raises(), 1, task_id="a")
-        fail("t", raises("something else"), 1, task_id="a")
+        store_failure("t", raising(), 1, task_id="a")
+        store_failure("t", raising(), 1, task_id="a")
+        store_failure("t", raising("something else"), 1, task_id="a")
 
         assert [group.count for group in FailureGroup.objects.all()] == [1]
 
@@ -75,7 +75,7 @@ class TestOnce:
 
     def test_a_late_failure_after_a_success_is_none(self):
         app.backend.store_result("a", 1, states.SUCCESS)
-        fail("t", raises(), 1, task_id="a")
+        store_failure("t", raising(), 1, task_id="a")
 
         assert not Failure.objects.exists()
 
@@ -89,7 +89,7 @@ class TestOnce:
     def test_a_target_fails_with_its_result(self):
         target = make_target("running")
 
-        fail("t", raises(), 1, task_id=target.task_id)
+        store_failure("t", raising(), 1, task_id=target.task_id)
 
         assert Target.objects.get().state == "failed"
         assert FailureGroup.objects.get().count == 1
@@ -113,10 +113,10 @@ class TestStates:
         ("before", "after"), [("resolved", "open"), ("muted", "muted"), ("open", "open")]
     )
     def test_failing_again(self, before, after):
-        fail("t", raises(), 1)
+        store_failure("t", raising(), 1)
         FailureGroup.objects.update(state=before)
 
-        fail("t", raises(), 2)
+        store_failure("t", raising(), 2)
 
         group = FailureGroup.objects.get()
         assert (group.state, group.count) == (after, 2)
@@ -129,9 +129,9 @@ class TestBounds:
     def test_too_many_messages_are_one_group(self, monkeypatch):
         monkeypatch.setattr(recording, "MOST", 3)
         for word in ("ant", "bee", "cow", "dog", "elk", "fox"):
-            fail("t", raises(word), 1)
-        fail("t", raises("ant"), 1)
-        fail("other", raises("gnu"), 1)
+            store_failure("t", raising(word), 1)
+        store_failure("t", raising("ant"), 1)
+        store_failure("other", raising("gnu"), 1)
 
         counts = {(c.task, c.message): c.count for c in FailureGroup.objects.all()}
         assert counts == {
@@ -139,11 +139,11 @@ class TestBounds:
         }  # fmt: skip
 
     def test_few_statements(self):
-        fail("t", raises(), 1)
+        store_failure("t", raising(), 1)
         make_result("STARTED", task_id="a")
 
         with CaptureQueriesContext(connection) as queries:
-            fail("t", raises(), 2, task_id="a")
+            store_failure("t", raising(), 2, task_id="a")
 
         asked = [query["sql"].split()[0] for query in queries]
         assert asked == [
@@ -165,7 +165,7 @@ class TestTrouble:
         self.replace(monkeypatch, {broken: "INSERT INTO nowhere VALUES (1)"})
 
         with caplog.at_level(logging.ERROR, logger="tasks_admin.results.failures.recording"):
-            fail("t", raises(), 1, task_id="a")
+            store_failure("t", raising(), 1, task_id="a")
 
         assert Result.objects.get(task_id="a").status == "FAILURE"
         assert not Failure.objects.exists()
@@ -174,24 +174,24 @@ class TestTrouble:
     def test_a_text_that_nobody_can_read(self, monkeypatch, caplog):
         monkeypatch.setattr(failures.Kind, "of", lambda **_: 1 / 0)
 
-        fail("t", raises(), 1, task_id="a")
+        store_failure("t", raising(), 1, task_id="a")
 
         assert Result.objects.get(task_id="a").status == "FAILURE"
         assert "ZeroDivisionError" in caplog.text
 
     @pytest.mark.parametrize("text", ["\x00 nul", "\ud800", "x" * 100_000, "<script>", "%s %d", ""])
     def test_odd_messages(self, text, caplog):
-        fail("t", raises(text), 1)
+        store_failure("t", raising(text), 1)
 
         assert FailureGroup.objects.get().count == 1
         assert not caplog.records
 
     def test_a_cause_that_is_deleted_meanwhile_is_made_anew(self, monkeypatch):
-        fail("t", raises(), 1)
+        store_failure("t", raising(), 1)
         real = recording._statements(dialect_of(connection)).count_in_group
         no_row = real.replace("WHERE digest", "WHERE 1 = 0 AND digest")
         self.replace(monkeypatch, {"count_in_group": no_row}, {})
-        fail("t", raises(), 2)
+        store_failure("t", raising(), 2)
 
         assert FailureGroup.objects.get().count == 2
         assert FailureGroupHour.objects.get().count == 2

@@ -15,7 +15,7 @@ from tasks_admin.models import Queue, Result, ResultCount, ResultCountCheckpoint
 from tasks_admin.results import counters
 from tests.conftest import grant
 from tests.support.factories import make_operation, make_result
-from tests.support.queueing import answering, minutes, publish
+from tests.support.queue_data import add_queue_minutes, publish_messages, set_worker_snapshot
 
 pytestmark = pytest.mark.django_db
 TOKEN = "a token that nobody can guess"
@@ -93,9 +93,9 @@ class TestWhoMayLook:
 class TestWhatIsTold:
     def test_queues_workers_and_operations(self, client, broker):
         make_operation(2)
-        publish(3)
+        publish_messages(3)
         Queue.objects.create(name="celery", paused_at=timezone.now(), decision=1)
-        answering(running_count=2, reserved_count=1)
+        set_worker_snapshot(running_count=2, reserved_count=1)
 
         values = told(client)
 
@@ -112,7 +112,7 @@ class TestWhatIsTold:
 
     @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
     def test_what_is_not_known_is_left_out(self, client, request, ill):
-        minutes((7, 0))
+        add_queue_minutes((7, 0))
         request.getfixturevalue(ill)
 
         values = told(client)
@@ -122,7 +122,7 @@ class TestWhatIsTold:
         assert ("workers", "online") not in values
 
     def test_names_of_any_kind(self, client, broker):
-        answering(queues=['a"b\\c\nd'])
+        set_worker_snapshot(queues=['a"b\\c\nd'])
 
         assert ("queue_waiting", 'a"b\\c\nd') in told(client)
 

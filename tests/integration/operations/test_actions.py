@@ -10,8 +10,8 @@ from tasks_admin.lib.errors import EmailRejected
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.support.factories import make_operation, make_target
-from tests.support.pages import OPERATIONS, text
-from tests.support.sending import asked, send
+from tests.support.pages import OPERATIONS, page_text
+from tests.support.reset_emails import request_email, run_task
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ class TestThrottle:
         page = self.throttle(client, operation, "120")
 
         assert rate_of(operation) == 120
-        assert "at most 120 a minute" in text(page)
+        assert "at most 120 a minute" in page_text(page)
         record = Operation.objects.get(verb="throttle")
         assert (record.rate, record.actor, record.parent) == (120, alice, operation)
         assert record.reason == "the provider limits us"
@@ -69,12 +69,12 @@ class TestThrottle:
 
         page = self.throttle(client, operation, rate)
 
-        assert "The rate must be a whole number from 1 to 1,000,000" in text(page)
+        assert "The rate must be a whole number from 1 to 1,000,000" in page_text(page)
         assert rate_of(operation) == 5
         assert Operation.objects.count() == 1
 
     def test_it_takes_a_reason(self, client, operation):
-        assert "Say why" in text(self.throttle(client, operation, "5", reason=" "))
+        assert "Say why" in page_text(self.throttle(client, operation, "5", reason=" "))
         assert rate_of(operation) is None
 
     @pytest.mark.parametrize("state", ["aborted", "finished"])
@@ -83,7 +83,7 @@ class TestThrottle:
 
         page = self.throttle(client, operation, "5")
 
-        assert "is over: nothing was changed" in text(page)
+        assert "is over: nothing was changed" in page_text(page)
         assert rate_of(operation) is None
 
     def test_it_takes_the_permission(self, as_user, charlie, operation):
@@ -142,9 +142,9 @@ class TestCsv:
     def test_no_name_and_no_address_though_the_server_says_them(
         self, taker, mailbox, alice, make_user
     ):
-        target = asked(make_user("ann", email="550-ann@mail.example"), actor=alice)
+        target = request_email(make_user("ann", email="550-ann@mail.example"), actor=alice)
         with pytest.raises(EmailRejected):
-            send(target)
+            run_task(target)
 
         page = taker.get(address(target.operation, "targets.csv")).getvalue()
 

@@ -11,7 +11,7 @@ from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Result
 from tests.conftest import grant
 from tests.support.factories import make_result, make_users
-from tests.support.pages import OPERATIONS, USERS, choose, confirm, text
+from tests.support.pages import OPERATIONS, USERS, confirm, page_text, run_action
 
 
 @pytest.fixture(autouse=True)
@@ -158,11 +158,11 @@ class TestPage:
 
     def test_who_confirmed_is_told_that_it_waits(self, as_user, alice):
         client = as_user(alice)
-        page = choose(client, USERS, "send_reset_email", make_users(3))
+        page = run_action(client, USERS, "send_reset_email", make_users(3))
 
         page = client.get(confirm(client, page, USERS).url)
 
-        words = text(page)
+        words = page_text(page)
         assert "It begins when somebody else has approved it" in words
         assert "waiting for approval" in words
 

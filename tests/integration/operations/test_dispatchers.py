@@ -10,7 +10,7 @@ from tasks_admin.management.commands.dispatch import NAME, Command
 from tasks_admin.models import Dispatcher, Operation
 from tasks_admin.operations import dispatchers
 from tests.support.factories import make_operation
-from tests.support.pages import text
+from tests.support.pages import page_text
 from tests.support.stack import Stack, until
 
 SAID = "No dispatcher has been seen for a minute"
@@ -90,19 +90,19 @@ class TestPage:
     def test_a_banner_while_nobody_is_there(self, as_user, alice):
         page = make_operation(1).get_absolute_url()
         client = as_user(alice)
-        assert SAID in text(client.get(page))
-        assert SAID in text(client.get(page.replace("change", "progress")))
+        assert SAID in page_text(client.get(page))
+        assert SAID in page_text(client.get(page.replace("change", "progress")))
 
         dispatchers.record_heartbeat("a")
 
-        assert SAID not in text(client.get(page))
+        assert SAID not in page_text(client.get(page))
 
     def test_none_on_the_page_of_what_is_over(self, as_user, alice):
         make_operation(1, prefix="x")
         over = make_operation(1)
         Operation.objects.filter(pk=over.pk).update(state="finished", finished_at=over.created_at)
 
-        assert SAID not in text(as_user(alice).get(over.get_absolute_url()))
+        assert SAID not in page_text(as_user(alice).get(over.get_absolute_url()))
 
 
 class TestCommand:

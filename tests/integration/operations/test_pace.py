@@ -10,7 +10,7 @@ from tasks_admin import dispatcher, operations
 from tasks_admin.dispatcher import publishing
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import pace
-from tests.support.factories import make_operation, queued
+from tests.support.factories import make_operation, queued_messages
 
 pytestmark = pytest.mark.django_db
 
@@ -178,7 +178,7 @@ class TestCanary:
 
         operation.targets.filter(state="queued").update(state="running")
         assert dispatcher.sweep() == 0
-        assert len(queued(broker)) == 1
+        assert len(queued_messages(broker)) == 1
 
     def test_when_it_is_done_the_others_follow(self, operation):
         dispatcher.sweep()
@@ -214,7 +214,7 @@ class TestCanary:
 
         operation.targets.filter(pk=first.pk).update(due_at="2020-01-01T00:00Z")
         assert dispatcher.sweep() == 1
-        assert {message.args[0] for message in queued(broker)} == {int(first.subject)}
+        assert {message.args[0] for message in queued_messages(broker)} == {int(first.subject)}
 
     def test_who_resumes_after_it_failed_goes_on_without(self, operation, alice):
         dispatcher.sweep()

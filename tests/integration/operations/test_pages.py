@@ -10,7 +10,7 @@ from tasks_admin import operations
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.support.factories import make_operation, make_target
-from tests.support.pages import OPERATIONS, text
+from tests.support.pages import OPERATIONS, page_text
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -39,15 +39,15 @@ class TestList:
     """What was done, newest first."""
 
     def test_what_it_shows(self, client, operation):
-        words = text(client.get(OPERATIONS))
+        words = page_text(client.get(OPERATIONS))
 
         for word in ("Send reset emails", "alice", "running", "3 waiting"):
             assert word in words
 
     def test_by_state_and_verb(self, client, operation):
-        assert "Send reset emails" in text(client.get(OPERATIONS, {"state": "running"}))
-        assert "3 waiting" not in text(client.get(OPERATIONS, {"state": "paused"}))
-        assert "3 waiting" not in text(client.get(OPERATIONS, {"verb": "retry_failed"}))
+        assert "Send reset emails" in page_text(client.get(OPERATIONS, {"state": "running"}))
+        assert "3 waiting" not in page_text(client.get(OPERATIONS, {"state": "paused"}))
+        assert "3 waiting" not in page_text(client.get(OPERATIONS, {"verb": "retry_failed"}))
 
     @pytest.mark.parametrize("name", ["q", "state", "verb", "p", "id__in", "actor__password"])
     @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300])
@@ -61,7 +61,7 @@ class TestPage:
     def test_who_when_why_and_how_far(self, client, operation):
         operation.targets.filter(subject=operation.targets.first().subject).settle("done")
 
-        words = text(client.get(operation.get_absolute_url()))
+        words = page_text(client.get(operation.get_absolute_url()))
 
         for word in ("alice", "Why r", "1 of 3 have an outcome", "waiting 2", "done 1", "u00000"):
             assert word in words, word
@@ -69,7 +69,7 @@ class TestPage:
     def test_it_says_who_was_left_out(self, client, operation):
         Operation.objects.update(excluded={"inactive": 7})
 
-        words = text(client.get(operation.get_absolute_url()))
+        words = page_text(client.get(operation.get_absolute_url()))
 
         assert "Left out when it was confirmed the account is not active: 7" in words
 
@@ -77,14 +77,14 @@ class TestPage:
         operation = make_operation(60, prefix="p", actor=alice)
         url = operation.get_absolute_url()
 
-        assert "p00049" in text(client.get(url))
-        assert "p00050" not in text(client.get(url))
+        assert "p00049" in page_text(client.get(url))
+        assert "p00050" not in page_text(client.get(url))
         after = operation.targets.order_by("pk")[49].pk
         assert f"?after={after}" in client.get(url).content.decode()
-        assert "p00050" in text(client.get(url, {"after": after}))
-        assert "p00055" in text(client.get(url, {"q": "p00055"}))
-        assert "Find a target" in text(client.get(url))
-        assert "No target matches" in text(client.get(url, {"state": "failed"}))
+        assert "p00050" in page_text(client.get(url, {"after": after}))
+        assert "p00055" in page_text(client.get(url, {"q": "p00055"}))
+        assert "Find a target" in page_text(client.get(url))
+        assert "No target matches" in page_text(client.get(url, {"state": "failed"}))
 
     @pytest.mark.parametrize("name", ["q", "state", "after", "z"])
     @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300, "-1"])
@@ -139,7 +139,7 @@ class TestPage:
     def test_an_act_has_its_own_page(self, client, operation, alice):
         record = operations.pause(operation=operation, actor=alice, reason="lunch")
 
-        words = text(client.get(record.get_absolute_url()))
+        words = page_text(client.get(record.get_absolute_url()))
 
         assert "lunch" in words
         assert str(operation) in words
@@ -158,10 +158,10 @@ class TestPage:
         assert state_of(operation) == "running"
 
     def test_the_overview_shows_what_goes_on(self, client, operation):
-        assert str(operation) in text(client.get("/admin/"))
+        assert str(operation) in page_text(client.get("/admin/"))
 
     def test_the_overview_tells_nobody_else(self, as_user, mallory, operation):
-        assert str(operation) not in text(as_user(mallory).get("/admin/"))
+        assert str(operation) not in page_text(as_user(mallory).get("/admin/"))
 
 
 class TestActs:
@@ -172,7 +172,7 @@ class TestActs:
             page = act(client, operation, verb)
 
             assert state_of(operation) == state
-            assert f"{operation}: {state}" in text(page)
+            assert f"{operation}: {state}" in page_text(page)
         records = Operation.objects.filter(parent=operation).order_by("pk")
         assert [(r.verb, r.actor_name, r.reason) for r in records] == [
             (verb, "alice", "because") for verb in ("pause", "resume", "abort")
@@ -198,7 +198,7 @@ class TestActs:
 
         page = act(client, operation, verb, reason=reason)
 
-        assert "Say why" in text(page)
+        assert "Say why" in page_text(page)
         assert state_of(operation) == before
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
@@ -218,7 +218,7 @@ class TestActs:
 
         page = act(client, operation, verb)
 
-        assert f"is {state}: nothing was changed" in text(page)
+        assert f"is {state}: nothing was changed" in page_text(page)
         assert state_of(operation) == state
         assert Operation.objects.count() == 1
 

@@ -6,7 +6,7 @@ import pytest
 
 from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
 from tasks_admin.models import Operation, QuarantinedMessage, Worker
-from tests.conftest import LOOKS, grant
+from tests.conftest import VIEWABLE_MODELS, grant
 from tests.stack.workers.test_heartbeats import make_worker
 from tests.support.factories import make_failure_group, make_operation, make_result, make_users
 from tests.support.pages import (
@@ -74,7 +74,7 @@ def viewer(as_user, make_user):
     """Staff who may look at everything: with all other permissions, or with none."""
 
     def sign_in(*verbs):
-        looks = ["auth.view_user", *(f"tasks_admin.view_{noun}" for noun in LOOKS)]
+        looks = ["auth.view_user", *(f"tasks_admin.view_{noun}" for noun in VIEWABLE_MODELS)]
         granted = [VERBS[verb].full_permission for verb in verbs]
         return as_user(grant(make_user(is_staff=True), *looks, *granted))
 

@@ -20,7 +20,15 @@ from tests.support.factories import (
     make_result,
     make_users,
 )
-from tests.support.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose, confirm, hidden
+from tests.support.pages import (
+    OPERATIONS,
+    RESULTS,
+    USERS,
+    WORKERS,
+    confirm,
+    hidden_fields,
+    run_action,
+)
 
 ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 #: Who may do what staff can do: the superuser and the operator.
@@ -82,14 +90,14 @@ def perform(client: Client, verb: str) -> bool:
         path = ACTIONS[verb]
         result = "PENDING" if verb in {"revoke", "terminate"} else "FAILURE"
         rows = make_users(2) if verb == "send_reset_email" else [make_result(result)]
-        page = choose(client, path, verb, rows)
+        page = run_action(client, path, verb, rows)
         if b'name="confirm"' in page.content:
             page = confirm(client, page, path)
         return Operation.objects.filter(verb=verb).exists()
     if verb == "edit_and_retry":
         row = make_result(task="tests.permitted", args=[1])
-        page = choose(client, RESULTS, verb, [row])
-        page = client.post(RESULTS, hidden(page) | {"arg-number": "2", "check": "1"})
+        page = run_action(client, RESULTS, verb, [row])
+        page = client.post(RESULTS, hidden_fields(page) | {"arg-number": "2", "check": "1"})
         if b'name="confirm"' in page.content:
             confirm(client, page, RESULTS)
         return Operation.objects.filter(verb=verb).exists()

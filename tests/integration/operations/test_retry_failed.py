@@ -7,9 +7,9 @@ from tasks_admin import dispatcher, results
 from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import EmailRejected
 from tasks_admin.models import Operation, Result, Target
-from tests.support.factories import make_operation, make_result, queued
-from tests.support.pages import OPERATIONS, confirm, hidden, text
-from tests.support.sending import asked, claimed, send
+from tests.support.factories import make_operation, make_result, queued_messages
+from tests.support.pages import OPERATIONS, confirm, hidden_fields, page_text
+from tests.support.reset_emails import publish_and_claim, request_email, run_task
 
 
 @pytest.fixture
@@ -52,15 +52,15 @@ class TestRetry:
         url = address(operation, "retry/")
 
         page = client.post(url)
-        assert "2 failed tasks will be queued again" in text(page)
+        assert "2 failed tasks will be queued again" in page_text(page)
         page = confirm(client, page, url)
 
         new = Operation.objects.get(verb="retry_failed")
         assert page.url == new.get_absolute_url()
         assert (new.parent, new.total, new.reason) == (operation, 2, "because")
         assert sorted(new.targets.values_list("subject", flat=True)) == sorted(ids)
-        assert str(operation) in text(client.get(new.get_absolute_url()))
-        assert str(new) in text(client.get(operation.get_absolute_url()))
+        assert str(operation) in page_text(client.get(new.get_absolute_url()))
+        assert str(new) in page_text(client.get(operation.get_absolute_url()))
 
     def test_a_second_time_there_is_nothing_left(self, client, operation):
         make_failures(operation, 2)
@@ -69,16 +69,16 @@ class TestRetry:
 
         page = client.post(url)
 
-        assert "was retried already 2" in text(page)
-        assert "Nothing is left to do" in text(page)
+        assert "was retried already 2" in page_text(page)
+        assert "Nothing is left to do" in page_text(page)
 
     def test_a_mail_that_was_refused_goes_out_the_second_time(
         self, client, broker, mailbox, alice, make_user
     ):
         user = make_user("ann", email="550-ann@mail.example")
-        target = asked(user, actor=alice)
+        target = request_email(user, actor=alice)
         with pytest.raises(EmailRejected):
-            send(target)
+            run_task(target)
         target.refresh_from_db()
         make_result(task_id=target.task_id, args=[user.pk])
         User.objects.filter(pk=user.pk).update(email="ann@mail.example")
@@ -87,9 +87,9 @@ class TestRetry:
 
         new = Operation.objects.get(verb="retry_failed")
         assert dispatcher.sweep() == 1
-        (message,) = queued(broker)
+        (message,) = queued_messages(broker)
         assert message.args == [user.pk]
-        retried = claimed(new.targets.get())
+        retried = publish_and_claim(new.targets.get())
         resets.send(user_pk=user.pk, task_id=retried.task_id, lease=60)
         assert mailbox.recipients == ["ann@mail.example"]
 
@@ -179,6 +179,6 @@ class TestPreview:
 
         page = client.post(address(operation, "retry/"))
 
-        assert "<b> will be retried 2" in text(page).replace("&lt;b&gt;", "<b>")
+        assert "<b> will be retried 2" in page_text(page).replace("&lt;b&gt;", "<b>")
         assert b"<b>" not in page.content
-        assert hidden(page)["shown"].startswith("2:")
+        assert hidden_fields(page)["shown"].startswith("2:")

@@ -11,7 +11,7 @@ from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Selection
-from tests.support.factories import at_once, make_operation, make_users
+from tests.support.factories import make_operation, make_users, run_concurrently
 
 
 def selection_of(users, excluded=None):
@@ -73,7 +73,7 @@ def test_fifty_posts_at_once_start_one_operation():
     boss, key = User.objects.create_superuser("boss"), uuid.uuid4()
     shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
 
-    outcomes = at_once(50, lambda n: start(actor=boss, key=key, shown=shown).pk)
+    outcomes = run_concurrently(50, lambda n: start(actor=boss, key=key, shown=shown).pk)
 
     assert set(outcomes) == {Operation.objects.get().pk}
     assert Target.objects.count() == 5
@@ -84,7 +84,7 @@ def test_overlapping_operations_at_once_hold_each_user_once():
     make_users(10)
     boss = User.objects.create_superuser("boss")
 
-    outcomes = at_once(4, lambda n: start(actor=boss, may_be_empty=True))
+    outcomes = run_concurrently(4, lambda n: start(actor=boss, may_be_empty=True))
 
     assert all(isinstance(outcome, Operation) for outcome in outcomes), outcomes
     assert sum(operation.total for operation in outcomes) == Target.objects.count() == 10

@@ -9,7 +9,7 @@ from tasks_admin.lib.errors import EmailDeferred
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import summaries
 from tests.support.factories import make_operation
-from tests.support.sending import again, claimed
+from tests.support.reset_emails import publish_and_claim, reload
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,9 @@ def queue():
 
 
 def send():
-    target = claimed(queue().get())
+    target = publish_and_claim(queue().get())
     said = summaries.send(operation_pk=int(target.subject), task_id=target.task_id)
-    return said, again(target)
+    return said, reload(target)
 
 
 class TestWho:
@@ -180,9 +180,9 @@ class TestNobody:
 
 def test_a_mail_server_that_is_away_is_asked_again(ended, mailbox, alice):
     User.objects.filter(pk=alice.pk).update(email="451-alice@mail.example")
-    target = claimed(queue().get())
+    target = publish_and_claim(queue().get())
 
     with pytest.raises(EmailDeferred):
         summaries.send(operation_pk=ended.pk, task_id=target.task_id)
 
-    assert (again(target).state, again(target).reason) == ("waiting", "delayed")
+    assert (reload(target).state, reload(target).reason) == ("waiting", "delayed")

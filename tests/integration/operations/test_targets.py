@@ -11,7 +11,7 @@ from django.utils import timezone
 from tasks_admin import operations
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.targets import OPEN, OUTCOMES, TargetState
-from tests.support.factories import at_once, make_operation, make_result, make_target
+from tests.support.factories import make_operation, make_result, make_target, run_concurrently
 
 LEASE = 25.0
 UUID = uuid.UUID(int=2**127 + 7)
@@ -147,7 +147,7 @@ class TestClaim:
     def test_of_two_workers_one_gets_it(self):
         target = make_target("queued")
 
-        outcomes = at_once(8, lambda n: claim(target))
+        outcomes = run_concurrently(8, lambda n: claim(target))
 
         assert sorted(outcomes) == [False] * 7 + [True]
         assert Target.objects.get().tries == 1
@@ -226,7 +226,7 @@ class TestDied:
     def test_one_death_is_counted_once_whoever_finds_it(self):
         make_target("running")
 
-        counts = at_once(8, lambda n: Target.objects.all().settle_crashed(again=True))
+        counts = run_concurrently(8, lambda n: Target.objects.all().settle_crashed(again=True))
 
         assert sum(counts) == 1
         assert Target.objects.get().crashes == 1

@@ -12,7 +12,7 @@ from tasks_admin import dispatcher, periodic
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Beat, Operation, PeriodicTask, Result
 from tasks_admin.periodic import heartbeats
-from tests.support.pages import OPERATIONS, PERIODIC, text
+from tests.support.pages import OPERATIONS, PERIODIC, page_text
 
 pytestmark = pytest.mark.django_db
 HOSTILE = "<script>alert(1)</script>"
@@ -138,12 +138,12 @@ class TestRun:
 
 class TestPage:
     def test_without_a_beat(self, client):
-        assert "No beat was seen yet" in text(client.get(PERIODIC))
+        assert "No beat was seen yet" in page_text(client.get(PERIODIC))
 
     def test_a_beat_that_fell_silent(self, client):
         Beat.objects.create(name="b", last_seen_at="2026-01-01T00:00Z")
 
-        assert "No beat is at work" in text(client.get(PERIODIC))
+        assert "No beat is at work" in page_text(client.get(PERIODIC))
 
     def test_the_list(self, client):
         heartbeats.sign("b")
@@ -151,26 +151,26 @@ class TestPage:
 
         page = client.get(PERIODIC)
 
-        assert "late" in text(page)
+        assert "late" in page_text(page)
         assert HOSTILE not in page.content.decode()
-        assert "No beat" not in text(page)
+        assert "No beat" not in page_text(page)
 
     def test_run_now(self, client, schedule):
-        words = text(client.get(f"{PERIODIC}act/run_periodic/", {"name": "often"}))
+        words = page_text(client.get(f"{PERIODIC}act/run_periodic/", {"name": "often"}))
         assert "It is queued once, now" in words
 
         data = {"name": "often", "reason": "r"}
         done = client.post(f"{PERIODIC}act/run_periodic/", data)
 
         assert done.url.startswith(OPERATIONS)
-        words = text(client.get(done.url))
+        words = page_text(client.get(done.url))
         assert "args [7]" in words
 
     def test_a_refusal_is_said(self, client, schedule):
         data = {"name": "often", "reason": "r"}
         page = client.post(f"{PERIODIC}act/disable_periodic/", data, follow=True)
 
-        assert "django-celery-beat lets periodic tasks" in text(page)
+        assert "django-celery-beat lets periodic tasks" in page_text(page)
 
     @pytest.mark.parametrize("verb", ["what", "abort"])
     def test_other_acts_there_are_none(self, client, verb):

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from opsconsole.environment import BASE_DIR
 from tests.support.factories import make_operation, make_result, make_users
-from tests.support.pages import OPERATIONS, RESULTS, USERS, WORKERS, choose
+from tests.support.pages import OPERATIONS, RESULTS, USERS, WORKERS, run_action
 
 TEMPLATES = sorted(
     path
@@ -49,8 +49,8 @@ def pages(as_user, alice, no_broker):
         client.get(f"{OPERATIONS}{operation.pk}/change/"),
         client.get(f"{OPERATIONS}{operation.pk}/progress/"),
         client.get(f"{RESULTS}{result.pk}/change/"),
-        choose(client, USERS, "send_reset_email", make_users(2, "v")),
-        choose(client, RESULTS, "retry_failed", [result]),
+        run_action(client, USERS, "send_reset_email", make_users(2, "v")),
+        run_action(client, RESULTS, "retry_failed", [result]),
         client.get("/admin/nowhere/"),
         client.post(f"{OPERATIONS}0/pause/"),
     ]

@@ -15,13 +15,22 @@ from tasks_admin.models import Operation, Result
 from tasks_admin.operations import summaries
 from tests.support.catalog import not_chinese
 from tests.support.factories import make_operation, make_result, make_users
-from tests.support.pages import OPERATIONS, PERIODIC, QUEUES, RESULTS, USERS, WORKERS, choose, text
-from tests.support.sending import asked, claimed, link_for
+from tests.support.pages import (
+    OPERATIONS,
+    PERIODIC,
+    QUEUES,
+    RESULTS,
+    USERS,
+    WORKERS,
+    page_text,
+    run_action,
+)
+from tests.support.reset_emails import make_token, publish_and_claim, request_email
 
 
 def visible_text(response):
     """Return the text of a page, including the attributes that browsers show."""
-    return text(response) + " " + " ".join(visible_attributes(response))
+    return page_text(response) + " " + " ".join(visible_attributes(response))
 
 
 def visible_attributes(response):
@@ -125,7 +134,7 @@ class TestPages:
     def test_the_confirmation_of_reset_emails(self, client, alice, make_user):
         users = [alice, make_user("ann", is_active=False)]
 
-        page = choose(client, USERS, "send_reset_email", users)
+        page = run_action(client, USERS, "send_reset_email", users)
 
         assert "将向 1 个用户发送邮件" in visible_text(page)
         assert "账户未激活 1" in visible_text(page)
@@ -137,7 +146,7 @@ class TestPages:
         make_result()
         make_result("SUCCESS")
 
-        page = choose(client, RESULTS, "retry_failed", Result.objects.all())
+        page = run_action(client, RESULTS, "retry_failed", Result.objects.all())
 
         assert "1 个失败的任务将重新排队" in visible_text(page)
         assert "将重试 1" in visible_text(page)
@@ -189,7 +198,7 @@ class TestPages:
         assert english_texts(page) == []
 
     def test_choosing_a_password(self, client, make_user):
-        url = f"/user/reset/password/?token={link_for(make_user('ann'))}"
+        url = f"/user/reset/password/?token={make_token(make_user('ann'))}"
 
         page = client.get(url, follow=True)
 
@@ -229,7 +238,7 @@ class TestEmails:
         [user] = make_users(1)
         context = {"link": "https://console.example.com/x", "minutes": 60}
 
-        email = emails.build_email(name, user=user, target=asked(user), context=context)
+        email = emails.build_email(name, user=user, target=request_email(user), context=context)
 
         for part in (email.subject, email.body, email.alternatives[0][0]):
             assert "console.example.com" in part
@@ -238,7 +247,7 @@ class TestEmails:
 
     def test_summaries_to_the_actor_of_an_operation(self, operation, mailbox):
         User.objects.filter(pk=operation.actor_id).update(email="alice@mail.example")
-        target = claimed(asked(User.objects.get(pk=operation.actor_id)))
+        target = publish_and_claim(request_email(User.objects.get(pk=operation.actor_id)))
 
         summaries.send(operation_pk=operation.pk, task_id=target.task_id)
 

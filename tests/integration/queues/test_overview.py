@@ -12,8 +12,8 @@ from tasks_admin.integrations import broker as door
 from tasks_admin.integrations import control
 from tasks_admin.models import Queue, QueueMinute, Result, Target, Worker
 from tests.support.factories import make_result
-from tests.support.pages import QUEUES, text
-from tests.support.queueing import answering, minutes, publish
+from tests.support.pages import QUEUES, page_text
+from tests.support.queue_data import add_queue_minutes, publish_messages, set_worker_snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -36,8 +36,8 @@ def mail():
 
 class TestLooks:
     def test_what_waits_and_who_consumes(self, broker):
-        publish(3)
-        answering(held={"mail": 2})
+        publish_messages(3)
+        set_worker_snapshot(held={"mail": 2})
 
         seen = mail()
 
@@ -45,7 +45,7 @@ class TestLooks:
         assert [one.name for one in seen.consumers] == ["w@here"]
 
     def test_nobody_consumes_it(self, broker):
-        answering(queues=["celery"])
+        set_worker_snapshot(queues=["celery"])
 
         assert mail().unconsumed
 
@@ -64,7 +64,7 @@ class TestLooks:
 
         assert mail().unconsumed == unconsumed
         assert (len(mail().consumers), len(mail().silent)) == (int(not unconsumed), int(unconsumed))
-        assert ("1 is silent" in text(as_user(alice).get(QUEUES))) == unconsumed
+        assert ("1 is silent" in page_text(as_user(alice).get(QUEUES))) == unconsumed
 
     def test_one_that_stopped_is_none(self, broker):
         now = timezone.now()
@@ -81,12 +81,12 @@ class TestLooks:
         assert mail().unconsumed
 
     def test_queues_that_workers_consume_are_told_of(self, broker):
-        answering(queues=["special"])
+        set_worker_snapshot(queues=["special"])
 
         assert "special" in [seen.name for seen in queues.overview().queues]
 
     def test_how_long_the_oldest_waits(self, broker):
-        publish(2)
+        publish_messages(2)
         then = timezone.now() - timedelta(minutes=5)
         Result.objects.update(date_created=then)
 
@@ -96,14 +96,14 @@ class TestLooks:
         assert not seen.at_most
 
     def test_a_task_without_a_row_has_no_age(self, broker):
-        publish(1)
+        publish_messages(1)
         Result.objects.all().delete()
 
         assert mail().oldest is None
 
     def test_paused(self, broker):
         Queue.objects.create(name="mail", paused_at=timezone.now(), decision=1)
-        answering()
+        set_worker_snapshot()
 
         seen = mail()
 
@@ -112,7 +112,7 @@ class TestLooks:
 
     @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
     def test_what_was_known_last(self, request, ill):
-        minutes((7, 0))
+        add_queue_minutes((7, 0))
         request.getfixturevalue(ill)
         begun = time.monotonic()
 
@@ -138,8 +138,8 @@ class TestLooks:
         assert len(asked) == 1
 
     def test_the_cost_does_not_grow(self, broker, django_assert_num_queries):
-        answering()
-        publish(2)
+        set_worker_snapshot()
+        publish_messages(2)
         for n in range(600):
             make_result("PENDING", task_id=f"r{n}", queue="mail")
         queues.forget()
@@ -150,7 +150,7 @@ class TestLooks:
 
 class TestRates:
     def test_in_and_out(self, broker):
-        minutes((100, 0), (90, 50), (80, 50))
+        add_queue_minutes((100, 0), (90, 50), (80, 50))
 
         seen = mail()
 
@@ -159,25 +159,25 @@ class TestRates:
         assert seen.empty_in is None
 
     def test_when_it_is_empty(self, broker):
-        publish(20)
-        minutes((40, 0), (30, 12), (20, 12))
+        publish_messages(20)
+        add_queue_minutes((40, 0), (30, 12), (20, 12))
 
         assert mail().empty_in == timedelta(minutes=2)
 
     def test_one_that_does_not_shrink(self, broker):
-        publish(20)
-        minutes((10, 0), (20, 1))
+        publish_messages(20)
+        add_queue_minutes((10, 0), (20, 1))
 
         assert mail().empty_in is None
 
     @pytest.mark.parametrize("rows", [[], [(7, 3)], [(None, 3), (None, 4)], [(7, 1), (None, 2)]])
     def test_too_little_is_known(self, broker, rows):
-        minutes(*rows)
+        add_queue_minutes(*rows)
 
         assert mail().rates.out is None
 
     def test_what_the_dispatcher_notes(self, broker):
-        publish(3)
+        publish_messages(3)
 
         queues.record_minute()
         queues.record_minute()
@@ -199,7 +199,7 @@ class TestRates:
         assert found == {"mail": 7, "celery": 1}
 
     def test_an_hour_of_history(self):
-        minutes((0, 0), (10, 2), (5, 6))
+        add_queue_minutes((0, 0), (10, 2), (5, 6))
 
         history = queues.history("mail")
 
@@ -217,7 +217,7 @@ class TestDecisions:
         assert Queue.objects.desired() == (["mail"], 7)
 
     def test_workers_are_told_and_who_is_silent_is_unknown(self, broker, alice):
-        answering()
+        set_worker_snapshot()
 
         operation = queues.pause(name="mail", actor=alice, reason="r")
 

@@ -8,8 +8,8 @@ import pytest
 from tasks_admin import dispatcher, queues
 from tasks_admin.integrations import control
 from tasks_admin.models import Operation, Queue
-from tests.support.pages import OPERATIONS, QUEUES, text
-from tests.support.queueing import answering, minutes, publish
+from tests.support.pages import OPERATIONS, QUEUES, page_text
+from tests.support.queue_data import add_queue_minutes, publish_messages, set_worker_snapshot
 
 pytestmark = pytest.mark.django_db
 HOSTILE = "<script>alert(1)</script>"
@@ -32,32 +32,32 @@ def client(as_user, alice):
 
 
 def test_the_list(client, broker):
-    publish(3)
-    answering()
+    publish_messages(3)
+    set_worker_snapshot()
 
-    words = text(client.get(QUEUES))
+    words = page_text(client.get(QUEUES))
 
     assert "mail consumed 3" in words
     assert "celery nobody consumes this 0" in words
 
 
 def test_one(client, broker):
-    minutes((3, 0), (4, 1))
-    answering()
+    add_queue_minutes((3, 0), (4, 1))
+    set_worker_snapshot()
 
     page = client.get(f"{QUEUES}mail/change/")
 
     assert b"<svg" in page.content
-    assert "At most 4 waited; 1 were taken." in text(page)
+    assert "At most 4 waited; 1 were taken." in page_text(page)
 
 
 @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
 def test_the_broker_does_not_answer(client, request, ill):
     request.getfixturevalue(ill)
-    minutes((7, 0))
+    add_queue_minutes((7, 0))
 
     for path in (QUEUES, f"{QUEUES}mail/change/"):
-        words = text(client.get(path))
+        words = page_text(client.get(path))
         assert "The broker does not answer. What is shown is what was noted last." in words
         assert "nobody consumes" not in words
         assert "7" in words
@@ -72,7 +72,7 @@ def test_what_is_not_there(client, broker, path):
 
 @pytest.mark.parametrize("name", ["a/b", "q?x=1", HOSTILE, "队列", "x" * 200, "a_b"])
 def test_names_of_any_kind(client, broker, name):
-    answering(queues=[name])
+    set_worker_snapshot(queues=[name])
 
     page = client.get(QUEUES)
 
@@ -93,17 +93,17 @@ def test_a_reason_is_needed(client, broker):
 
 
 def test_it_says_what_it_will_do(client):
-    words = text(client.get(f"{QUEUES}mail/purge_queue/"))
+    words = page_text(client.get(f"{QUEUES}mail/purge_queue/"))
 
     assert "kept in quarantine" in words
 
 
 def test_a_look_at_the_next_messages(client, broker):
-    publish(2, kwargs={"password": "hunter2", "name": HOSTILE})
+    publish_messages(2, kwargs={"password": "hunter2", "name": HOSTILE})
 
     page = client.post(f"{QUEUES}mail/peek_queue/")
 
-    assert "tests.t" in text(page)
+    assert "tests.t" in page_text(page)
     assert "hunter2" not in page.content.decode()
     assert HOSTILE not in page.content.decode()
     assert "no-store" in page["Cache-Control"]
@@ -120,23 +120,25 @@ def test_messages_that_are_no_json_are_not_read(client, broker):
     }
     broker.lpush("mail", json.dumps(message))
 
-    words = text(client.post(f"{QUEUES}mail/peek_queue/"))
+    words = page_text(client.post(f"{QUEUES}mail/peek_queue/"))
 
     assert "not JSON (application/x-python-serialize): not read" in words
 
 
 def test_a_restoration_is_offered(client, broker, settings):
-    publish(3)
+    publish_messages(3)
     client.post(f"{QUEUES}mail/purge_queue/", {"reason": "r"})
     dispatcher.sweep()
     purge = Operation.objects.get()
-    answering()
+    set_worker_snapshot()
 
-    assert re.search(r"In quarantine .* 3 Restore", text(client.get(f"{QUEUES}mail/change/")))
+    assert re.search(r"In quarantine .* 3 Restore", page_text(client.get(f"{QUEUES}mail/change/")))
     settings.TASKS_ADMIN_COUNT_BOUND = 2
-    assert re.search(r"In quarantine .* 2\+ Restore", text(client.get(f"{QUEUES}mail/change/")))
+    assert re.search(
+        r"In quarantine .* 2\+ Restore", page_text(client.get(f"{QUEUES}mail/change/"))
+    )
     page = client.get(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk})
-    assert f"({purge})" in text(page)
+    assert f"({purge})" in page_text(page)
     client.post(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk, "reason": "r"})
     dispatcher.sweep()
     assert broker.llen("mail") == 3

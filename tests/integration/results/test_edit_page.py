@@ -8,8 +8,16 @@ from celery import shared_task
 from tasks_admin import dispatcher
 from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Result, Target
-from tests.support.factories import make_failure_group, make_operation, make_result, queued
-from tests.support.pages import FAILURE_GROUPS, OPERATIONS, RESULTS, choose, confirm, hidden, text
+from tests.support.factories import make_failure_group, make_operation, make_result, queued_messages
+from tests.support.pages import (
+    FAILURE_GROUPS,
+    OPERATIONS,
+    RESULTS,
+    confirm,
+    hidden_fields,
+    page_text,
+    run_action,
+)
 
 TASK = "tests.parcel"
 HOSTILE = "<script>alert(1)</script>"
@@ -27,7 +35,7 @@ def client(as_user, alice):
 
 
 def begin(client, *rows):
-    return choose(client, RESULTS, "edit_and_retry", rows)
+    return run_action(client, RESULTS, "edit_and_retry", rows)
 
 
 def check(client, page, path=RESULTS, **values):
@@ -38,7 +46,9 @@ def check(client, page, path=RESULTS, **values):
         r'<select name="([\w-]+)"[^>]*>(.*?)</select>', _html(page), re.S
     ):
         filled[name] = re.search(r'value="([^"]*)" selected', options)[1]
-    return client.post(path, hidden(page) | filled | dict(texts) | {"check": "Go on"} | values)
+    return client.post(
+        path, hidden_fields(page) | filled | dict(texts) | {"check": "Go on"} | values
+    )
 
 
 def _html(page):
@@ -60,20 +70,20 @@ def test_all_of_it(client, broker):
     row = make_result(task=TASK, args=[41], kwargs={"address": "here"})
 
     page = check(client, begin(client, row), **{"arg-order": "42"})
-    assert "What changes" in text(page)
-    assert "What stays" in text(page)
+    assert "What changes" in page_text(page)
+    assert "What stays" in page_text(page)
     assert not Operation.objects.exists()
     done = confirm(client, page, RESULTS)
     dispatcher.sweep()
 
     operation = Operation.objects.get()
     assert done.url == operation.get_absolute_url()
-    (message,) = queued(broker)
+    (message,) = queued_messages(broker)
     assert (message.args, message.kwargs) == ([42], {"address": "here"})
-    words = text(client.get(operation.get_absolute_url()))
+    words = page_text(client.get(operation.get_absolute_url()))
     assert "What was edited" in words
     assert " order 41 42 " in words
-    again = text(client.get(f"{RESULTS}of/", {"id": message.id}, follow=True))
+    again = page_text(client.get(f"{RESULTS}of/", {"id": message.id}, follow=True))
     assert "Edited before it was retried" in again
 
 
@@ -89,8 +99,8 @@ def test_all_of_it(client, broker):
 def test_what_is_wrong_is_said_beside_it_and_nothing_is_queued(client, values, said):
     page = check(client, begin(client, make_result(task=TASK, args=[41])), **values)
 
-    assert said in text(page)
-    assert "Nothing was queued" in text(page)
+    assert said in page_text(page)
+    assert "Nothing was queued" in page_text(page)
     assert not Operation.objects.exists()
 
 
@@ -99,14 +109,14 @@ def test_a_forged_confirmation_is_checked_again(client):
 
     answer = confirm(client, page, RESULTS, **{"arg-order": "many"})
 
-    assert "order: must be a whole number" in text(answer)
+    assert "order: must be a whole number" in page_text(answer)
     assert not Operation.objects.exists()
 
 
 def test_edit_further(client):
     page = check(client, begin(client, make_result(task=TASK, args=[41])), **{"arg-order": "42"})
 
-    again = client.post(RESULTS, hidden(page) | {"edit": "Edit further"})
+    again = client.post(RESULTS, hidden_fields(page) | {"edit": "Edit further"})
 
     assert 'name="arg-order" value="42"' in _html(again)
 
@@ -122,7 +132,7 @@ def test_a_secret_is_kept_and_never_shown(client, broker):
     confirm(client, page, RESULTS)
     dispatcher.sweep()
 
-    (message,) = queued(broker)
+    (message,) = queued_messages(broker)
     assert message.kwargs == {"token": "hush-hush"}
     assert "hush-hush" not in _html(client.get(Operation.objects.get().get_absolute_url()))
 
@@ -131,7 +141,7 @@ def test_a_secret_is_shown_when_that_is_recorded(client, alice):
     row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
 
     page = begin(client, row)
-    page = client.post(RESULTS, hidden(page) | {"reveal": "1", "reason": "Ticket 7"})
+    page = client.post(RESULTS, hidden_fields(page) | {"reveal": "1", "reason": "Ticket 7"})
 
     assert "hush-hush" in _html(page)
     assert Operation.objects.get().verb == "reveal_arguments"
@@ -144,7 +154,7 @@ def test_a_new_secret_is_kept_masked(client, broker):
     operation_page = confirm(client, page, RESULTS, follow=True)
     dispatcher.sweep()
 
-    assert queued(broker)[0].kwargs == {"token": "brand-new"}
+    assert queued_messages(broker)[0].kwargs == {"token": "brand-new"}
     words = _html(client.get(Operation.objects.get().get_absolute_url()))
     assert "brand-new" not in words + str(operation_page)
     assert "token" in words
@@ -161,7 +171,7 @@ def test_left_out_and_empty(client, broker):
     confirm(client, page, RESULTS)
     dispatcher.sweep()
 
-    assert queued(broker)[0].kwargs == {"address": ""}
+    assert queued_messages(broker)[0].kwargs == {"address": ""}
 
 
 def test_a_group_of_failures(client, broker):
@@ -171,11 +181,11 @@ def test_a_group_of_failures(client, broker):
     path = f"{FAILURE_GROUPS}{group.pk}/edit/"
 
     page = check(client, client.post(path), path, **{"arg-order": "5"})
-    assert "3 failed tasks" in text(page)
+    assert "3 failed tasks" in page_text(page)
     confirm(client, page, path)
     dispatcher.sweep()
 
-    assert [message.args for message in queued(broker)] == [[5]] * 3
+    assert [message.args for message in queued_messages(broker)] == [[5]] * 3
 
 
 def test_what_failed_of_an_operation(client, alice):
@@ -197,7 +207,7 @@ def test_several_tasks_are_refused_in_words(client):
     page = begin(client, make_result(task=TASK), make_result())
     page = client.get(page.url)
 
-    assert "results of several tasks" in text(page)
+    assert "results of several tasks" in page_text(page)
 
 
 def test_who_may_not(as_user, charlie, client):
@@ -206,7 +216,7 @@ def test_who_may_not(as_user, charlie, client):
     page = as_user(charlie)
     assert b"edit_and_retry" not in page.get(f"{RESULTS}{row.pk}/change/").content
     assert page.post(f"{FAILURE_GROUPS}{make_failure_group().pk}/edit/").status_code == 403
-    choose(page, RESULTS, "edit_and_retry", [row])
+    run_action(page, RESULTS, "edit_and_retry", [row])
     assert not Operation.objects.exists()
 
 
@@ -223,7 +233,7 @@ def test_markup_is_text(client):
     page = begin(client, row)
 
     assert HOSTILE not in _html(page)
-    assert "The task takes no longer" in text(page)
+    assert "The task takes no longer" in page_text(page)
     page = check(client, page)
     assert HOSTILE not in _html(page)
     assert "style=" not in _html(page)

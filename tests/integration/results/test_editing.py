@@ -10,7 +10,7 @@ from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongArguments, Wron
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import editing
 from tests.conftest import grant
-from tests.support.factories import RESET, make_result, queued
+from tests.support.factories import RESET, make_result, queued_messages
 
 TASK = "tests.charge"
 
@@ -35,7 +35,7 @@ def test_what_is_sent_is_what_was_edited(broker, alice):
     edit(alice, row, args=[9], kwargs={"amount": 3.0, "when": day})
     dispatcher.sweep()
 
-    (message,) = queued(broker)
+    (message,) = queued_messages(broker)
     assert message.args == [9]
     assert message.kwargs["amount"] == 3.0
     assert isinstance(message.kwargs["amount"], float)
@@ -53,7 +53,7 @@ def test_one_set_for_a_group(broker, alice):
     operation = edit(alice, *rows, args=[5])
     dispatcher.sweep()
 
-    assert [message.args for message in queued(broker)] == [[5]] * 3
+    assert [message.args for message in queued_messages(broker)] == [[5]] * 3
     assert operation.total == 3
     assert operation.changes == [{"name": "order", "old": None, "new": "5"}]
 
@@ -94,7 +94,7 @@ def test_what_was_not_stored_exactly_can_be_edited(broker, alice):
     operation = edit(alice, row)
     dispatcher.sweep()
 
-    assert [message.args for message in queued(broker)] == [[7]]
+    assert [message.args for message in queued_messages(broker)] == [[7]]
     assert operation.changes == [{"name": "order", "old": None, "new": "7"}]
 
 

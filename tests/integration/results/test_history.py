@@ -9,7 +9,7 @@ from tasks_admin.models import Result, Target
 from tasks_admin.models.results import Doubt
 from tasks_admin.results import history
 from tests.support.factories import make_result, make_target
-from tests.support.pages import text
+from tests.support.pages import page_text
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ class TestByCelery:
 
         page = as_user(alice).get("/admin/tasks_admin/result/of/", {"id": "a"}, follow=True)
 
-        assert "tried again by Celery itself RETRY" in text(page)
-        assert "OSError" in text(page)
+        assert "tried again by Celery itself RETRY" in page_text(page)
+        assert "OSError" in page_text(page)
 
 
 class TestFamily:
@@ -141,7 +141,7 @@ class TestFamily:
 
         page = as_user(alice).get(f"/admin/tasks_admin/result/{row.pk}/change/")
 
-        words = text(page)
+        words = page_text(page)
         assert "Tasks that it comes from a no result is stored" in words
         assert "Tasks that it queued d no result is stored" in words
         assert "?id=b" in page.content.decode()
@@ -153,4 +153,4 @@ class TestFamily:
 
         page = as_user(alice).get(f"/admin/tasks_admin/result/{row.pk}/change/")
 
-        assert str(Doubt(doubt).label) in text(page)
+        assert str(Doubt(doubt).label) in page_text(page)

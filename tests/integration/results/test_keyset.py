@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from tasks_admin.integrations import broker as door
 from tasks_admin.models import Result, Target
 from tests.support.factories import make_operation, make_result
-from tests.support.pages import RESULTS, text
+from tests.support.pages import RESULTS, page_text
 
 COUNT = 120
 
@@ -110,8 +110,8 @@ def test_it_says_what_it_did_not_look_at(client, rows, settings):
     page = client.get(RESULTS + "?retried=yes")
 
     assert shown(page) == []
-    assert "Looked through 7 rows: there may be more. Look further" in text(page)
-    assert "0+ task results" in text(page)
+    assert "Looked through 7 rows: there may be more. Look further" in page_text(page)
+    assert "0+ task results" in page_text(page)
 
 
 def test_new_rows_do_not_move_a_page(client, rows):
@@ -131,7 +131,7 @@ def test_a_key_of_another_list(client, rows, key):
     page = client.get(RESULTS + f"?before={key}")
 
     assert shown(page) == [row.task_id for row in reversed(rows)][:50]
-    assert ("belongs to another list" in text(page)) is bool(key)
+    assert ("belongs to another list" in page_text(page)) is bool(key)
 
 
 NONSENSE = [
@@ -206,7 +206,7 @@ def test_the_results_of_an_operation(client, db):
 
 def test_columns_are_chosen_and_kept(client, rows):
     page = client.get(RESULTS)
-    assert "w1@here" in text(page)
+    assert "w1@here" in page_text(page)
 
     client.post(
         f"{RESULTS}columns/", {"column": ["task_id_brief", "queue", "nonsense"], "next": RESULTS}

@@ -8,7 +8,7 @@ from django_celery_results.models import TaskResult
 
 from tasks_admin.models import Operation, Result, Target
 from tests.support.factories import make_result, make_target
-from tests.support.pages import RESULTS, choose, confirm, text
+from tests.support.pages import RESULTS, confirm, page_text, run_action
 
 ACTION = "retry_failed"
 HOSTILE = "<script>alert(1)</script>"
@@ -30,7 +30,7 @@ class TestList:
     def test_what_it_shows(self, client):
         make_result(worker="w1@here", args=[42], kwargs={"a": "b"})
 
-        words = text(client.get(RESULTS))
+        words = page_text(client.get(RESULTS))
 
         for word in ("failed", "tasks_admin.send_reset_email", "w1@here", "[42]", '"b"'):
             assert word.replace('"', "&quot;") in words
@@ -57,7 +57,7 @@ class TestList:
         for _ in range(61):
             make_result()
 
-        words = text(client.get(RESULTS))
+        words = page_text(client.get(RESULTS))
 
         assert "60+ task results" in words
         assert "Select all 60+ task results" in words
@@ -66,7 +66,7 @@ class TestList:
     def test_a_count_below_the_bound_is_exact(self, client):
         make_result()
 
-        assert "1 task result" in text(client.get(RESULTS))
+        assert "1 task result" in page_text(client.get(RESULTS))
 
     @pytest.mark.parametrize("page", ["2", "200", "0", "-1", "x", "9" * 30, ""])
     def test_pages_that_are_none(self, client, page):
@@ -170,7 +170,7 @@ class TestPage:
         assert b"of/?id=" in page_of(client, old).content
 
     def test_arguments_look_as_they_were_sent(self, client):
-        words = text(page_of(client, make_result(args=["42", 42, None], kwargs={"k": [True]})))
+        words = page_text(page_of(client, make_result(args=["42", 42, None], kwargs={"k": [True]})))
 
         assert "1 &quot;42&quot; 2 42 3 null k 1 item 0 true" in words, words
 
@@ -180,8 +180,8 @@ class TestPage:
 
         page = page_of(client, rows[0])
 
-        assert str(target.operation) in text(page)
-        assert "this one" in text(page)
+        assert str(target.operation) in page_text(page)
+        assert "this one" in page_text(page)
         assert rows[1].task_id in page.content.decode()
 
     def test_the_traceback_is_text(self, client):
@@ -201,7 +201,7 @@ class TestPage:
     def test_a_task_without_a_result_says_so(self, client, task_id):
         page = client.get(f"{RESULTS}of/", {"id": task_id}, follow=True)
 
-        assert "No result is stored for task" in text(page)
+        assert "No result is stored for task" in page_text(page)
 
     @pytest.mark.parametrize("path", ["add/", "1/delete/"])
     def test_nothing_is_made_or_deleted_by_hand(self, client, path):
@@ -225,9 +225,9 @@ class TestRetry:
     def test_from_the_list(self, client):
         rows = [make_result(), make_result(), make_result("SUCCESS")]
 
-        page = choose(client, RESULTS, ACTION, rows)
+        page = run_action(client, RESULTS, ACTION, rows)
 
-        words = text(page)
+        words = page_text(page)
         assert "2 failed tasks will be queued again" in words
         assert "did not fail 1" in words
         response = confirm(client, page, RESULTS)
@@ -240,11 +240,11 @@ class TestRetry:
 
         page = client.post(RESULTS, {"action": ACTION, "_selected_action": row.pk})
 
-        assert "1 failed task will be queued again" in text(page)
+        assert "1 failed task will be queued again" in page_text(page)
 
     def test_what_cannot_be_retried_offers_no_button(self, client):
         retried = make_result()
-        confirm(client, choose(client, RESULTS, ACTION, [retried]), RESULTS)
+        confirm(client, run_action(client, RESULTS, ACTION, [retried]), RESULTS)
 
         for row in (retried, make_result("SUCCESS"), make_result(task_args="x")):
             assert b'name="action" value="retry_failed"' not in page_of(client, row).content
@@ -254,13 +254,13 @@ class TestRetry:
         make_result("SUCCESS")
         path = f"{RESULTS}?status=FAILURE"
 
-        confirm(client, choose(client, path, ACTION, rows[:1], select_across="1"), path)
+        confirm(client, run_action(client, path, ACTION, rows[:1], select_across="1"), path)
 
         assert Operation.objects.get().total == 60
 
     def test_the_page_links_to_its_retry(self, client, alice):
         row = make_result()
-        confirm(client, choose(client, RESULTS, ACTION, [row]), RESULTS)
+        confirm(client, run_action(client, RESULTS, ACTION, [row]), RESULTS)
 
-        assert "waits to be queued" in text(page_of(client, row))
-        assert "alice" in text(page_of(client, row))
+        assert "waits to be queued" in page_text(page_of(client, row))
+        assert "alice" in page_text(page_of(client, row))

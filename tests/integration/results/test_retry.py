@@ -9,7 +9,13 @@ from django.contrib.auth.models import User
 from tasks_admin import dispatcher, operations, results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo
 from tasks_admin.models import Operation, Result, Target
-from tests.support.factories import RESET, at_once, make_result, make_target, queued
+from tests.support.factories import (
+    RESET,
+    make_result,
+    make_target,
+    queued_messages,
+    run_concurrently,
+)
 
 
 @shared_task(name="tests.unclaimed", base=Task)
@@ -132,7 +138,7 @@ class TestRetry:
         row = make_result()
         boss = User.objects.create_superuser("boss")
 
-        outcomes = at_once(50, lambda n: retry(boss, row, key=uuid.uuid4()))
+        outcomes = run_concurrently(50, lambda n: retry(boss, row, key=uuid.uuid4()))
 
         assert Target.objects.count() == 1
         assert sum(isinstance(outcome, Operation) for outcome in outcomes) == 1
@@ -151,14 +157,14 @@ class TestRetry:
         from opsconsole.celery import app
 
         old = app.send_task(RESET, [7], {"übung": [1, {"a": None}]})
-        (sent,) = queued(broker)
+        (sent,) = queued_messages(broker)
         Result.objects.filter(task_id=old.id).update(status="FAILURE")
         broker.flushall()
         retry(alice)
 
         dispatcher.sweep()
 
-        (again,) = queued(broker)
+        (again,) = queued_messages(broker)
         assert (again.args, again.kwargs) == (sent.args, sent.kwargs)
         assert again.headers["task"] == sent.headers["task"]
         assert again.id != sent.id

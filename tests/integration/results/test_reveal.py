@@ -6,7 +6,7 @@ from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.support.factories import make_result
-from tests.support.pages import RESULTS, text
+from tests.support.pages import RESULTS, page_text
 
 SECRET = "hunter2hunter2"
 
@@ -65,7 +65,7 @@ def test_without_a_reason_nothing_is_shown(client, row):
     page = client.post(f"{RESULTS}{row.pk}/reveal/", {"reason": " "}, follow=True)
 
     assert SECRET not in page.content.decode()
-    assert "Say why" in text(page)
+    assert "Say why" in page_text(page)
     assert not Operation.objects.exists()
 
 
@@ -81,7 +81,7 @@ def test_who_may_only_look_gets_403(as_user, make_user, row):
     assert reveal(as_user(clerk), row, reason="r").status_code == 403
     assert not Operation.objects.exists()
     page = as_user(clerk).get(f"{RESULTS}{row.pk}/change/")
-    assert "Reveal" not in text(page)
+    assert "Reveal" not in page_text(page)
 
 
 def test_who_may_reveal_but_not_look_gets_403(as_user, make_user, row):

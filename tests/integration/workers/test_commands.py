@@ -12,7 +12,7 @@ from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots, wo
 from tasks_admin.lib.errors import NotAllowed, WrongArguments, WrongState
 from tasks_admin.models import Operation, Worker
 from tasks_admin.workers.commands import outcome
-from tests.support.pages import OPERATIONS, WORKERS, text
+from tests.support.pages import OPERATIONS, WORKERS, page_text
 
 pytestmark = pytest.mark.django_db
 
@@ -205,7 +205,7 @@ class TestPage:
 
         page = as_user(alice).get(f"{WORKERS}order/pool_grow/", {"name": "w"})
 
-        assert "Grow the pool: 1 worker is asked." in text(page)
+        assert "Grow the pool: 1 worker is asked." in page_text(page)
         assert not Operation.objects.exists()
 
     def test_a_post_does_it_and_says_who_did_not_answer(self, as_user, alice, monkeypatch):
@@ -215,7 +215,7 @@ class TestPage:
 
         page = as_user(alice).post(f"{WORKERS}order/pool_grow/", data, follow=True)
 
-        words = text(page)
+        words = page_text(page)
         assert "Asked 2 workers; 1 did not answer." in words
         assert "it may still be done when the worker wakes up" in words
         assert "1 → 2" in words
@@ -232,7 +232,7 @@ class TestPage:
     def test_nobody_selected_and_no_such_order(self, as_user, alice):
         client = as_user(alice)
 
-        assert "No worker was selected" in text(client.get(f"{WORKERS}order/shut_down/"))
+        assert "No worker was selected" in page_text(client.get(f"{WORKERS}order/shut_down/"))
         assert client.get(f"{WORKERS}order/election/").status_code == 404
 
     @pytest.mark.parametrize(

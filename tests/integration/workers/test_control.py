@@ -12,7 +12,7 @@ from celery.contrib.testing.worker import start_worker
 from opsconsole.celery import app
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
-from tests.support.factories import at_once
+from tests.support.factories import run_concurrently
 from tests.support.stack import until
 
 LET_GO = threading.Event()
@@ -86,12 +86,12 @@ class TestSnapshot:
     def test_it_is_kept_for_whoever_asks_meanwhile(self, worker):
         first = control.snapshot()
 
-        assert all(seen is first for seen in at_once(12, lambda n: control.snapshot()))
+        assert all(seen is first for seen in run_concurrently(12, lambda n: control.snapshot()))
 
     def test_twelve_at_once_ask_once(self, worker):
         began = time.monotonic()
 
-        outcomes = at_once(12, lambda n: control.snapshot())
+        outcomes = run_concurrently(12, lambda n: control.snapshot())
 
         assert time.monotonic() - began < 6
         assert len({id(outcome) for outcome in outcomes}) == 1
@@ -107,7 +107,7 @@ class TestSnapshot:
         assert set(worker.keys()) <= before
 
     def test_asking_takes_no_connection_from_the_pool(self, worker):
-        at_once(12, lambda n: control.ask("ping"))
+        run_concurrently(12, lambda n: control.ask("ping"))
 
         assert app.pool._dirty == set()
 
@@ -172,7 +172,7 @@ class TestFaults:
     def test_ten_who_wait_for_a_mute_one_wait_once(self, mute_broker):
         began = time.monotonic()
 
-        outcomes = at_once(10, lambda n: control.snapshot())
+        outcomes = run_concurrently(10, lambda n: control.snapshot())
 
         assert all(isinstance(outcome, BrokerUnreachable) for outcome in outcomes)
         assert time.monotonic() - began < 4

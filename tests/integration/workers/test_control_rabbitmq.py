@@ -9,7 +9,7 @@ from tasks_admin import queues, workers
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tests.conftest import broker_at
-from tests.support.factories import at_once
+from tests.support.factories import run_concurrently
 from tests.support.servers import RabbitMQ
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.django_db]
@@ -68,7 +68,7 @@ def test_it_is_said_soon(ill):
 def test_a_crowd_waits_once(ill):
     begun = time.monotonic()
 
-    outcomes = at_once(20, lambda n: control.snapshot())
+    outcomes = run_concurrently(20, lambda n: control.snapshot())
 
     assert all(isinstance(outcome, BrokerUnreachable) for outcome in outcomes)
     assert time.monotonic() - begun < SOON

@@ -14,7 +14,7 @@ from opsconsole.celery import app
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Worker
-from tests.support.pages import WORKERS, text
+from tests.support.pages import WORKERS, page_text
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -45,7 +45,7 @@ def view(**fields):
 def test_who_answers(transactional_db, broker, as_user, make_user):
     client = as_user(make_user(is_staff=True, is_superuser=True))
     with start_worker(app, perform_ping_check=False, queues=["mail"], hostname="w1@here"):
-        words = text(client.get(WORKERS))
+        words = page_text(client.get(WORKERS))
 
     assert "1 worker answered" in words
     assert re.search(r"w1@here celery \S+ python \S+ online .*solo × 1", words)
@@ -55,7 +55,7 @@ def test_who_answers(transactional_db, broker, as_user, make_user):
 def test_several(client):
     seen(view(), view(name="w2@here", queues=["mail", "celery"]))
 
-    words = text(client.get(WORKERS))
+    words = page_text(client.get(WORKERS))
 
     assert "2 workers answered" in words
     assert "mail, celery" in words
@@ -68,7 +68,7 @@ def test_what_one_runs_leads_to_its_result(client):
     page = client.get(WORKERS)
 
     assert "/admin/tasks_admin/result/of/?id=a%2Fb%3Fc%3Dd" in page.content.decode()
-    assert "tests.add" in text(page)
+    assert "tests.add" in page_text(page)
 
 
 @pytest.mark.parametrize("task_id", ["", None, "a\nb", "..", HOSTILE, "x" * 5000])
@@ -87,7 +87,7 @@ def test_what_one_ran_that_fell_silent(client, broker):
     )  # fmt: skip
     seen(view())
 
-    words = text(client.get(f"{WORKERS}w/change/"))
+    words = page_text(client.get(f"{WORKERS}w/change/"))
 
     assert "It does not answer." in words
     assert re.search(r"Had run for .* tests.add a 5.0 s 7", words)
@@ -96,12 +96,14 @@ def test_what_one_ran_that_fell_silent(client, broker):
 def test_an_order_can_go_to_all_that_answer(client):
     seen(view(), view(name="w2@here", pool="solo"), view(name="w3@here", foreign=True))
 
-    assert "all that answer" in text(client.get(WORKERS))
+    assert "all that answer" in page_text(client.get(WORKERS))
     page = client.get(f"{WORKERS}order/enable_events/", {"all": "1"})
-    assert "Enable events: 2 workers are asked. w1@here" in text(page)
+    assert "Enable events: 2 workers are asked. w1@here" in page_text(page)
     assert page.content.count(b'type="hidden" name="name"') == 2
     page = client.get(f"{WORKERS}order/pool_grow/", {"all": "1"})
-    assert "Grow the pool: 1 worker is asked. w1@here consumes nothing prefork × 2" in text(page)
+    assert "Grow the pool: 1 worker is asked. w1@here consumes nothing prefork × 2" in page_text(
+        page
+    )
 
 
 def test_what_nobody_can_do_is_not_offered(client):
@@ -138,7 +140,7 @@ def test_nobody_answers(client, broker):
     page = client.get(WORKERS)
 
     assert page.status_code == 200
-    assert "No worker answered within a second" in text(page)
+    assert "No worker answered within a second" in page_text(page)
 
 
 @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
@@ -149,8 +151,9 @@ def test_the_broker_does_not_answer(client, request, ill):
     page = client.get(WORKERS)
 
     assert page.status_code == 200
-    assert "The broker does not answer. What is shown is what the workers last wrote down" in text(
-        page
+    assert (
+        "The broker does not answer. What is shown is what the workers last wrote down"
+        in page_text(page)
     )
     assert b"redis" not in page.content
     assert time.monotonic() - began < 4
@@ -173,7 +176,7 @@ def test_a_page_of_its_own(client, no_broker, name):
 
     assert page.status_code == 200
     assert page.context_data["seen"].name == name
-    assert "Running (1)" in text(page)
+    assert "Running (1)" in page_text(page)
 
 
 def test_a_silent_one_stays_with_what_it_ran(client, broker):
@@ -191,10 +194,10 @@ def test_a_silent_one_stays_with_what_it_ran(client, broker):
         last_snapshot=last_snapshot,
     )
 
-    words = text(client.get(WORKERS))
+    words = page_text(client.get(WORKERS))
     assert "w9 silent since" in words
     assert "tests.add" in words
-    assert "It does not answer" in text(client.get(f"{WORKERS}w9/change/"))
+    assert "It does not answer" in page_text(client.get(f"{WORKERS}w9/change/"))
 
 
 def test_one_that_stopped_and_two_of_one_name(client, broker):
@@ -203,7 +206,7 @@ def test_one_that_stopped_and_two_of_one_name(client, broker):
     Worker.objects.create(name="gone", start=uuid4(), stopped_at=now, **known)
     Worker.objects.create(name="twin", start=uuid4(), duplicate_seen_at=now, **known)
 
-    words = text(client.get(WORKERS))
+    words = page_text(client.get(WORKERS))
 
     assert "gone stopped" in words
     assert "Two workers have this name" in words
@@ -212,7 +215,7 @@ def test_one_that_stopped_and_two_of_one_name(client, broker):
 def test_one_of_another_app(client):
     seen(WorkerView(name="other@there", foreign=True))
 
-    assert "without the console" in text(client.get(WORKERS))
+    assert "without the console" in page_text(client.get(WORKERS))
 
 
 @pytest.mark.parametrize("path", ["add/", "w1@here/delete/"])

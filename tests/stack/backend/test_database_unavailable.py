@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hosting import lines, run, settle, work
+from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
 from tests.support.servers import Postgres
 from tests.support.stack import until
 
@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 PUBLISH = """
 import django; django.setup()
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 for number in range({count}):
-    plainhost.note.delay(number)
+    project.note.delay(number)
 """
 OUTCOMES = """
 import django, json; django.setup()
@@ -47,20 +47,20 @@ def test_nothing_is_lost(
 ) -> None:
     log = tmp_path / "runs"
     tracking = json.dumps({"task_track_started": tracked})
-    environment = settle(valkey, postgres.url, log, HOST_CELERY=tracking)
-    run(PUBLISH.format(count=COUNT), environment)
-    worker = work(environment)
+    environment = prepare_host(valkey, postgres.url, log, HOST_CELERY=tracking)
+    run_python(PUBLISH.format(count=COUNT), environment)
+    worker = start_worker(environment)
     try:
-        until(lambda: len(lines(log)) >= COUNT // 10, "some ran")
+        until(lambda: len(read_runs(log)) >= COUNT // 10, "some ran")
         postgres.stop()
         time.sleep(seconds)
         postgres.start()
-        until(lambda: len(lines(log)) >= COUNT, "all ran", 300)
+        until(lambda: len(read_runs(log)) >= COUNT, "all ran", 300)
     finally:
         worker.terminate()  # a warm shutdown: what has begun is finished and stored
         worker.wait(120)
 
-    check(lines(log), json.loads(run(OUTCOMES, environment).splitlines()[-1]))
+    check(read_runs(log), json.loads(run_python(OUTCOMES, environment).splitlines()[-1]))
 
 
 def check(runs: list[list[str]], rows: list[list[Any]]) -> None:

@@ -13,7 +13,7 @@ from opsconsole.celery import app
 from tasks_admin import dispatcher
 from tasks_admin.integrations.mail import smtp
 from tasks_admin.models import Result
-from tests.support.factories import make_operation, make_users, queued
+from tests.support.factories import make_operation, make_users, queued_messages
 from tests.support.stack import until
 
 HUNG_UP = threading.Event()
@@ -78,7 +78,7 @@ class TestPublishing:
         row = Result.objects.get(task_id=result.id)
         assert (row.status, row.task_name, row.queue) == ("PENDING", "tests.add", "elsewhere")
         assert row.arguments == ("exact", [1, "zwei"], {"drei": [3]})
-        assert queued(broker, "elsewhere")[0].id == result.id
+        assert queued_messages(broker, "elsewhere")[0].id == result.id
 
     def test_the_default_queue_is_named_too(self, broker, db):
         assert Result.objects.get(task_id=add.delay(1).id).queue == "celery"

@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 STORY = """
 import django, json; django.setup()
-from tests.host import plain as plainhost
-print(json.dumps(plainhost.story()))
+from tests.host import celery_app as project
+print(json.dumps(project.story()))
 """
 
 

@@ -12,8 +12,8 @@ from django.db.models import Sum
 from opsconsole.celery import app
 from tasks_admin.integrations.mail import smtp
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
-from tests.support.factories import at_once
-from tests.support.failing import FAILURE_GROUPS, fail, raises
+from tests.support.factories import run_concurrently
+from tests.support.failing_tasks import FAILING_TASKS, raising, store_failure
 from tests.support.stack import until
 
 HUNG_UP = threading.Event()
@@ -30,13 +30,13 @@ def test_many_workers_wait_in_no_circle(transactions):
         random.Random(number).shuffle(order)
         if transactions == "one failure each":
             for step in order:
-                fail("t", raises("abc"[step % 3]), 1)
+                store_failure("t", raising("abc"[step % 3]), 1)
             return
         with transaction.atomic():
             for step in sorted(order, key=lambda step: step % 3):
-                fail("t", raises("abc"[step % 3]), 1)
+                store_failure("t", raising("abc"[step % 3]), 1)
 
-    outcomes = at_once(workers, work)
+    outcomes = run_concurrently(workers, work)
 
     assert outcomes == [None] * workers
     assert Failure.objects.count() == Result.objects.count() == each * workers
@@ -46,14 +46,14 @@ def test_many_workers_wait_in_no_circle(transactions):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_same_failure_from_many_workers_counts_once():
-    at_once(8, lambda _n: fail("t", raises(), 1, task_id="a"))
+    run_concurrently(8, lambda _n: store_failure("t", raising(), 1, task_id="a"))
 
     assert FailureGroup.objects.get().count == FailureGroupHour.objects.get().count == 1
 
 
 @shared_task(name="tests.fails_for")
 def fails_for(which, number):
-    FAILURE_GROUPS[which][1](number)
+    FAILING_TASKS[which][1](number)
 
 
 @shared_task(name="tests.hang_up_failing", ignore_result=True)
@@ -76,5 +76,5 @@ def test_a_real_worker(broker, transactional_db):
 
     assert sorted(FailureGroup.objects.values_list("count", flat=True)) == [3] * 10 + [6]
     assert {group.place.partition(":")[0] for group in FailureGroup.objects.all()} == {
-        "tests.support.failing"
+        "tests.support.failing_tasks"
     }

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.support.hosting import Shell, lines, settle, work
+from tests.support.host_project import Shell, prepare_host, read_runs, start_worker
 from tests.support.stack import ROOT, until
 
 pytestmark = pytest.mark.stack
@@ -20,8 +20,8 @@ import django, json; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import dispatcher, periodic
 from tasks_admin.lib.errors import ConsoleError
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
 who = {"name": "often", "actor": boss, "reason": "r"}
 """
@@ -63,22 +63,22 @@ def host(tmp_path, valkey):
     class Host:
         log = tmp_path / "runs"
 
-        def settle(self, **more):
+        def prepare_host(self, **more):
             database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
-            self.environment = settle(valkey, database, self.log, **more)
+            self.environment = prepare_host(valkey, database, self.log, **more)
             self.shell = Shell(self.environment, HEAD)
             self.said = self.shell.said
             processes.append(self.shell.process)
 
         def beat(self, *options):
-            command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "beat"]
+            command = [sys.executable, "-m", "celery", "-A", "tests.host.celery_app", "beat"]
             command += ["-s", str(tmp_path / "schedule"), "--pidfile=", *options]
             return self._keep(
                 subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
             )
 
-        def work(self):
-            return self._keep(work(self.environment, "-n", "one@here"))
+        def start_worker(self):
+            return self._keep(start_worker(self.environment, "-n", "one@here"))
 
         def _keep(self, process):
             processes.append(process)
@@ -110,7 +110,7 @@ def test_celerys_own_schedule(host):
     )
     pk = host.said(RUN)
     until(lambda: host.said(ENDED % pk) == "done", "it ran")
-    assert [line[1] for line in lines(host.log)] == ["5"]
+    assert [line[1] for line in read_runs(host.log)] == ["5"]
     assert "stands in the project's settings" in host.said(REFUSED)
 
 
@@ -121,7 +121,7 @@ def test_a_schedule_that_runs(host):
     beat = host.beat()
 
     until(lambda: host.said(SEEN)[3] > 0 and host.said(SEEN)[4], "beat counts")
-    until(lambda: lines(host.log), "the worker runs it")
+    until(lambda: read_runs(host.log), "the worker runs it")
     beat.kill()
 
 
@@ -136,7 +136,7 @@ def test_django_celery_beat(host):
     host.work()
     host.beat("-S", "django_celery_beat.schedulers:DatabaseScheduler", "--max-interval", "1")
 
-    until(lambda: len(lines(host.log)) > 1, "it runs by itself")
+    until(lambda: len(read_runs(host.log)) > 1, "it runs by itself")
     until(lambda: host.said(SEEN)[0], "beat gave a sign of life")
     beating, task, schedule, _runs, _last, next_at, enabled, late = host.said(SEEN)
     assert (beating, task, schedule) == (True, "host.note", "every second")
@@ -147,13 +147,13 @@ def test_django_celery_beat(host):
     count = until(lambda: _settled(host.log), "beat heard of it")
     pk = host.said(RUN)
     until(lambda: host.said(ENDED % pk) == "done", "it ran by hand")
-    assert len(lines(host.log)) == count + 1
+    assert len(read_runs(host.log)) == count + 1
     host.said("print(json.dumps(periodic.enable(**who).pk))")
-    until(lambda: len(lines(host.log)) > count + 2, "it runs by itself again")
+    until(lambda: len(read_runs(host.log)) > count + 2, "it runs by itself again")
 
 
 def _settled(log):
     """How many lines there are, when none comes within four times the schedule."""
-    before = len(lines(log))
+    before = len(read_runs(log))
     time.sleep(4)
-    return before if len(lines(log)) == before else 0
+    return before if len(read_runs(log)) == before else 0

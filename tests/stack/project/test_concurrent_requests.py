@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.chaos.test_kills import eligible, prepare
-from tests.host.marks import Marks, fail, host
-from tests.support.chaos import PASSWORD, USERS
-from tests.support.factories import at_once
+from tests.host.executions import Executions, make_host_stack, store_failed_results
+from tests.support.factories import run_concurrently
 from tests.support.http_client import HTTPClient
+from tests.support.scenario import PASSWORD, USERS
 from tests.support.servers import Postgres
 from tests.support.stack import Stack, until
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def project(
     request: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Stack, Marks]]:
+) -> Iterator[tuple[Stack, Executions]]:
     """A host project on SQLite or PostgreSQL, with all processes except the mail catcher."""
     with contextlib.ExitStack() as cleanup:
         environment = {}
@@ -30,7 +30,7 @@ def project(
             postgres = Postgres(tmp_path_factory.mktemp("postgres"))
             cleanup.callback(postgres.stop)
             environment = {"DATABASE_URL": postgres.url, "SECRET_KEY": "only for tests " * 4}
-        stack, marks = host(tmp_path_factory.mktemp("stack"), **environment)
+        stack, marks = make_host_stack(tmp_path_factory.mktemp("stack"), **environment)
         cleanup.callback(stack.close)
         prepare(stack, 20)
         stack.start("broker", "web", "worker", "dispatcher")
@@ -67,7 +67,7 @@ def confirm_at_once(clients: list[HTTPClient], path: str) -> list[Any]:
         client.post(path, **client.hidden_fields(), reason="r", confirm="yes")
         return client.status
 
-    return at_once(len(clients), submit)
+    return run_concurrently(len(clients), submit)
 
 
 def test_one_page_confirmed_concurrently_starts_one_operation(project: Any) -> None:
@@ -86,7 +86,7 @@ def test_one_page_confirmed_concurrently_starts_one_operation(project: Any) -> N
 
 def test_a_failure_in_two_selections_is_retried_once(project: Any) -> None:
     stack, marks = project
-    fail(stack, 3)
+    store_failed_results(stack, 3)
     pks = stack.evaluate(
         "list(Result.objects.filter(status='FAILURE').values_list('pk', flat=True))"
     )

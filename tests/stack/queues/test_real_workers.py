@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.support.hosting import Shell, lines, settle, work
+from tests.support.host_project import Shell, prepare_host, read_runs, start_worker
 from tests.support.servers import RabbitMQ, Redis
 from tests.support.stack import ROOT, until
 
@@ -19,8 +19,8 @@ from django.contrib.auth.models import User
 from tasks_admin import queues
 from tasks_admin.integrations import broker, control
 from tasks_admin.models import *
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
 who = {"actor": boss, "reason": "r"}
 """
@@ -49,7 +49,7 @@ ALL_BROKERS = bool(os.environ.get("CHAOS_REDIS"))
 )
 def environment(request, tmp_path, valkey):
     database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
-    settled = settle(valkey, database, tmp_path / "runs")
+    settled = prepare_host(valkey, database, tmp_path / "runs")
     if request.param == "valkey":
         yield settled
         return
@@ -83,11 +83,11 @@ def test_a_paused_queue_stays_so(tmp_path, environment, shell, started):
     log = tmp_path / "runs"
 
     def start(name, pool):
-        started.append(work(environment, "-n", name, "--pool", pool))
+        started.append(start_worker(environment, "-n", name, "--pool", pool))
 
     def inspect(*names):
         """Celery's command line is through when all who are named have answered."""
-        command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "inspect"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.host.celery_app", "inspect"]
         command += ["active_queues", "-j", "-t", "20", "-d", ",".join(names)]
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
@@ -109,7 +109,7 @@ def test_a_paused_queue_stays_so(tmp_path, environment, shell, started):
     ]
     left = {name: ["mail"] for name in both}
     assert inspect(*both) == left
-    shell.run("for n in range(20): plainhost.note.apply_async((n,), queue='celery')")
+    shell.run("for n in range(20): project.note.apply_async((n,), queue='celery')")
 
     os.kill(started[0].pid, signal.SIGTERM)
     os.killpg(started[1].pid, signal.SIGKILL)
@@ -121,11 +121,11 @@ def test_a_paused_queue_stays_so(tmp_path, environment, shell, started):
     until(lambda: shell.said(WITHHELD) == new, "new workers that obey")
     assert inspect(*new) == {"one@here": ["mail"], "three@here": ["mail"]}
     assert shell.said(SAID) == [20, True, []]
-    assert lines(log) == []
+    assert read_runs(log) == []
 
     told = shell.said(DECIDE % "resume")
     assert ["one@here", "done", "mail → celery, mail"] in told
-    until(lambda: len(lines(log)) == 20, "all of them run")
+    until(lambda: len(read_runs(log)) == 20, "all of them run")
     until(lambda: shell.said(SAID)[:2] == [0, False], "an empty queue")
 
 

@@ -13,8 +13,8 @@ from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result
 from tasks_admin.results import lost, revocations
-from tests.support.factories import make_result, make_target, queued
-from tests.support.hosting import lines, run, settle, work
+from tests.support.factories import make_result, make_target, queued_messages
+from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
@@ -116,7 +116,7 @@ def test_queued_again_its_old_message_is_void(broker, alice):
 
     dispatcher.sweep()
 
-    (message,) = queued(broker)
+    (message,) = queued_messages(broker)
     assert message.args == [1]
     assert revocations.revoked(row.task_id)
     assert not revocations.revoked(message.id)
@@ -125,15 +125,15 @@ def test_queued_again_its_old_message_is_void(broker, alice):
 
 LOSE = """
 import django; django.setup()
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 for number in range(3):
-    plainhost.note.delay(number)
+    project.note.delay(number)
 """
 SEARCH = """
 import django, json; django.setup()
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 from tasks_admin.results import lost
 from tasks_admin.models import Result
 lost.Search().scan_next()
@@ -145,16 +145,16 @@ print(json.dumps(list(Result.objects.order_by("pk").values_list("status", flat=T
 def test_a_broker_that_forgot_everything(tmp_path, valkey):
     log = tmp_path / "runs"
     database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
-    environment = settle(valkey, database, log, TASKS_ADMIN_LOST_AFTER="0")
-    run(LOSE, environment)
+    environment = prepare_host(valkey, database, log, TASKS_ADMIN_LOST_AFTER="0")
+    run_python(LOSE, environment)
     redis.Redis.from_url(valkey).flushall()
-    said = lambda: json.loads(run(SEARCH, environment).splitlines()[-1])  # noqa: E731
+    said = lambda: json.loads(run_python(SEARCH, environment).splitlines()[-1])  # noqa: E731
     assert said() == ["PENDING"] * 3  # no worker answers: nobody knows
 
-    worker = work(environment)
+    worker = start_worker(environment)
     try:
         until(lambda: said() == ["LOST"] * 3, "a worker says that it has none of them")
     finally:
         worker.terminate()
         worker.wait(60)
-    assert lines(log) == []
+    assert read_runs(log) == []

@@ -12,8 +12,8 @@ from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target, Worker
 from tasks_admin.results import cancellation, revocations
-from tests.support.factories import at_once, make_result, make_target
-from tests.support.hosting import lines, run, settle, work
+from tests.support.factories import make_result, make_target, run_concurrently
+from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
 from tests.support.stack import until
 
 
@@ -113,7 +113,7 @@ def test_several_dispatchers_revoke_each_task_once(broker, alice):
     rows = [make_result("PENDING") for _ in range(30)]
     operation = revoke(alice, *rows)
 
-    at_once(4, dispatcher.sweep)
+    run_concurrently(4, dispatcher.sweep)
     dispatcher.sweep()
 
     assert set(states(operation).values()) == {"done"}
@@ -177,10 +177,10 @@ def test_old_ones_are_forgotten(db):
 
 PUBLISH = """
 import django; django.setup()
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 for number in range(10):
-    plainhost.note.apply_async([number], countdown=3 if number % 2 else None)
+    project.note.apply_async([number], countdown=3 if number % 2 else None)
 """
 REVOKE = """
 import django; django.setup()
@@ -197,10 +197,10 @@ dispatcher.sweep()
 """
 STATES = """
 import django, json; django.setup()
-from tests.host import plain as plainhost
+from tests.host import celery_app as project
 from tasks_admin.models import Result
 rows = Result.objects.order_by("pk")
-print(json.dumps([[row.task_args, row.status, plainhost.app.AsyncResult(row.task_id).state]
+print(json.dumps([[row.task_args, row.status, project.app.AsyncResult(row.task_id).state]
                   for row in rows]))
 """
 
@@ -209,18 +209,18 @@ print(json.dumps([[row.task_args, row.status, plainhost.app.AsyncResult(row.task
 def test_it_survives_the_restart_of_every_worker(tmp_path, valkey):
     log = tmp_path / "runs"
     database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
-    environment = settle(valkey, database, log)
-    run(PUBLISH, environment)
-    run(REVOKE, environment)
+    environment = prepare_host(valkey, database, log)
+    run_python(PUBLISH, environment)
+    run_python(REVOKE, environment)
 
     for expected in (1, 2):  # the ninth at once; the tenth has a time, and is kept by a worker
-        worker = work(environment)
-        until(lambda least=expected: len(lines(log)) >= least, "what was not revoked runs")
+        worker = start_worker(environment)
+        until(lambda least=expected: len(read_runs(log)) >= least, "what was not revoked runs")
         worker.terminate()
         worker.wait(60)
 
-    assert sorted(number for _id, number, _at in lines(log)) == ["8", "9"]
-    rows = json.loads(run(STATES, environment).splitlines()[-1])
+    assert sorted(number for _id, number, _at in read_runs(log)) == ["8", "9"]
+    rows = json.loads(run_python(STATES, environment).splitlines()[-1])
     assert [row[1:] for row in rows] == [["REVOKED"] * 2] * 8 + [["SUCCESS"] * 2] * 2
 
 

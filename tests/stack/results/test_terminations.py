@@ -14,7 +14,7 @@ from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.results import cancellation, revocations
 from tests.support.factories import make_result
-from tests.support.hosting import lines, run, settle, work
+from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
 from tests.support.stack import until
 
 NOBODY = Termination(answered=frozenset(), signalled={}, refused=frozenset())
@@ -169,10 +169,10 @@ def test_two_dispatchers_ask_once(monkeypatch, alice):
 
 BEGIN = """
 import django; django.setup()
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 for seconds, stubborn in {calls}:
-    plainhost.long.delay(seconds, stubborn)
+    project.long.delay(seconds, stubborn)
 """
 TERMINATE = """
 import django, json, time; django.setup()
@@ -180,7 +180,7 @@ from django.contrib.auth.models import User
 from tasks_admin import dispatcher
 from tasks_admin.results import cancellation
 from tasks_admin.models import Operation, Result
-from tests.host import plain as plainhost
+from tests.host import celery_app as project
 boss = User.objects.create_superuser("boss")
 operation = cancellation.terminate(results=Result.objects.all(), actor=boss, reason="r")
 until = time.monotonic() + 60
@@ -190,24 +190,24 @@ while not Operation.objects.get().is_finished and time.monotonic() < until:
 told = operation.targets.order_by("pk").values_list("state", "reason")
 rows = Result.objects.order_by("pk")
 print(json.dumps([list(told), [row.status for row in rows],
-                  [plainhost.app.AsyncResult(row.task_id).state for row in rows]]))
+                  [project.app.AsyncResult(row.task_id).state for row in rows]]))
 """
 
 
 def host(tmp_path, valkey, *options, calls, broker=None):
     """Run tasks in a real worker and terminate all; return outcomes, statuses and lines."""
     log = tmp_path / "runs"
-    environment = settle(valkey, f"sqlite:///{tmp_path / 'host.sqlite3'}", log)
-    worker = work(environment, *options)
+    environment = prepare_host(valkey, f"sqlite:///{tmp_path / 'host.sqlite3'}", log)
+    worker = start_worker(environment, *options)
     try:
-        run(BEGIN.format(calls=calls), environment)
+        run_python(BEGIN.format(calls=calls), environment)
         begun = 2 if len(calls) > 2 else len(calls)
-        until(lambda: len(lines(log)) == begun, "tasks that run")
-        told = json.loads(run(TERMINATE, environment).splitlines()[-1])
+        until(lambda: len(read_runs(log)) == begun, "tasks that run")
+        told = json.loads(run_python(TERMINATE, environment).splitlines()[-1])
     finally:
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-    return *told, lines(log)
+    return *told, read_runs(log)
 
 
 @pytest.mark.stack

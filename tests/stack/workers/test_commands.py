@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.support.flower import Flower
-from tests.support.hosting import Shell, settle, work
+from tests.support.host_project import Shell, prepare_host, start_worker
 from tests.support.servers import RabbitMQ, Redis
 from tests.support.stack import ROOT, until
 
@@ -18,8 +18,8 @@ ORDER = """
 import django, json; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import workers
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
 operation = workers.order(
     verb={verb!r}, names={names!r}, actor=boss, reason="r", options={options!r}
@@ -87,12 +87,12 @@ def flowers_part(told):
 def test_real_workers(tmp_path, valkey, url):
     """What Celery's own command line and Flower say is what we say."""
     database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
-    environment = settle(valkey, database, tmp_path / "runs")
+    environment = prepare_host(valkey, database, tmp_path / "runs")
     environment |= {"CELERY_BROKER_URL": url, "HOST_CELERY": '{"worker_pool_restarts": true}'}
     pools = {"one@here": ("prefork",), "two@here": ("threads",), "three@here": ("solo",)}
     pools["four@here"] = ("prefork", "--autoscale=3,1")
     started = {
-        name: work(environment, "-n", name, "--pool", pool, *more)
+        name: start_worker(environment, "-n", name, "--pool", pool, *more)
         for name, (pool, *more) in pools.items()
     }
 
@@ -104,7 +104,16 @@ def test_real_workers(tmp_path, valkey, url):
 
     def inspect(what, *names):
         """Celery's command line is through when all who are named have answered."""
-        command = [sys.executable, "-m", "celery", "-A", "tests.host.plain", "inspect", what, "-j"]
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "tests.host.celery_app",
+            "inspect",
+            what,
+            "-j",
+        ]
         command += ["-d", ",".join(names or pools)]
         done = subprocess.run(
             [*command, "-t", "20"], cwd=ROOT, env=environment, capture_output=True, text=True,
@@ -179,7 +188,7 @@ def test_real_workers(tmp_path, valkey, url):
         assert told == [["unknown", "no_reply", ""]]
         os.killpg(started["four@here"].pid, signal.SIGKILL)
         started["four@here"].wait()
-        started["four@here"] = work(environment, "-n", "four@here")
+        started["four@here"] = start_worker(environment, "-n", "four@here")
         until(
             lambda: (
                 shell.run(AGAIN) or said(LATER.format(pk=pk)) == [["failed", "not_delivered", ""]]

@@ -22,7 +22,7 @@ from tasks_admin.results import lost
 from tasks_admin.workers import heartbeats
 from tasks_admin.workers import heartbeats as signs
 from tests.support.factories import make_result
-from tests.support.hosting import run, settle, work
+from tests.support.host_project import prepare_host, run_python, start_worker
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
@@ -144,8 +144,8 @@ class TestWhoCounts:
 ROWS = """
 import django, json; django.setup()
 from tasks_admin import workers
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 known = workers.overview()
 print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.view.processes,
                    seen.view.queues, bool(seen.view.memory), len(seen.view.running)]
@@ -154,32 +154,32 @@ print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.vi
 DETAILS = """
 import django, json; django.setup()
 from tasks_admin.integrations import control
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 print(json.dumps(control.details("one@here")))
 """
 SPEED = """
 import django, json, time; django.setup()
 from tasks_admin.integrations.control import snapshots
-from tests.host import plain as plainhost
-plainhost.app.set_current()
-plainhost.app.control.inspect().active()
+from tests.host import celery_app as project
+project.app.set_current()
+project.app.control.inspect().active()
 begun = time.monotonic(); names = [view.name for view in snapshots.answers()]
 ours = time.monotonic() - begun
-begun = time.monotonic(); plainhost.app.control.inspect().active()
+begun = time.monotonic(); project.app.control.inspect().active()
 print(json.dumps([sorted(names), ours, time.monotonic() - begun]))
 """
 CROWD = """
 import django, json, threading, time; django.setup()
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import snapshots
-from tests.host import plain as plainhost
-plainhost.app.set_current()
+from tests.host import celery_app as project
+project.app.set_current()
 asked, looked, wrong = [], [], []
 take = snapshots._take
 snapshots._take = lambda: asked.append(time.monotonic()) or take()
 end = time.monotonic() + %d
-def look(app=plainhost.app):
+def look(app=project.app):
     app.set_current()
     while time.monotonic() < end:
         began = time.monotonic()
@@ -193,7 +193,7 @@ for one in crowd: one.start()
 queued = []
 while time.monotonic() < end:
     began = time.monotonic()
-    plainhost.noop.apply_async((1,)); queued.append(time.monotonic() - began)
+    project.noop.apply_async((1,)); queued.append(time.monotonic() - began)
     time.sleep(0.05)
 for one in crowd: one.join(20)
 gaps = [b - a for a, b in zip(asked, asked[1:])]
@@ -213,13 +213,14 @@ class TestRealWorkers:
     @pytest.fixture
     def environment(self, tmp_path, valkey):
         database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
-        return settle(valkey, database, tmp_path / "runs", BROKER_PASSWORD="hush-hush")
+        return prepare_host(valkey, database, tmp_path / "runs", BROKER_PASSWORD="hush-hush")
 
     @pytest.fixture
     def three(self, environment):
         pools = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
         started = {
-            name: work(environment, "-n", name, "--pool", pool) for name, pool in pools.items()
+            name: start_worker(environment, "-n", name, "--pool", pool)
+            for name, pool in pools.items()
         }
         yield started
         for process in started.values():
@@ -228,7 +229,7 @@ class TestRealWorkers:
             process.wait()
 
     def told(self, environment, code=ROWS):
-        return json.loads(run(code, environment).splitlines()[-1])
+        return json.loads(run_python(code, environment).splitlines()[-1])
 
     def all_there(self, environment):
         return until(

@@ -18,7 +18,7 @@ from tasks_admin.lib.errors import WrongArguments
 from tasks_admin.management import rows
 from tasks_admin.models import Operation
 from tests.stack.workers.test_heartbeats import make_worker
-from tests.support.pages import OPERATIONS, WORKERS, text
+from tests.support.pages import OPERATIONS, WORKERS, page_text
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
@@ -138,9 +138,9 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     until(lambda: [task["id"] for task in there()[0].scheduled] == ["later"], "one for later")
     app.control.revoke("later")
     until(lambda: there()[0].revoked == 1, "one that is revoked")
-    page = text(as_user(alice).get(WORKERS))
+    page = page_text(as_user(alice).get(WORKERS))
     assert re.search("other@there without the console .* prefork × 2 1 ", page)
-    page = text(as_user(alice).get(f"{WORKERS}other@there/change/"))
+    page = page_text(as_user(alice).get(f"{WORKERS}other@there/change/"))
     assert "It answers, and does not know the console" in page
     assert not queues.one("theirs")[0].unconsumed
     # It is told of as one who does not obey.
@@ -215,7 +215,7 @@ class TestTheLastConsumer:
         client, path = as_user(alice), f"{WORKERS}order/shut_down/"
 
         page = client.post(path, {"name": "one", "reason": "r"})
-        assert "Nobody else consumes mail. Type that to go on." in text(page)
+        assert "Nobody else consumes mail. Type that to go on." in page_text(page)
         done = client.post(path, {"name": "one", "reason": "r", "typed": "mail"})
 
         assert done.url.startswith(OPERATIONS)

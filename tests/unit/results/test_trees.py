@@ -4,7 +4,7 @@ import pytest
 
 from tasks_admin.admin.results import trees
 from tests.support.factories import make_result
-from tests.support.pages import RESULTS, text
+from tests.support.pages import RESULTS, page_text
 
 
 def numbered(*values):
@@ -46,4 +46,4 @@ def test_the_page_stays_small(arguments, as_user, alice):
 def test_what_is_not_shown_is_counted(as_user, alice):
     row = make_result(args=list(range(1_500)))
 
-    assert "and 500 more" in text(as_user(alice).get(f"{RESULTS}{row.pk}/change/"))
+    assert "and 500 more" in page_text(as_user(alice).get(f"{RESULTS}{row.pk}/change/"))
