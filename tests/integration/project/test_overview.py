@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.factories import make_failure_group, make_operation
-from tests.support.pages import text
+from tests.support.pages import page_text
 
 
 def test_both_lists_have_headings_and_counts_with_separators(as_user, alice):
@@ -12,7 +12,7 @@ def test_both_lists_have_headings_and_counts_with_separators(as_user, alice):
     group = make_failure_group(exception="celery.exceptions.ChordError", task="")
     type(group).objects.update(count=1_234)
 
-    page = text(as_user(alice).get("/admin/"))
+    page = page_text(as_user(alice).get("/admin/"))
 
     assert "Running operations" in page and "12,345 targets" in page
     assert "Recent failures (last 24 h)" in page and "1,234 failures" in page
@@ -21,7 +21,7 @@ def test_both_lists_have_headings_and_counts_with_separators(as_user, alice):
 
 @pytest.mark.django_db
 def test_empty_lists_have_no_headings(as_user, alice):
-    page = text(as_user(alice).get("/admin/"))
+    page = page_text(as_user(alice).get("/admin/"))
 
     assert "Running operations" not in page and "Recent failures" not in page
 
@@ -30,6 +30,6 @@ def test_the_lists_require_view_permissions(as_user, mallory):
     make_operation(1)
     make_failure_group()
 
-    page = text(as_user(mallory).get("/admin/"))
+    page = page_text(as_user(mallory).get("/admin/"))
 
     assert "Running operations" not in page and "Recent failures" not in page

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.stack.backend.test_database_unavailable import run, work
+from tests.support.host_project import run_python, start_worker
 from tests.support.servers import Postgres
 from tests.support.stack import ROOT
 
@@ -39,9 +39,9 @@ def told(
     redis.Redis.from_url(valkey).flushall()
     command = [sys.executable, "manage.py", "migrate", "-v0"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    worker = work(environment)
+    worker = start_worker(environment)
     try:
-        yield json.loads(run(STORY, environment).splitlines()[-1])
+        yield json.loads(run_python(STORY, environment).splitlines()[-1])
     finally:
         worker.terminate()
         worker.wait(60)
