@@ -189,7 +189,7 @@ class TestGenerations:
             with pytest.raises(EmailDeferred):
                 run_task(target)
 
-        first, second = (reset_emails.token_in(message) for message in mailbox.messages)
+        first, second = (reset_emails.token_of(message) for message in mailbox.messages)
 
         assert resets.holder(first) == resets.holder(second) == user
         assert len({message["Message-ID"] for message in mailbox.messages}) == 1
