@@ -3,6 +3,7 @@
 In Django's settings: `CELERY_RESULT_BACKEND = "tasks_admin.backend:DatabaseBackend"`.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -16,25 +17,24 @@ from django_celery_results.backends.database import DatabaseBackend as StockBack
 from django_celery_results.backends.database import trigger_callback
 from django_celery_results.models import TaskResult
 from kombu.exceptions import KombuError
-from kombu.utils.json import loads
 
 from tasks_admin.backend import rows, starts
 from tasks_admin.backend.arguments import Arguments, kept
 from tasks_admin.backend.chords import Part
-from tasks_admin.backend.published import ancestors, ending, noted, storable, store_published
+from tasks_admin.backend.published import ancestors, storable, store_published
 from tasks_admin.backend.texts import LONGEST, brief, clipped
 from tasks_admin.integrations import database
+from tasks_admin.lib import celery_json
 from tasks_admin.lib.conf import settings
-from tasks_admin.models import Result, Target
-from tasks_admin.models.results import MOST_RETRIES, RETRIED
+from tasks_admin.models import Result, Target, result_meta, stored_exceptions
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
 from tasks_admin.results import expiry, failures
 
 __all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
 
 logger = logging.getLogger(__name__)
-#: What decoders raise over text that is not theirs.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, KombuError)
+#: What a serializer raises for a text that it did not write.
+DECODING_ERRORS = (*celery_json.DECODING_ERRORS, KombuError)
 #: What Celery stores when a process ended while it ran a task.
 DEATHS = {"WorkerLostError", "TimeLimitExceeded"}
 FINAL = tuple(sorted(states.READY_STATES))
@@ -42,10 +42,10 @@ FINAL = tuple(sorted(states.READY_STATES))
 
 def readable(backend: StockBackend, row: TaskResult, text: str | None) -> Any:
     """Decode what we write as JSON always, and the stock backend in the result's serialization."""
-    for decode in (loads, functools.partial(backend.decode_content, row)):
+    for decode in (celery_json.decode, functools.partial(backend.decode_content, row)):
         try:
             return decode(text) if text else None
-        except UNREADABLE:
+        except DECODING_ERRORS:
             continue
     return text
 
@@ -128,7 +128,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         self, task_id: str, result: Any, status: str, traceback: str | None, request: Any
     ) -> rows.Row:
         """What a state changes of a row that is there."""
-        content_type, content_encoding, encoded = self.encode_content(brief(result, status))
+        content_type, content_encoding, encoded = self._encode_result(brief(result, status), status)
         new = {
             "status": status,
             "result": encoded,
@@ -138,14 +138,13 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             "worker": clipped(getattr(request, "hostname", None), 100),
             "periodic_task_name": clipped(getattr(request, "periodic_task_name", None), 255),
         }
-        more = self._more(request, status, result)
-        above = self._ancestors(task_id, request)
+        ending = self._meta_ending(request, status, result)
         return rows.Row(
             task_id=task_id,
             new=new,
             ran=0.0 if status == states.STARTED else starts.ran(request),
-            meta=noted(self._queue(request), above=above, **more) if any(more.values()) else "",
-            tail=ending(**more) if any(more.values()) else "",
+            meta=self._meta(task_id, request, ending=ending) if ending else "",
+            meta_ending=ending,
             final=(states.SUCCESS,) if status in states.READY_STATES else FINAL,
         )
 
@@ -155,15 +154,29 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         arguments = self._arguments(request)
         if arguments:
             known |= {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
-        doubt = arguments.doubt if arguments else ""
-        above = self._ancestors(row.task_id, request)
-        meta = noted(self._queue(request), doubt, above=above)
-        meta = meta.replace(rows.CHILDLESS, row.tail) if row.tail else meta
+        reason = arguments.inexact_reason if arguments else ""
+        meta = self._meta(row.task_id, request, inexact_reason=reason, ending=row.meta_ending)
         return dataclasses.replace(row, known=known, meta=meta)
 
-    def _ancestors(self, task_id: str, request: Any) -> dict[str, str]:
+    def _encode_result(self, result: Any, status: str) -> tuple[str, str, Any]:
+        """The content type, the encoding and the text of a result."""
+        if self.serializer == "json" and status in states.EXCEPTION_STATES:
+            with contextlib.suppress(*celery_json.ENCODING_ERRORS):
+                if isinstance(result, dict) and "exc_type" in result:
+                    return "application/json", "utf-8", stored_exceptions.build(result)
+        encoded: tuple[str, str, Any] = self.encode_content(result)
+        return encoded
+
+    def _meta(
+        self, task_id: str, request: Any, *, inexact_reason: str = "", ending: str = ""
+    ) -> str:
         parent, root = (getattr(request, name, None) for name in ("parent_id", "root_id"))
-        return ancestors(task_id, parent, root)
+        return result_meta.build(
+            self._queue(request),
+            inexact_reason=inexact_reason,
+            ancestors=ancestors(task_id, parent, root),
+            ending=ending or result_meta.NO_CHILDREN,
+        )
 
     def _arguments(self, request: Any) -> Arguments | None:
         args, kwargs = getattr(request, "args", None), getattr(request, "kwargs", None)
@@ -172,20 +185,19 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         reprs = (getattr(request, name, None) for name in ("argsrepr", "kwargsrepr"))
         return kept(self.app, args, kwargs, *reprs)
 
-    def _more(self, request: Any, status: str, result: Any) -> dict[str, Any]:
-        """What belongs into `meta` beside the queue: the project's own notes, and the children.
+    def _meta_ending(self, request: Any, status: str, result: Any) -> str:
+        """The end of `meta`: what the project added, and the children; empty if there are none.
 
-        A retry by Celery is noted too, when and for which exception: the row keeps one state only.
+        A retry by Celery is recorded too, when and for which exception: the row has one state only.
         """
-        own = self._get_meta_from_request(request)
-        own = own if isinstance(own, dict) else {}
-        number = getattr(request, "retries", None) or 0
-        if status == states.RETRY and number < MOST_RETRIES:
-            moment = timezone.now().isoformat(timespec="seconds")
-            own = own | {
-                f"{RETRIED}{number}": [moment, failures.exception_of(result) if result else ""]
-            }
-        return {"own": own, "children": self.current_task_children(request)}
+        extra = self._get_meta_from_request(request)
+        extra = extra if isinstance(extra, dict) else {}
+        if status == states.RETRY:
+            exception = failures.exception_of(result) if result else ""
+            number = getattr(request, "retries", None) or 0
+            extra = extra | result_meta.retry_value(number, at=timezone.now(), exception=exception)
+        children = self.current_task_children(request) or ()
+        return result_meta.build_ending(extra=extra, children=children) if extra or children else ""
 
     def _queue(self, request: Any) -> str:
         key = (getattr(request, "delivery_info", None) or {}).get("routing_key") or ""

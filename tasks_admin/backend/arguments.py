@@ -8,12 +8,10 @@ from typing import Any
 
 from celery import Celery
 from celery.utils.saferepr import saferepr
-from kombu.utils.json import dumps, loads
 
+from tasks_admin.lib.celery_json import ENCODING_ERRORS, decode, encode
 from tasks_admin.lib.conf import settings
 
-#: What `dumps` raises over what is no JSON.
-NO_JSON = (TypeError, ValueError, RecursionError)
 #: How a message says that it is JSON.
 JSON = {"json", "application/json"}
 #: What Celery's reprs differ in when a tuple has become a list, or a number a key.
@@ -28,17 +26,17 @@ class Arguments:
 
     args: str
     kwargs: str
-    doubt: str = ""
+    inexact_reason: str = ""
 
 
 def kept(app: Celery, args: Any, kwargs: Any, argsrepr: Any, kwargsrepr: Any) -> Arguments:
     """Return what to store of arguments; the reprs are those in the message's headers."""
-    texts, doubts = [], []
+    texts, reasons = [], []
     for value, said in ((list(args or []), argsrepr), (dict(kwargs or {}), kwargsrepr)):
-        text, doubt = _kept(app, value, said)
+        text, reason = _kept(app, value, said)
         texts.append(text)
-        doubts.append(doubt)
-    return Arguments(args=texts[0], kwargs=texts[1], doubt=doubts[0] or doubts[1])
+        reasons.append(reason)
+    return Arguments(args=texts[0], kwargs=texts[1], inexact_reason=reasons[0] or reasons[1])
 
 
 def _kept(app: Celery, value: Any, said: Any) -> tuple[str, str]:
@@ -47,16 +45,16 @@ def _kept(app: Celery, value: Any, said: Any) -> tuple[str, str]:
     A publisher's own repr is respected: it was written to keep the arguments out of sight.
     """
     if said and not _automatic(app, value, str(said)):
-        return dumps(str(said)[: settings.ARGUMENTS_MAX_BYTES]), "redacted"
+        return encode(str(said)[: settings.ARGUMENTS_MAX_BYTES]), "redacted"
     brief = str(said or saferepr(value, 1024))
     try:
-        text = dumps(value)
-    except NO_JSON:
-        return dumps(brief), "not_json"
+        text = encode(value)
+    except ENCODING_ERRORS:
+        return encode(brief), "not_json"
     if len(text) > settings.ARGUMENTS_MAX_BYTES:
-        return dumps(brief), "too_large"
+        return encode(brief), "too_large"
     if not only_json(app) and not same(value, text):
-        return dumps(brief), "not_json"
+        return encode(brief), "not_json"
     return text, ""
 
 
@@ -68,8 +66,8 @@ def only_json(app: Celery) -> bool:
 def same(value: Any, text: str) -> bool:
     """Whether JSON would bring the very same: no tuple as a list, no number as a name."""
     try:
-        return _same(value, loads(text))
-    except NO_JSON:
+        return _same(value, decode(text))
+    except ENCODING_ERRORS:
         return False
 
 
@@ -94,8 +92,8 @@ def _automatic(app: Celery, value: Any, said: str) -> bool:
         return True
     # JSON forgets what was a tuple; another program may show fewer levels, or write JSON.
     made = [saferepr(form, longest, maxlevels=more) for form in forms for more in (levels, 3)]
-    with contextlib.suppress(*NO_JSON):
-        made.append(dumps(value))
+    with contextlib.suppress(*ENCODING_ERRORS):
+        made.append(encode(value))
     return any(_alike(said, text) for text in made)
 
 

@@ -6,14 +6,13 @@ from typing import Any
 
 from celery import current_app
 from django.db import connections, router, transaction
-from kombu.utils.json import dumps
 
 from tasks_admin.backend import rows
 from tasks_admin.backend.arguments import Arguments, kept, only_json
 from tasks_admin.backend.texts import clipped
 from tasks_admin.integrations import database
 from tasks_admin.lib.conf import settings
-from tasks_admin.models import Result
+from tasks_admin.models import Result, result_meta
 from tasks_admin.models.targets import TASK_ID
 
 logger = logging.getLogger(__name__)
@@ -30,22 +29,6 @@ def ancestors(task_id: str, parent: Any, root: Any) -> dict[str, str]:
     """The tasks that a task descends from, as `meta` notes them: `parent` and `root`, if any."""
     known = {"parent": parent, "root": root if root != task_id else None}
     return {name: other for name, other in known.items() if other and storable(str(other))}
-
-
-def noted(
-    queue: str, doubt: str = "", *, above: Any = None, children: Any = (), own: Any = None
-) -> str:
-    """What `meta` says: the queue, why the arguments are not exact, the ancestors, then the rest.
-
-    The queue is first and Celery's children are last: indexes and updates rely on that.
-    """
-    notes = {"queue": queue} | ({"arguments": doubt} if doubt else {}) | (above or {})
-    return dumps(notes)[:-1] + ", " + ending(children=children, own=own)
-
-
-def ending(*, children: Any, own: Any) -> str:
-    """The end of `meta`: what the project notes, and the children."""
-    return dumps((own or {}) | {"children": list(children or ())})[1:]
 
 
 def store_published(
@@ -65,7 +48,7 @@ def store_published(
         return
     reprs = headers.get("argsrepr"), headers.get("kwargsrepr")
     arguments = kept(current_app, body[0], body[1], *reprs)
-    if arguments.doubt == "not_json" and only_json(current_app):
+    if arguments.inexact_reason == "not_json" and only_json(current_app):
         return  # Celery is about to refuse it
     queue = declare[0].name if declare else routing_key
     _announce(_row(task_id, sender, arguments, queue, headers))
@@ -83,8 +66,11 @@ def _row(task_id: str, task: str, arguments: Arguments, queue: str, headers: Any
     }
     known: dict[str, str | None] = {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
     known["task_name"] = clipped(task, 255) or ""
-    above = ancestors(task_id, headers.get("parent_id"), headers.get("root_id"))
-    meta = noted(queue, arguments.doubt, above=above)
+    meta = result_meta.build(
+        queue,
+        inexact_reason=arguments.inexact_reason,
+        ancestors=ancestors(task_id, headers.get("parent_id"), headers.get("root_id")),
+    )
     return rows.Row(task_id=task_id, new=new, known=known, meta=meta, final=())
 
 

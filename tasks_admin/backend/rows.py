@@ -11,14 +11,12 @@ from typing import Any
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tasks_admin.models import Result
+from tasks_admin.models import Result, result_meta
 from tasks_admin.models.dialects import dialect_of
 
 TABLE = Result._meta.db_table
 #: Columns that are left as they are where nothing is known.
 SHY = ("worker", "periodic_task_name")
-#: The end of `meta` while a task has no children.
-CHILDLESS = '"children": []}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,7 @@ class Row:
     ran: float | None = None
     #: `meta` as a whole, and its end when there is more to say than the queue's name.
     meta: str = ""
-    tail: str = ""
+    meta_ending: str = ""
 
 
 def write(
@@ -78,7 +76,7 @@ def _update(
     sets["date_done"] = _ago(connection, now)
     if row.ran is not None:
         sets["date_started"] = _ago(connection, now, row.ran)
-    if row.tail:
+    if row.meta_ending:
         sets["meta"] = _meta(row)
     where, params = f"task_id = %s AND status NOT IN ({_places(row.final)})", [row.task_id]
     if fill:
@@ -102,7 +100,7 @@ def _upsert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     for name in ("task_name", "task_args", "task_kwargs", "periodic_task_name", "meta"):
         sets[name] = f"COALESCE({TABLE}.{name}, {new(name)})"
     more: list[Any] = []
-    if row.tail:
+    if row.meta_ending:
         sets["meta"], more = _meta(row)
     where = f"{TABLE}.status NOT IN ({_places(row.final)})"
     sql += dialect.do_update("task_id", sets, where=where)
@@ -122,10 +120,10 @@ def _insert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
 
 
 def _meta(row: Row) -> tuple[str, list[Any]]:
-    """Change the end of what was noted, without reading it first; the queue's name stays."""
-    then = f"REPLACE({TABLE}.meta, %s, %s)"
-    sql = f"CASE WHEN {TABLE}.meta LIKE %s THEN {then} ELSE %s END"
-    return sql, [f"%{CHILDLESS}", CHILDLESS, row.tail, row.meta]
+    """The stored `meta` with another ending, without reading it first; the queue stays."""
+    return result_meta.replace_ending_sql(
+        f"{TABLE}.meta", ending=row.meta_ending, otherwise=row.meta
+    )
 
 
 def _ago(

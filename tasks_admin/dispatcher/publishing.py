@@ -137,8 +137,8 @@ def _take(operation: Operation, limit: int) -> list[Target]:
 
 def _publish(messages: list[Message]) -> None:
     """Store the rows of the results, then publish; undo both when the broker did not confirm."""
-    Result.objects.announce(
-        Result.announced(
+    Result.objects.insert_pending(
+        Result.build_pending(
             task_id=message.task_id,
             task=message.task,
             args=message.args,

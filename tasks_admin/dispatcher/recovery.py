@@ -12,7 +12,7 @@ from tasks_admin.integrations import broker
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Queue, Result, Target
-from tasks_admin.models.results import DIED
+from tasks_admin.models.stored_exceptions import WORKER_LOST
 from tasks_admin.models.targets import TargetQuerySet, TargetState, after
 from tasks_admin.results import failures
 
@@ -30,13 +30,13 @@ def bring_back(operation: Operation) -> None:
     for target in lost(operation):
         target.operation = operation
         if Target.objects.for_current_attempt(target.task_id).due().requeue(0):
-            Result.objects.filter(task_id=target.task_id).discard()
+            Result.objects.filter(task_id=target.task_id).revoke_unfinished()
     for target, message in messages(operation, died):
         newest = Target.objects.for_current_attempt(target.task_id).due()
         again = message is not None and broker.may_run_again(message.task)
         if newest.settle_crashed(again=again) and again:
             if target.crashes < settings.MAX_CRASHES - 1:
-                Result.objects.filter(task_id=target.task_id).discard()
+                Result.objects.filter(task_id=target.task_id).revoke_unfinished()
             else:
                 _fail(target.task_id)
 
@@ -45,7 +45,7 @@ def _fail(task_id: str) -> None:
     """Store that it failed, and count that like any failure."""
     with transaction.atomic():
         if Result.objects.filter(task_id=task_id).fail_crashed():
-            failures.record_failure(task_id=task_id, task="", result=DIED, traceback=None)
+            failures.record_failure(task_id=task_id, task="", result=WORKER_LOST, traceback=None)
 
 
 def lost(operation: Operation) -> list[Target]:

@@ -9,7 +9,8 @@ from typing import Any
 from django.db import migrations
 
 from tasks_admin.models.dialects import dialect_of
-from tasks_admin.models.expressions import QUEUE_AT, RAISED_AT
+from tasks_admin.models.result_meta import QUEUE_START
+from tasks_admin.models.stored_exceptions import CLASS_START
 
 TABLE = "django_celery_results_taskresult"
 PREFIX = "tasks_admin_result_"
@@ -19,8 +20,8 @@ def indexes(editor: Any) -> dict[str, str]:
     """What follows the table in CREATE INDEX, by the index's name."""
     dialect = dialect_of(editor.connection)
     found = dialect.result_indexes(
-        queue=dialect.quoted_text("meta", len(QUEUE_AT) + 1),
-        exception=dialect.quoted_text("result", len(RAISED_AT) + 1),
+        queue=dialect.quoted_text("meta", QUEUE_START),
+        exception=dialect.quoted_text("result", CLASS_START),
     )
     return {f"{PREFIX}{name}": columns for name, columns in found.items()}
 

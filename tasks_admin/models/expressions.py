@@ -1,16 +1,14 @@
-"""What stands inside the texts of a result, in SQL that an index can be made of.
+"""Values inside the texts of a result, as SQL expressions that an index can contain.
 
-Constants are written out: SQLite takes an index on an expression only for the very same text.
+Constants are written out: SQLite uses an index on an expression only for the very same text.
 """
 
 from typing import Any
 
 from django.db.models import CharField, F, Func
 
+from tasks_admin.models import result_meta, stored_exceptions
 from tasks_admin.models.dialects import ARGUMENTS_PREFIX_LENGTH, dialect_of
-
-#: How a result's `meta` and `result` begin when there is a queue, or an exception, in it.
-QUEUE_AT, RAISED_AT = '{"queue": "', '{"exc_type": "'
 
 
 class _Quoted(Func):
@@ -26,25 +24,25 @@ class _Quoted(Func):
 
 
 class QueueName(_Quoted):
-    """The queue of a result of ours."""
+    """The queue, in `meta` as `result_meta` writes it."""
 
-    start = len(QUEUE_AT) + 1
+    start = result_meta.QUEUE_START
 
     def __init__(self) -> None:
         super().__init__(F("meta"))
 
 
-class Raised(_Quoted):
-    """The class of the exception that a task raised."""
+class ExceptionClass(_Quoted):
+    """The class of the exception of a failed task, in `result`."""
 
-    start = len(RAISED_AT) + 1
+    start = stored_exceptions.CLASS_START
 
     def __init__(self) -> None:
         super().__init__(F("result"))
 
 
-class BriefArguments(Func):
-    """The beginning of the arguments: all of them, for a task that takes a key."""
+class ArgumentsPrefix(Func):
+    """The beginning of the arguments: all of them, for a task that takes one key."""
 
     output_field = CharField()
     template = f"SUBSTR(%(expressions)s, 1, {ARGUMENTS_PREFIX_LENGTH})"

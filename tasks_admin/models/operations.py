@@ -10,10 +10,9 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.lib import masks
+from tasks_admin.lib import celery_json, masks
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import PERMISSIONS, VERBS, Verb
-from tasks_admin.models.results import decoded
 
 
 class OperationState(models.TextChoices):
@@ -132,7 +131,7 @@ class Operation(models.Model):
         if "args" not in (self.arguments or {}):
             return None
         kept = self.arguments or {}
-        return decoded(kept["args"]), decoded(kept["kwargs"])
+        return celery_json.decode(kept["args"]), celery_json.decode(kept["kwargs"])
 
     @property
     def call(self) -> dict[str, Any] | None:
@@ -140,7 +139,11 @@ class Operation(models.Model):
         kept = (self.arguments or {}).get("call")
         if kept is None:
             return None
-        return {**kept, "args": decoded(kept["args"]), "kwargs": decoded(kept["kwargs"])}
+        return {
+            **kept,
+            "args": celery_json.decode(kept["args"]),
+            "kwargs": celery_json.decode(kept["kwargs"]),
+        }
 
     @property
     def changes(self) -> list[dict[str, str | None]]:

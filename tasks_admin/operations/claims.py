@@ -25,7 +25,7 @@ def claim(task_id: str, lease: float) -> bool:
     if target.operation.state == OperationState.PAUSED:
         newest.filter(state=TargetState.QUEUED).requeue(0)
     if target.task_id != task_id or target.state != TargetState.RUNNING:
-        Result.objects.filter(task_id=task_id).discard()
+        Result.objects.filter(task_id=task_id).revoke_unfinished()
     return False
 
 

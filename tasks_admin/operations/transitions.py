@@ -92,7 +92,7 @@ def cancel_unbegun(operation: Operation) -> int:
     unbegun = operation.targets.filter(state__in=[TargetState.WAITING, TargetState.QUEUED])
     published = [target.task_id for target in unbegun.filter(state=TargetState.QUEUED)]
     count = unbegun.settle(TargetState.CANCELLED, reason="aborted")
-    Result.objects.filter(task_id__in=published).discard()
+    Result.objects.filter(task_id__in=published).revoke_unfinished()
     return count
 
 

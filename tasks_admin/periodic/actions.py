@@ -7,12 +7,11 @@ from django.utils.translation import gettext as _
 
 from tasks_admin import operations
 from tasks_admin.integrations import broker
-from tasks_admin.lib import masks
+from tasks_admin.lib import celery_json, masks
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC
 from tasks_admin.models import Operation
-from tasks_admin.models.results import encoded, legible
 from tasks_admin.operations import Outcome
 from tasks_admin.periodic.overview import one, table
 
@@ -39,13 +38,17 @@ def run(*, name: str, actor: "User", reason: str) -> Operation:
         )
     call = {
         "task": entry.task,
-        "args": encoded(entry.args),
-        "kwargs": encoded(entry.kwargs),
+        "args": celery_json.encode(entry.args),
+        "kwargs": celery_json.encode(entry.kwargs),
         "queue": entry.queue,
     }
     shown = {"task": entry.task, "args": entry.args, "kwargs": entry.kwargs}
     changes = [
-        {"name": key, "old": "", "new": value if key == "task" else legible(masks.mask(value))}
+        {
+            "name": key,
+            "old": "",
+            "new": value if key == "task" else celery_json.readable(masks.mask(value)),
+        }
         for key, value in shown.items()
     ]
     return operations.start(

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from tasks_admin.integrations import broker
 from tasks_admin.integrations.broker import Entry
+from tasks_admin.lib import celery_json
 from tasks_admin.models import Beat, PeriodicTask
-from tasks_admin.models.results import UNREADABLE, decoded
 
 #: Periodic tasks that are told of.
 MOST = 500
@@ -124,8 +124,8 @@ def _of(row: Any) -> Seen:
 
 def _read(text: str) -> Any:
     try:
-        return decoded(text)
-    except UNREADABLE:
+        return celery_json.decode(text)
+    except celery_json.DECODING_ERRORS:
         return None
 
 

@@ -9,11 +9,10 @@ from django.utils.translation import gettext as _
 
 from tasks_admin import operations
 from tasks_admin.integrations import broker
-from tasks_admin.lib import counts, masks
+from tasks_admin.lib import celery_json, counts, masks
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
 from tasks_admin.models import Operation, QuarantinedMessage, Queue
-from tasks_admin.models.results import legible
 from tasks_admin.operations import Outcome
 from tasks_admin.queues.overview import forget, names, one
 from tasks_admin.workers import State, commands, overview
@@ -43,8 +42,8 @@ class Next:
     def shown(self) -> str:
         """The arguments as a person reads them, the beginning of long ones."""
         args, kwargs = self.arguments or ([], {})
-        pairs = [f"{name}={legible(value)}" for name, value in kwargs.items()]
-        text = ", ".join([*(legible(value) for value in args), *pairs])
+        pairs = [f"{name}={celery_json.readable(value)}" for name, value in kwargs.items()]
+        text = ", ".join([*(celery_json.readable(value) for value in args), *pairs])
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -50,7 +50,7 @@ def forget() -> int:
             ids = [task_id for _pk, task_id in bite]
             for target in _published(ids):
                 target.settle(TargetState.CANCELLED, reason="purged")
-            Result.objects.filter(task_id__in=ids).discard()
+            Result.objects.filter(task_id__in=ids).revoke_unfinished()
             count += QuarantinedMessage.objects.filter(pk__in=[pk for pk, _id in bite]).delete()[0]
     return count
 

@@ -4,12 +4,13 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Cast, Concat, StrIndex, Substr
+from django.db.models.functions import Cast, Concat
 
 from tasks_admin import operations
 from tasks_admin.integrations import broker
 from tasks_admin.lib.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
-from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models import Operation, Result, Target, stored_exceptions
+from tasks_admin.models.expressions import ExceptionClass
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Selection
 
@@ -91,11 +92,8 @@ def failures_of(operation: Operation) -> QuerySet[Any]:
 
 def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
     """What is about to happen: (task, exception, code of a reason or '', how many), most first."""
-    begun = '{"exc_type": "'
-    rest = Substr("result", len(begun) + 1, 200)
-    end = StrIndex(Concat(rest, Value('"')), Value('"'))  # found, however long the name is
     raised = Case(
-        When(result__startswith=begun, then=Substr(rest, 1, end - 1)),
+        When(result__startswith=stored_exceptions.CLASS_PREFIX, then=ExceptionClass()),
         default=Value(""),
         output_field=CharField(),
     )

@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 
 from tasks_admin import operations, results
 from tasks_admin.integrations import broker
-from tasks_admin.lib import masks
+from tasks_admin.lib import celery_json, masks
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongArguments, WrongState
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
 from tasks_admin.models import Operation, Result, Target
-from tasks_admin.models.results import NO_JSON, Verdict, encoded, legible
+from tasks_admin.models.results import Verdict
 from tasks_admin.operations import Selection
 from tasks_admin.results import signatures
 from tasks_admin.results.signatures import Placed, Signature
@@ -162,8 +162,8 @@ def edit_and_retry(
 def _kept(args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments as they will be sent, to the letter."""
     try:
-        kept = {"args": encoded(args), "kwargs": encoded(kwargs)}
-    except NO_JSON:
+        kept = {"args": celery_json.encode(args), "kwargs": celery_json.encode(kwargs)}
+    except celery_json.ENCODING_ERRORS:
         raise WrongArguments({"*": _("can't be sent as JSON.")}) from None
     if sum(map(len, kept.values())) > settings.ARGUMENTS_MAX_BYTES:
         raise WrongArguments({"*": _("are too large to be stored exactly.")})
@@ -183,7 +183,10 @@ def changes(signature: Signature, old: Placed | None, new: Placed) -> list[dict[
         was = brief(one.name, old.values) if old else None
         found.append({"name": one.title, "old": was, "new": brief(one.name, new.values)})
     spare = old.spare if old else {}
-    found += [{"name": legible(name)[1:-1], "old": brief(name, spare), "new": ""} for name in spare]
+    found += [
+        {"name": celery_json.readable(name)[1:-1], "old": brief(name, spare), "new": ""}
+        for name in spare
+    ]
     return found
 
 
@@ -191,7 +194,7 @@ def brief(name: str, values: dict[str, Any]) -> str:
     """A value as pages show it: masked JSON, its beginning; empty when it is not given."""
     if name not in values:
         return ""
-    text = legible(masks.mask({name: values[name]})[name])
+    text = celery_json.readable(masks.mask({name: values[name]})[name])
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)})"
 
 

@@ -143,7 +143,7 @@ def story() -> dict[str, Any]:
     said["children"] = [child.task_name for child in _children(waited["chain"])]
     rows = Result.objects.filter(task_id__in=LOOKED_AT)
     seconds = lambda row: row.run_time.total_seconds() if row.run_time else None  # noqa: E731
-    said["rows"] = {row.task_id: [row.status, seconds(row), row.notes] for row in rows}
+    said["rows"] = {row.task_id: [row.status, seconds(row), row.meta_values] for row in rows}
     said["counters"] = ChordCounter.objects.count()
     return said
 

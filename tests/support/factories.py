@@ -57,7 +57,7 @@ def make_result(status: str = "FAILURE", **fields: Any) -> Result:
     args, kwargs = fields.pop("args", [1]), fields.pop("kwargs", {})
     queue = fields.pop("queue", "mail")
     task_id = fields.pop("task_id", str(uuid.uuid4()))
-    row = Result.announced(
+    row = Result.build_pending(
         task_id=task_id, task=fields.pop("task", RESET), args=args, kwargs=kwargs, queue=queue
     )
     row.status = status

@@ -30,7 +30,7 @@ from tasks_admin.lib.verbs import (
     VERBS,
 )
 from tasks_admin.models import Result
-from tasks_admin.models.results import Doubt
+from tasks_admin.models.results import InexactReason
 from tasks_admin.results import failure_groups, history
 from tasks_admin.results.revocations import UNBEGUN
 from tasks_admin.results.terminations import UNENDED
@@ -119,7 +119,7 @@ class ResultPage(ModelAdmin[Any]):
             "steps": [(step, badge(step.result) if step.result else "") for step in steps],
             "this": next(step for step in steps if step.task_id == result.task_id),
             "family": _family(result),
-            "doubt": _doubt(result),
+            "inexact_reason": _inexact_reason(result),
             "group": failure_groups.of(result.task_id)
             if _can_view_failure_groups(request)
             else None,
@@ -204,9 +204,13 @@ def _above(result: Result) -> list[str]:
     return [task_id for task_id in dict.fromkeys([result.root, result.parent]) if task_id]
 
 
-def _doubt(result: Result) -> str:
+def _inexact_reason(result: Result) -> str:
     """Why its arguments are not exact, in words, where we know."""
-    return str(Doubt(result.doubt).label) if result.doubt in Doubt.values else ""
+    return (
+        str(InexactReason(result.inexact_reason).label)
+        if result.inexact_reason in InexactReason.values
+        else ""
+    )
 
 
 def _can_view_failure_groups(request: HttpRequest) -> bool:

@@ -13,9 +13,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tasks_admin.lib import masks
+from tasks_admin.lib import celery_json, masks
 from tasks_admin.lib.errors import WrongArguments
-from tasks_admin.models.results import encoded
 from tasks_admin.results import editing, signatures
 from tasks_admin.results.signatures import Entry, Parameter, Placed, Signature
 
@@ -212,7 +211,7 @@ def _field(one: Parameter, begin: Begin) -> forms.Field:
     if entry in (Entry.TRUTH, Entry.CHOICE):
         choices = [("true", _("yes")), ("false", _("no"))]
         if entry is Entry.CHOICE:
-            choices = [(encoded(item), str(item)) for item in one.hint.choices]
+            choices = [(celery_json.encode(item), str(item)) for item in one.hint.choices]
         return forms.ChoiceField(choices=[("", "—"), *choices], **more)
     if entry in (Entry.TEXT, Entry.JSON):
         rows = min(12, max(1 + (entry is Entry.JSON), begin.text.count("\n") + 1))

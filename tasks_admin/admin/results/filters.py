@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from tasks_admin.admin.shared.filters import ChoiceFilter
 from tasks_admin.integrations import broker
 from tasks_admin.models import Operation, Target
-from tasks_admin.models.expressions import QueueName, Raised
-from tasks_admin.models.results import with_prefix
+from tasks_admin.models.expressions import ExceptionClass, QueueName
+from tasks_admin.models.results import ResultQuerySet
 
 LONGEST = 255
 
@@ -202,7 +202,7 @@ class RaisedFilter(InputFilter):
 
     def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Failed with this very class."""
-        failed: QuerySet[Any] = queryset.alias(raised=Raised()).filter(status="FAILURE")
+        failed: QuerySet[Any] = queryset.alias(raised=ExceptionClass()).filter(status="FAILURE")
         return failed.filter(raised=self.typed["raised"])
 
 
@@ -217,7 +217,10 @@ class OperationFilter(InputFilter):
         """All attempts at its targets."""
         number = int(self.typed["operation"].lstrip("#"))
         operation = Operation.objects.filter(pk=number).first()
-        return with_prefix(queryset, f"{operation.key}-") if operation else queryset.none()
+        if operation is None:
+            return queryset.none()
+        results: ResultQuerySet = queryset  # type: ignore[assignment]
+        return results.with_id_prefix(f"{operation.key}-")
 
 
 class TimeFilter(InputFilter):

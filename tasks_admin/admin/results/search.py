@@ -11,7 +11,7 @@ from tasks_admin.lib.conf import settings
 from tasks_admin.lib.masks import mask_text
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.models import Result
-from tasks_admin.models.expressions import BriefArguments
+from tasks_admin.models.expressions import ArgumentsPrefix
 
 #: Users that one search means, characters of a search, and of a result that are looked through.
 MOST_USERS, LONGEST, READ = 20, 500, 4_000
@@ -45,7 +45,7 @@ def _runs_for(term: str) -> Q:
     written = [f"[{key}]" if key.isdecimal() else f'["{key}"]' for key in keys]
     if not written:
         return Q(pk__in=[])
-    runs = Result.objects.alias(brief=BriefArguments()).filter(
+    runs = Result.objects.alias(brief=ArgumentsPrefix()).filter(
         task_name=VERBS[SEND_RESET_EMAIL].task, brief__in=written
     )
     return Q(pk__in=list(runs.order_by("-pk").values_list("pk", flat=True)[:MOST_MATCHES]))

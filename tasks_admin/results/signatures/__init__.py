@@ -10,8 +10,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from tasks_admin.integrations import broker
+from tasks_admin.lib import celery_json
 from tasks_admin.lib.errors import WrongArguments
-from tasks_admin.models.results import NO_JSON, encoded
 from tasks_admin.results.signatures.hints import Entry, Hint, carried, hint
 from tasks_admin.results.signatures.texts import folded, read, written
 
@@ -215,6 +215,6 @@ def check(
 def same(one: Any, other: Any) -> bool:
     """Whether two values are sent as the same JSON: 1, 1.0, True and "1" are four."""
     try:
-        return encoded(one) == encoded(other)
-    except NO_JSON:
+        return celery_json.encode(one) == celery_json.encode(other)
+    except celery_json.ENCODING_ERRORS:
         return False

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tasks_admin.models.results import UNREADABLE, decoded, encoded, legible
+from tasks_admin.lib import celery_json
 from tasks_admin.results.signatures.hints import LARGEST, Entry, Hint
 
 #: What a form field brings back as it was. Others are lost on the way, or change.
@@ -24,11 +24,13 @@ def written(hint: Hint, value: Any) -> str | None:
     if value is None and hint.nullable:
         return None
     if hint.entry is Entry.JSON:
-        return legible(value, indent=2 if isinstance(value, (list, dict)) and value else None)
+        return celery_json.readable(
+            value, indent=2 if isinstance(value, (list, dict)) and value else None
+        )
     if not hint.fits(value):
         return None
     if hint.entry is Entry.CHOICE:
-        return encoded(value)
+        return celery_json.encode(value)
     if hint.entry is Entry.TEXT:
         return None if UNSPEAKABLE.search(value) else folded(value)
     if hint.entry is Entry.TRUTH:
@@ -59,12 +61,12 @@ def folded(text: str) -> str:
 
 def _json(text: str) -> Any:
     try:
-        return decoded(text, strict=True)
+        return celery_json.decode(text, strict=True)
     except json.JSONDecodeError as error:
         where = {"line": error.lineno, "column": error.colno}
         said = _("is no JSON (line %(line)d, column %(column)d). A text stands in double quotes.")
         raise ValueError(said % where) from None
-    except UNREADABLE:
+    except celery_json.DECODING_ERRORS:
         raise ValueError(_("is no JSON that can be sent.")) from None
 
 
@@ -93,7 +95,7 @@ READERS: dict[Entry, Callable[[str], Any]] = {
     Entry.NUMBER: lambda text: float(_decimal(text)),
     Entry.DECIMAL: _decimal,
     Entry.TRUTH: _truth,
-    Entry.CHOICE: decoded,
+    Entry.CHOICE: celery_json.decode,
     Entry.UUID: uuid.UUID,
     Entry.DATE: dt.date.fromisoformat,
     Entry.MOMENT: dt.datetime.fromisoformat,

@@ -124,7 +124,7 @@ def test_a_retry_sends_the_very_bytes_that_were_sent(arguments):
     row, _made = publish(*arguments)
 
     if len(sent) > conf.ARGUMENTS_MAX_BYTES:  # then it may not be sent at all
-        assert row.doubt in {"", "too_large"}
+        assert row.inexact_reason in {"", "too_large"}
     else:
         assert row.arguments[0] == "exact"
     retried = again(row)
@@ -154,7 +154,7 @@ def test_what_was_pickled_is_exact_only_when_json_brings_the_same(arguments):
     if verdict == "exact":
         assert repr((tuple(args), kwargs)) == repr(arguments)
     else:
-        assert row.doubt in {"not_json", "too_large"}
+        assert row.inexact_reason in {"not_json", "too_large"}
 
 
 def _loaded(sent):
@@ -191,7 +191,7 @@ class TestRedacted:
         row, _made = publish(("4111 1111",), {"cvc": 123}, argsrepr="('****',)", kwargsrepr="{…}")
 
         assert (row.task_args, row.task_kwargs) == ("\"('****',)\"", '"{\\u2026}"')
-        assert (row.arguments[0], row.doubt) == ("lossy", "redacted")
+        assert (row.arguments[0], row.inexact_reason) == ("lossy", "redacted")
 
     def test_by_the_worker_that_runs_it(self):
         _row, made = publish(("secret",), {}, argsrepr="(***)")
@@ -206,7 +206,7 @@ class TestRedacted:
         row = worked("w", ["secret" * 400], {}, argsrepr=said, kwargsrepr="{}")
 
         assert "secret" not in str(vars(row))
-        assert (row.arguments[0], row.doubt) == ("lossy", "redacted")
+        assert (row.arguments[0], row.inexact_reason) == ("lossy", "redacted")
 
     def test_when_celery_retries_it_with_a_repr_of_its_own(self):
         row, made = publish(("secret",), {}, argsrepr="(***)")
@@ -241,7 +241,7 @@ class TestLarge:
     def test_five_megabytes(self):
         row, _made = publish(("x" * 5_000_000,), {})
 
-        assert (row.arguments[0], row.doubt) == ("lossy", "too_large")
+        assert (row.arguments[0], row.inexact_reason) == ("lossy", "too_large")
         assert len(row.task_args) < 2000
 
     def test_the_bound_is_a_setting(self, settings):
@@ -266,4 +266,4 @@ def test_a_real_message_carries_the_bytes_that_we_store(broker, db):
 def test_a_row_of_the_stock_backend():
     row = Result(task_args='"(1, {...})"', task_kwargs='"{}"', meta='{"children": []}')
 
-    assert (row.arguments, row.doubt) == (("lossy", [], {}), "")
+    assert (row.arguments, row.inexact_reason) == (("lossy", [], {}), "")

@@ -109,7 +109,7 @@ class TestArguments:
         row = store("a", states.SUCCESS, request=request("a", args=[object()]))
 
         assert row.arguments[0] == "lossy"
-        assert row.doubt == "not_json"
+        assert row.inexact_reason == "not_json"
 
     def test_a_write_without_a_request_keeps_what_is_known(self):
         store("a", states.STARTED)

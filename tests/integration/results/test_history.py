@@ -6,7 +6,7 @@ from celery.app.task import Context
 from opsconsole.celery import app
 from tasks_admin import dispatcher, results
 from tasks_admin.models import Result, Target
-from tasks_admin.models.results import Doubt
+from tasks_admin.models.results import InexactReason
 from tasks_admin.results import history
 from tests.support.factories import make_result, make_target
 from tests.support.pages import page_text
@@ -91,7 +91,7 @@ class TestByCelery:
         assert [one.exception for one in row.retries] == ["ValueError", "OSError", "OSError"]
         assert all(one.moment for one in row.retries)
         assert row.status == "SUCCESS"
-        assert row.notes["children"] == []
+        assert row.meta_values["children"] == []
 
     def test_no_more_than_twenty(self, backend):
         request = Context(id="a", args=[1], kwargs={}, task="t")
@@ -146,11 +146,11 @@ class TestFamily:
         assert "Tasks that it queued d no result is stored" in words
         assert "?id=b" in page.content.decode()
 
-    @pytest.mark.parametrize("doubt", ["redacted", "too_large", "not_json"])
-    def test_why_arguments_are_not_exact(self, as_user, alice, doubt):
-        meta = f'{{"queue": "q", "arguments": "{doubt}", "children": []}}'
+    @pytest.mark.parametrize("reason", ["redacted", "too_large", "not_json"])
+    def test_why_arguments_are_not_exact(self, as_user, alice, reason):
+        meta = f'{{"queue": "q", "arguments": "{reason}", "children": []}}'
         row = make_result(task_args='"(1,)"', meta=meta)
 
         page = as_user(alice).get(f"/admin/tasks_admin/result/{row.pk}/change/")
 
-        assert str(Doubt(doubt).label) in page_text(page)
+        assert str(InexactReason(reason).label) in page_text(page)
