@@ -5,9 +5,10 @@ import time
 from typing import Any
 
 import pytest
-from celery import shared_task
+from celery import shared_task, signals
 from celery.app.control import Control
 from celery.contrib.testing.worker import start_worker
+from django.db import connections
 
 from opsconsole.celery import app
 from tasks_admin.integrations import control
@@ -31,16 +32,23 @@ def forgetful():
     control.forget()
 
 
+def close_connections(**_: Any) -> None:
+    """Close the database connections of a thread that ends with the worker: Python 3.13 warns."""
+    connections.close_all()
+
+
 @pytest.fixture
 def worker(broker, transactional_db):
     """A worker with two threads, on the default queue."""
     LET_GO.clear()
+    signals.task_postrun.connect(close_connections)
     with start_worker(
         app, perform_ping_check=False, pool="threads", concurrency=2, queues=["celery"],
         hostname="w1@here",
     ):  # fmt: skip
         yield broker
         LET_GO.set()
+    signals.task_postrun.disconnect(close_connections)
 
 
 def seen() -> Any:
