@@ -16,7 +16,7 @@ from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import EmailDeferred, OutcomeNotStored
 from tasks_admin.models.targets import TASK_ID
-from tasks_admin.operations import summaries
+from tasks_admin.operations import notifications
 from tasks_admin.results import revocations
 
 #: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
@@ -97,11 +97,11 @@ def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
         return resets.notify_changed(user_pk=user_pk, task_id=self.request.id or "")
 
 
-@shared_task(name="tasks_admin.send_summary", **MAIL)
-def send_summary(self: TargetTask, operation_pk: Any) -> dict[str, str]:
-    """Tell by mail how an operation ended, to who started it."""
+@shared_task(name="tasks_admin.send_notification", **MAIL)
+def send_notification(self: TargetTask, subject: str) -> dict[str, str]:
+    """Send the notification `CHANNEL:OPERATION` that an operation has finished."""
     with outcomes(self):
-        return summaries.send(operation_pk=operation_pk, task_id=self.request.id or "")
+        return notifications.send(subject=subject, task_id=self.request.id or "")
 
 
 @shared_task(name="tasks_admin.housekeeping", ignore_result=True)

@@ -7,9 +7,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Permission
 from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Cast, Concat
 
 from tasks_admin.models import Reset, Target
+from tasks_admin.models.lock_keys import LockKind, lock_key_expression
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
@@ -39,7 +39,9 @@ def with_exclusion_reason(
     ]
     if not again:
         recent = Reset.objects.recent().filter(user=OuterRef("pk"))
-        pending = Target.objects.filter(lock_key=lock_key_of(OuterRef("pk"))).open()
+        pending = Target.objects.filter(
+            lock_key=lock_key_expression(LockKind.USER, OuterRef("pk"))
+        ).open()
         cases += [
             When(Exists(recent), then=Value("recent")),
             When(Exists(pending), then=Value("pending")),
@@ -47,11 +49,6 @@ def with_exclusion_reason(
     exclusion_reason = Case(*cases, default=Value(""), output_field=CharField())
     chosen = model._default_manager.filter(pk__in=users.order_by().values("pk"))
     return chosen.annotate(exclusion_reason=exclusion_reason)
-
-
-def lock_key_of(pk: Any) -> Concat:
-    """What a target holds while a reset of this user is open."""
-    return Concat(Value("user:"), Cast(pk, CharField()), output_field=CharField())
 
 
 def _outranks(model: Any, actor: "Actor | None") -> Q:

@@ -1,7 +1,6 @@
 """Resets: select users and mail them, send one mail, and choose the new password."""
 
 import unicodedata
-import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -10,14 +9,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import password_changed
 from django.db import transaction
-from django.db.models import CharField, F, QuerySet, Value
-from django.db.models.functions import Cast
+from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from tasks_admin import operations
 from tasks_admin.accounts import tokens
-from tasks_admin.accounts.eligibility import lock_key_of, with_exclusion_reason
+from tasks_admin.accounts.eligibility import with_exclusion_reason
 from tasks_admin.integrations.mail import emails
 from tasks_admin.integrations.mail.addresses import address_of, is_deliverable
 from tasks_admin.lib.conf import settings
@@ -29,8 +27,9 @@ from tasks_admin.lib.verbs import (
     SEND_RESET_EMAIL,
 )
 from tasks_admin.models import Operation, Reset, Target
+from tasks_admin.models.lock_keys import LockKind, lock_key, lock_key_expression
 from tasks_admin.models.targets import TargetState
-from tasks_admin.operations import Selection, deliveries
+from tasks_admin.operations import Confirmation, Selection, deliveries
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -47,27 +46,13 @@ def select(users: QuerySet[Any], *, actor: "User") -> Selection:
     )
 
 
-def send_to_all(
-    *,
-    users: QuerySet[Any],
-    actor: "User",
-    reason: str,
-    key: uuid.UUID,
-    shown: str,
-    rate: int | None = None,
-    canary: bool = False,
-) -> Operation:
-    """Queue a reset mail to each of these users who may be mailed."""
-    operations.require(actor, SEND_RESET_EMAIL)
+def send_to_all(*, users: QuerySet[Any], confirmation: Confirmation) -> Operation:
+    """Queue a reset email to each of these users who is eligible."""
+    actor = operations.require_actor(confirmation, SEND_RESET_EMAIL)
     return operations.start(
         verb=SEND_RESET_EMAIL,
         selection=select(users, actor=actor),
-        actor=actor,
-        reason=reason,
-        key=key,
-        shown=shown,
-        rate=rate,
-        canary=canary,
+        confirmation=confirmation,
     )
 
 
@@ -79,7 +64,7 @@ def request(*, users: QuerySet[Any], actor: "User | None") -> Operation:
     return operations.start(
         verb=REQUEST_RESET_EMAIL,
         selection=Selection(rows=_rows(users), excluded={}),
-        actor=actor,
+        confirmation=Confirmation(actor=actor),
         may_be_empty=True,
     )
 
@@ -93,7 +78,7 @@ def request_own(user: "User") -> str:
     operation = request(users=users, actor=user)
     if target := operation.targets.first():
         return target.task_id_of(1)
-    waiting = Target.objects.open().filter(lock_key=lock_key_of(Value(user.pk)))
+    waiting = Target.objects.open().filter(lock_key=lock_key(LockKind.USER, user.pk))
     awaited = waiting.select_related("operation").first()
     if awaited is None:  # it went out just now
         return ""
@@ -117,9 +102,8 @@ def holders_of(address: str) -> QuerySet[Any]:
 
 
 def _rows(users: QuerySet[Any]) -> QuerySet[Any, tuple[str, str]]:
-    columns = users.annotate(subject=Cast("pk", CharField()), lock_key=lock_key_of(F("pk")))
-    rows: QuerySet[Any, tuple[str, str]] = columns.values_list("subject", "lock_key")
-    return rows
+    key = lock_key_expression(LockKind.USER, F("pk"))
+    return operations.selected(users, subject=F("pk"), lock_key=key)
 
 
 def send(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
@@ -231,15 +215,9 @@ def choose(*, token: object, password: str) -> None:
         user.password = hashed
         user.save(update_fields=["password"])
         password_changed(password, user)
+        own = get_user_model()._default_manager.filter(pk=user.pk)
         operations.start(
             verb=NOTIFY_PASSWORD_CHANGED,
-            selection=Selection(rows=_notice(user), excluded={}),
-            actor=user,
+            selection=Selection(rows=operations.selected(own, subject=F("pk")), excluded={}),
+            confirmation=Confirmation(actor=user),
         )
-
-
-def _notice(user: "User") -> QuerySet[Any, tuple[str, str]]:
-    users = get_user_model()._default_manager.filter(pk=user.pk)
-    nothing = Cast(Value(None), CharField())
-    unheld = users.annotate(subject=Cast("pk", CharField()), lock_key=nothing)
-    return unheld.values_list("subject", "lock_key")

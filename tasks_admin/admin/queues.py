@@ -1,21 +1,20 @@
 """Queues: how much waits, who consumes it, and what staff can do about it."""
 
+from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.text import capfirst
-from django.utils.translation import gettext_lazy as _
 
 from tasks_admin import queues
-from tasks_admin.accounts.forms import ReasonForm
-from tasks_admin.admin.shared.confirm import can, current_user
+from tasks_admin.admin.shared.actions import action_page, to_operation
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
-from tasks_admin.lib.errors import ConsoleError, NotAllowed
+from tasks_admin.admin.shared.responses import can, current_user, require_verb
 from tasks_admin.lib.verbs import (
     PAUSE_QUEUE,
     PEEK_QUEUE,
@@ -26,22 +25,9 @@ from tasks_admin.lib.verbs import (
 )
 from tasks_admin.models import Operation, Queue
 from tasks_admin.models.queues import queue_page_of
+from tasks_admin.operations import Confirmation
 
-#: What each act comes to; a look into the queue asks nothing first.
-WARNINGS = {
-    PAUSE_QUEUE: _(
-        "No worker consumes it any more, also not one that starts later, until it is resumed. "
-        "What workers have taken from it already is still run. What is queued waits."
-    ),
-    RESUME_QUEUE: _("Those workers consume it again that did before, or would have."),
-    PURGE_QUEUE: _(
-        "What waits in it at this moment is taken out and kept in quarantine, from which it can be "
-        "restored. What workers have taken already is still run. Operations whose messages are "
-        "taken out wait for them: abort those that shall not go on."
-    ),
-    RESTORE_QUEUE: _("What was purged is put back into the queue, byte for byte, and then run."),
-}
-ACTS = {PAUSE_QUEUE: queues.pause, RESUME_QUEUE: queues.resume, PURGE_QUEUE: queues.purge}
+ACTIONS = {PAUSE_QUEUE: queues.pause, RESUME_QUEUE: queues.resume, PURGE_QUEUE: queues.purge}
 
 
 @admin.register(Queue)
@@ -76,54 +62,45 @@ class QueueAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[Any]:
         """Add an address for each act."""
-        view = self.admin_site.admin_view(self.act)
+        view = self.admin_site.admin_view(self.action)
         return [
-            path("<path:name>/<slug:verb>_queue/", view, name="tasks_admin_queue_act"),
+            path("<path:name>/<slug:verb>_queue/", view, name="tasks_admin_queue_action"),
             *super().get_urls(),
         ]
 
-    def act(self, request: HttpRequest, name: str, verb: str) -> HttpResponse:
-        """Ask on a GET; do it on a POST."""
+    def action(self, request: HttpRequest, name: str, verb: str) -> HttpResponse:
+        """Show what an action will do on GET; perform it on POST."""
         name, verb = unquote(name), f"{verb}_queue"
-        if verb not in {*ACTS, RESTORE_QUEUE, PEEK_QUEUE}:
+        if verb not in {*ACTIONS, RESTORE_QUEUE, PEEK_QUEUE}:
             raise Http404
-        if not (self.has_view_permission(request) and can(request, verb)):
+        if not self.has_view_permission(request):
             raise PermissionDenied
-        if verb == PEEK_QUEUE:
-            return self._look(request, name)
-        operation = self._operation(request) if verb == RESTORE_QUEUE else None
-        form = ReasonForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            done = self._do(request, name, verb, form.cleaned_data["reason"], operation)
-            return HttpResponseRedirect(done.get_absolute_url() if done else queue_page_of(name))
-        context = {
-            **self._common(request, str(VERBS[verb].label)),
-            "name": name,
-            "verb": VERBS[verb],
-            "form": form,
-            "warning": WARNINGS[verb],
-            "operation": operation,
-            "back": queue_page_of(name),
-            "list": reverse("admin:tasks_admin_queue_changelist"),
-        }
-        return TemplateResponse(request, "admin/tasks_admin/queue/act.html", context)
+        return require_verb(verb, self._action)(request, name, verb)
 
-    def _do(
-        self, request: HttpRequest, name: str, verb: str, reason: str, purged: Operation | None
-    ) -> Operation | None:
-        told: dict[str, Any] = {"actor": current_user(request), "reason": reason}
-        try:
-            if purged is not None:
-                return queues.restore(operation=purged, **told)
-            return ACTS[verb](name=name, **told)
-        except NotAllowed as error:
-            raise PermissionDenied(str(error)) from None
-        except ConsoleError as error:
-            messages.error(request, str(error))
-            return None
+    def _action(self, request: HttpRequest, name: str, verb: str) -> HttpResponse:
+        page = partial(action_page, self, request, verb=verb, back=queue_page_of(name))
+        if verb == PEEK_QUEUE:
+            return page(
+                act=lambda _confirmed: queues.look_into(name=name, actor=current_user(request)),
+                respond=lambda found: self._peeked(request, name, found),
+                subject=name,
+            )
+        if verb == RESTORE_QUEUE:
+            purge = self._operation(request)
+            return page(
+                act=lambda confirmed: queues.restore(operation=purge, **_who(confirmed)),
+                respond=to_operation(request),
+                subject=f"{name} ({purge})",
+                hidden=[("operation", str(purge.pk))],
+            )
+        return page(
+            act=lambda confirmed: ACTIONS[verb](name=name, **_who(confirmed)),
+            respond=to_operation(request),
+            subject=name,
+        )
 
     def _operation(self, request: HttpRequest) -> Operation:
-        """The purge that a restoration is about."""
+        """The purge whose messages are to be restored."""
         data = request.POST if request.method == "POST" else request.GET
         key = data.get("operation", "")
         purges = Operation.objects.filter(verb=PURGE_QUEUE)
@@ -132,20 +109,11 @@ class QueueAdmin(ReadOnlyAdmin):
             raise Http404
         return found
 
-    def _look(self, request: HttpRequest, name: str) -> HttpResponse:
+    def _peeked(self, request: HttpRequest, name: str, found: list[Any]) -> HttpResponse:
         """Show the next messages on the queue's page, this once."""
-        if request.method != "POST":
-            return HttpResponse(status=405, headers={"Allow": "POST"})
-        try:
-            found = queues.look_into(name=name, actor=current_user(request))
-        except NotAllowed as error:
-            raise PermissionDenied(str(error)) from None
-        except ConsoleError as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(queue_page_of(name))
-        answer = self._page(request, name, next=found, looked=True)
-        answer["Cache-Control"] = "no-store"
-        return answer
+        response = self._page(request, name, next=found, looked=True)
+        response["Cache-Control"] = "no-store"
+        return response
 
     def _page(self, request: HttpRequest, name: str, **more: Any) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -153,14 +121,16 @@ class QueueAdmin(ReadOnlyAdmin):
         seen, overview = queues.one(name)
         if seen is None:
             raise Http404
-        acts = [PURGE_QUEUE, RESUME_QUEUE if seen.paused_at else PAUSE_QUEUE]
+        verbs = [PURGE_QUEUE, RESUME_QUEUE if seen.paused_at else PAUSE_QUEUE]
         context = {
             **self._common(request, seen.name),
             "seen": seen,
             "overview": overview,
             "history": queues.history(seen.name),
             "quarantines": queues.quarantines(seen.name),
-            "acts": [self._act(seen.name, verb) for verb in reversed(acts) if can(request, verb)],
+            "actions": [
+                self._link(seen.name, verb) for verb in reversed(verbs) if can(request, verb)
+            ],
             "may_peek": can(request, PEEK_QUEUE),
             "may_restore": can(request, RESTORE_QUEUE),
             "quoted": quote(seen.name),
@@ -168,13 +138,17 @@ class QueueAdmin(ReadOnlyAdmin):
         }
         return TemplateResponse(request, "admin/tasks_admin/queue/change_form.html", context)
 
-    def _act(self, name: str, verb: str) -> tuple[str, str]:
-        """What a link says, and where it leads."""
+    def _link(self, name: str, verb: str) -> tuple[str, str]:
+        """The text and the URL of a link to an action."""
         short = verb.removesuffix("_queue")
-        url = reverse("admin:tasks_admin_queue_act", args=[quote(name), short])
+        url = reverse("admin:tasks_admin_queue_action", args=[quote(name), short])
         return str(VERBS[verb].label), url
 
     def _common(self, request: HttpRequest, title: str) -> dict[str, Any]:
         context = self.admin_site.each_context(request)
         may_look = request.user.has_perm("tasks_admin.view_result")
         return {**context, "title": title, "opts": self.opts, "may_look": may_look}
+
+
+def _who(confirmation: Confirmation) -> dict[str, Any]:
+    return {"actor": confirmation.actor, "reason": confirmation.reason}

@@ -1,6 +1,5 @@
 """Users: whichever admin the project has for them, with the action on top."""
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -12,7 +11,8 @@ from django.utils.translation import ngettext
 
 from tasks_admin.accounts import resets
 from tasks_admin.admin.exchange import UserExchange
-from tasks_admin.admin.shared.confirm import SafeActionsMixin, can, confirm_action, current_user
+from tasks_admin.admin.shared.confirm import SafeActionsMixin, confirm_action
+from tasks_admin.admin.shared.responses import can, current_user
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.operations import Selection
 
@@ -33,8 +33,8 @@ class ResetActions(SafeActionsMixin, UserExchange):
             request,
             verb=SEND_RESET_EMAIL,
             select=lambda: resets.select(queryset, actor=current_user(request)),
-            act=partial(resets.send_to_all, users=queryset, actor=current_user(request)),
-            warn=lambda selection: {"superusers": _superusers(selection)},
+            act=lambda confirmation: resets.send_to_all(users=queryset, confirmation=confirmation),
+            details=lambda selection: {"superusers": _superusers(selection)},
         )
 
     def has_send_reset_email_permission(self, request: HttpRequest) -> bool:

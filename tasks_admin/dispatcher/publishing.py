@@ -9,6 +9,7 @@ import logging
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
 from tasks_admin import operations
 from tasks_admin.dispatcher.messages import messages
@@ -18,31 +19,15 @@ from tasks_admin.integrations.broker import Message
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
-from tasks_admin.lib.verbs import (
-    PURGE_QUEUE,
-    RESTORE_QUEUE,
-    RETRIES,
-    REVOKE,
-    TERMINATE,
-    UNINTERRUPTIBLE,
-)
+from tasks_admin.lib.verbs import RETRIES, Verb
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.results import Verdict
 from tasks_admin.models.targets import TargetState, after
 from tasks_admin.operations import pace
-from tasks_admin.queues import quarantine
-from tasks_admin.results import revocations, terminations
+from tasks_admin.results import revocations
 
 logger = logging.getLogger(__name__)
-#: What is done here, and not by publishing a task for each target.
-CARRIED_OUT = {
-    REVOKE: revocations.carry_out,
-    TERMINATE: terminations.carry_out,
-    PURGE_QUEUE: quarantine.purge,
-    RESTORE_QUEUE: quarantine.restore,
-}
-
 #: Rows taken in one transaction.
 CHUNK = 500
 #: Seconds until a batch that the broker did not confirm is tried again.
@@ -59,12 +44,11 @@ def sweep() -> int:
     due = Target.objects.filter(operation=OuterRef("pk"), finished_at=None, due_at__lte=Now())
     busy = Q(state=OperationState.ABORTED) | Exists(due)  # others only wait for their workers
     for operation in Operation.objects.active().filter(busy).order_by("pk"):
-        if (
-            operation.verb_definition is None
-        ):  # of another version, whose dispatcher knows what to do
+        verb = operation.verb_definition
+        if verb is None:  # of another version, whose dispatcher serves it
             continue
         try:
-            published += _serve(operation)
+            published += _serve(operation, verb)
         except QueueFull as error:  # of this operation; there may be room for the others
             refused = error
         except BrokerUnreachable as error:
@@ -80,18 +64,18 @@ def sweep() -> int:
     return published
 
 
-def _serve(operation: Operation) -> int:
+def _serve(operation: Operation, verb: Verb) -> int:
     """Do what one operation needs now; return how many messages were published."""
     bring_back(operation)
     if operation.state == OperationState.ABORTED:
-        operations.cancel_unbegun(operation)
+        operations.cancel_unstarted(operation)
     if operation.state != OperationState.RUNNING:
         return 0
-    if operation.verb not in UNINTERRUPTIBLE and not operations.still_allowed(operation):
+    if verb.interruptible and not operations.still_allowed(operation):
         pace.auto_pause(operation, "actor")
         return 0
-    if operation.verb in CARRIED_OUT:
-        CARRIED_OUT[operation.verb](operation)
+    if verb.handler:
+        import_string(verb.handler.replace(":", "."))(operation)
         return 0
     return _publish_due(operation)
 
@@ -121,11 +105,11 @@ def _publish_due(operation: Operation) -> int:
 def _take(operation: Operation, limit: int) -> list[Target]:
     """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
     with transaction.atomic():
-        waiting = operation.targets.lock_next_due()
+        targets = operation.targets.all()
         if operation.canary:  # the same one until it has an outcome, however often it is tried
-            waiting = waiting.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
-        ids = list(waiting.values_list("pk", flat=True)[:limit])
-        taken = Target.objects.filter(pk__in=ids)
+            targets = targets.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
+        due = targets.take_due(limit)
+        taken = Target.objects.filter(pk__in=[target.pk for target in due])
         taken.update(
             state=TargetState.QUEUED,
             attempt=F("attempt") + 1,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.lib import celery_json, masks
 from tasks_admin.lib.reasons import label
-from tasks_admin.lib.verbs import PERMISSIONS, VERBS, Verb
+from tasks_admin.lib.verbs import PERMISSIONS, VERBS, TargetType, Verb
 
 
 class OperationState(models.TextChoices):
@@ -116,6 +116,16 @@ class Operation(models.Model):
         return VERBS.get(self.verb)
 
     @property
+    def target_type(self) -> TargetType:
+        """What its targets are; `NONE` for a verb of another version."""
+        return self.verb_definition.target_type if self.verb_definition else TargetType.NONE
+
+    @property
+    def retryable(self) -> bool:
+        """Whether its failed targets can be retried."""
+        return bool(self.verb_definition and self.verb_definition.retryable and self.total)
+
+    @property
     def title(self) -> str:
         """What was done, for people."""
         return str(self.verb_definition.title) if self.verb_definition else self.verb
@@ -151,9 +161,10 @@ class Operation(models.Model):
         return [masks.mask(change) for change in (self.arguments or {}).get("changes", [])]
 
     @property
-    def may_be_retried(self) -> bool:
-        """Whether something in it may have failed for good."""
-        return bool(self.verb_definition and self.total)
+    def answers(self) -> dict[str, str]:
+        """What was filled in besides the reason, by label, masked."""
+        given = (self.arguments or {}).get("answers", {})
+        return {name: str(value) for name, value in masks.mask(given).items()}
 
     @property
     def pause_explanation(self) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.lib.conf import settings
 from tasks_admin.models.dialects import dialect_of
+from tasks_admin.models.lock_keys import LockKind
 from tasks_admin.models.operations import Operation
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ class TargetQuerySet(models.QuerySet["Target"]):
         unsettled = self.filter(finished_at=None, due_at__lte=Now()).exclude(state__in=others)
         return unsettled.order_by("due_at", "pk")
 
-    def lock_next_due(self) -> Self:
-        """`next_due`, locked until the transaction ends; those that another one locks are skipped.
+    def take_due(self, limit: int) -> "list[Target]":
+        """Lock and return up to `limit` waiting targets that are due, in their order.
 
-        Without SKIP LOCKED (SQLite) there is one writer at a time.
+        Call it in a transaction that changes them. Rows that another dispatcher has locked are
+        skipped where the database can skip them; SQLite has one writer at a time anyway.
         """
-        features = connections[router.db_for_write(self.model)].features
-        skip = features.has_select_for_update_skip_locked
-        return self.next_due().select_for_update(skip_locked=skip)
+        skip = connections[self.db].features.has_select_for_update_skip_locked
+        return list(self.next_due().select_for_update(skip_locked=skip)[:limit])
 
     def ended_within(self, seconds: float) -> Self:
         """Those that came to their outcome in the last so many seconds."""
@@ -148,7 +149,11 @@ class TargetQuerySet(models.QuerySet["Target"]):
         """Write the outcome of what has none. All but a retry gives up its hold."""
         # A result is retried once: its hold stays, unless the retry never took effect.
         took_effect = state not in (TargetState.SKIPPED, TargetState.CANCELLED)
-        keep = models.Q(lock_key__startswith="result:") if took_effect else models.Q(pk__in=[])
+        keep = (
+            models.Q(lock_key__startswith=LockKind.RESULT.prefix)
+            if took_effect
+            else models.Q(pk__in=[])
+        )
         lock_key = models.Case(models.When(keep, then=models.F("lock_key")), default=None)
         # What nobody knew may become known.
         unsettled = self.filter(state__in=[*OPEN, TargetState.UNKNOWN])
@@ -232,7 +237,7 @@ class Target(models.Model):
         verbose_name_plural = _("targets")
         default_permissions = ()
         constraints = [  # `unique=True` would add an index for LIKE, written with every state
-            models.UniqueConstraint(fields=["lock_key"], name="tasks_admin_target_hold")
+            models.UniqueConstraint(fields=["lock_key"], name="tasks_admin_target_lock_key")
         ]
         indexes = [  # conditions without values: SQLite can't tell what a parameter will be
             models.Index(fields=["operation", "id"], name="tasks_admin_target_page"),

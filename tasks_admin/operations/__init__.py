@@ -1,22 +1,24 @@
-"""Operations: started in one transaction, frozen, claimed by workers, brought to an end."""
+"""The ledger of operations: start, claim, change and finish them; who may."""
 
 from tasks_admin.operations.claims import adopt, claim, postpone
+from tasks_admin.operations.confirmation import Confirmation
 from tasks_admin.operations.finish import finish_ended
-from tasks_admin.operations.permissions import require, still_allowed
+from tasks_admin.operations.permissions import require, require_actor, still_allowed
 from tasks_admin.operations.records import Outcome, record
 from tasks_admin.operations.start import (
     Rows,
     Selection,
     count_exclusions,
     fingerprint,
+    selected,
     single,
     start,
 )
 from tasks_admin.operations.transitions import (
-    MOVES,
+    TRANSITIONS,
     abort,
     approve,
-    cancel_unbegun,
+    cancel_unstarted,
     is_applicable,
     pause,
     resume,
@@ -24,14 +26,15 @@ from tasks_admin.operations.transitions import (
 )
 
 __all__ = [
-    "MOVES",
+    "TRANSITIONS",
+    "Confirmation",
     "Outcome",
     "Rows",
     "Selection",
     "abort",
     "adopt",
     "approve",
-    "cancel_unbegun",
+    "cancel_unstarted",
     "claim",
     "count_exclusions",
     "fingerprint",
@@ -41,7 +44,9 @@ __all__ = [
     "postpone",
     "record",
     "require",
+    "require_actor",
     "resume",
+    "selected",
     "single",
     "start",
     "still_allowed",

@@ -1,4 +1,4 @@
-"""Claiming: a task runs only for who holds its target."""
+"""Claims: a task runs only in the process that has claimed its target."""
 
 import uuid
 
@@ -8,11 +8,12 @@ from tasks_admin.integrations import database
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.results import Result
 from tasks_admin.models.targets import Target, TargetState
+from tasks_admin.operations.confirmation import Confirmation
 from tasks_admin.operations.start import Rows, Selection, start
 
 
 def claim(task_id: str, lease: float) -> bool:
-    """Take the target of a task for this process; False when it is not to be run (any more).
+    """Claim the target of a task for this process; False when the task must not run.
 
     Raises `LookupError` when the task belongs to no operation at all.
     """
@@ -30,19 +31,22 @@ def claim(task_id: str, lease: float) -> bool:
 
 
 def postpone(task_id: str) -> None:
-    """Let a target wait again whose task could not begin: the database was away."""
+    """Make a target wait again whose task could not start because the database was unavailable."""
     newest = Target.objects.for_current_attempt(task_id)
     database.retry_until_available(lambda: newest.requeue(1.0, reason="database"))
 
 
 def adopt(*, verb: str, rows: Rows, task_id: str, lease: float) -> Target | None:
-    """Record what another program queued as an operation of one target, and claim it.
+    """Record a task that another program queued as an operation of one target, and claim it.
 
-    Delivered again, the same task id finds the same target; None when it is not to be run now.
+    A redelivery finds the same target. Returns None when the task must not run now.
     """
     key = uuid.uuid5(uuid.NAMESPACE_OID, task_id)
     operation = Operation.objects.filter(key=key).first() or start(
-        verb=verb, selection=Selection(rows=rows, excluded={}), key=key, may_be_empty=True
+        verb=verb,
+        selection=Selection(rows=rows, excluded={}),
+        confirmation=Confirmation(key=key),
+        may_be_empty=True,
     )
     first = operation.targets.filter(attempt=0, state=TargetState.WAITING)
     if not first.update(attempt=1, state=TargetState.QUEUED, due_at=Now(), queued_at=Now()):

@@ -1,4 +1,4 @@
-"""Who may do what: checked in the verb, whatever the page thought."""
+"""Permissions: each verb checks its own, whatever the page has checked."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from tasks_admin.lib.errors import NotAllowed
 from tasks_admin.lib.verbs import VERBS
 from tasks_admin.models.operations import Operation
+from tasks_admin.operations.confirmation import Confirmation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
@@ -16,13 +17,21 @@ def require(actor: "Actor", verb: str) -> None:
     """Raise `NotAllowed` unless the actor is active and holds the verb's permission."""
     if not (actor.is_active and actor.has_perm(VERBS[verb].full_permission)):
         raise NotAllowed(
-            _("You lack the permission to do this (%(permission)s). Ask an administrator for it.")
+            _("You do not have the permission %(permission)s. Ask an administrator for it.")
             % {"permission": VERBS[verb].full_permission}
         )
 
 
+def require_actor(confirmation: Confirmation, verb: str) -> "Actor":
+    """The person who confirmed; raises `NotAllowed` unless they hold the verb's permission."""
+    if confirmation.actor is None:
+        raise NotAllowed(_("This needs a person who confirms it."))
+    require(confirmation.actor, verb)
+    return confirmation.actor
+
+
 def still_allowed(operation: Operation) -> bool:
-    """Whether who started the operation may still do so: rights can be lost on the way."""
+    """Whether the person who started the operation still has the permission for it."""
     verb_definition, actor = operation.verb_definition, operation.actor
     if verb_definition is None or not verb_definition.permission:
         return True

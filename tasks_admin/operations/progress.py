@@ -14,7 +14,7 @@ from django.utils.translation import pgettext
 
 from tasks_admin.lib import masks
 from tasks_admin.lib.reasons import label
-from tasks_admin.lib.verbs import PAUSES, WORKER_COMMANDS
+from tasks_admin.lib.verbs import QUEUE_CONSUMPTION, WORKER_COMMANDS, TargetType
 from tasks_admin.models import FailureGroup, Operation, Target
 from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
@@ -104,7 +104,7 @@ def _time_left(operation: Operation, todo: int, ended: int) -> timedelta | None:
 def _may_be_heard(operation: Operation, unknown: int) -> bool:
     """Whether a worker that did not answer may soon say what became of an order."""
     lately = timezone.now() - operation.created_at < HEARD
-    return bool(unknown) and lately and operation.verb in (*WORKER_COMMANDS, *PAUSES)
+    return bool(unknown) and lately and operation.verb in (*WORKER_COMMANDS, *QUEUE_CONSUMPTION)
 
 
 def _waits_for_worker(operation: Operation) -> bool:
@@ -155,7 +155,7 @@ def page(operation: Operation, *, state: str = "", after: str = "", subject: str
 
 def _subjects(operation: Operation, text: str) -> list[str]:
     """What a search means: the subject itself, or a user by name or address."""
-    if not _about_users(operation):
+    if operation.target_type != TargetType.USER:
         return [text]
     model = get_user_model()
     users = model._default_manager.all()
@@ -179,23 +179,19 @@ def _describe(operation: Operation, targets: list[Target]) -> None:
         target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]
 
 
-def _about_users(operation: Operation) -> bool:
-    """Whether its targets are users; in doubt they may be."""
-    return operation.verb_definition is None or operation.verb_definition.target_type == "user"
-
-
 def _names(operation: Operation, targets: list[Target]) -> dict[str, str]:
-    """The names of what the targets are about, as far as it is still there, by subject."""
-    if _about_users(operation):
+    """The names of the targets that still exist, by subject."""
+    target_type = operation.target_type
+    if target_type == TargetType.USER:
         return _usernames(targets)
-    if operation.verb_definition and operation.verb_definition.target_type == "failure_group":
+    if target_type == TargetType.FAILURE_GROUP:
         groups = FailureGroup.objects.in_bulk([int(target.subject) for target in targets])
         return {str(pk): str(group) for pk, group in groups.items()}
     return {target.subject: target.subject for target in targets}
 
 
 def _unnamed(operation: Operation, target: Target) -> str:
-    if not _about_users(operation):
+    if operation.target_type != TargetType.USER:
         return target.subject
     return _("account %(key)s (deleted)") % {"key": target.subject}
 

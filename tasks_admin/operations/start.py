@@ -1,7 +1,6 @@
-"""Starting: one transaction that records the operation and freezes its targets."""
+"""Start: one transaction that records the operation and freezes its targets."""
 
 import hashlib
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,49 +16,53 @@ from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.targets import Target
+from tasks_admin.operations.confirmation import Confirmation, require_declared
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
 
 #: Keys read at a time.
-CHUNK = 5000
-#: Rows of (subject, hold).
+BATCH_SIZE = 5000
+#: Rows of (subject, lock key).
 Rows = QuerySet[Any, tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What an act is about to be done to."""
+    """The targets that an operation would have, and the rows that it would exclude."""
 
     rows: Rows
-    #: How many are left out, by reason.
+    #: The number of excluded rows, by reason.
     excluded: Mapping[str, int]
 
     def fingerprint(self) -> str:
-        """Name this very set of rows. Reads the keys, one by one."""
-        return fingerprint(subject for subject, _hold in self.rows.order_by().iterator(CHUNK))
+        """Name exactly this set of rows. Reads the keys, one by one."""
+        return fingerprint(subject for subject, _key in self.rows.order_by().iterator(BATCH_SIZE))
+
+
+def selected(queryset: QuerySet[Any], *, subject: Any, lock_key: Any = None) -> Rows:
+    """The rows of a queryset as targets; `subject` and `lock_key` are expressions."""
+    key = Cast(Value(None), CharField()) if lock_key is None else lock_key
+    annotated = queryset.annotate(subject=Cast(subject, CharField()), lock_key=key)
+    rows: Rows = annotated.values_list("subject", "lock_key")
+    return rows
 
 
 def single(subject: str, actor: "Actor") -> Selection:
     """The selection of one thing that has no row of its own."""
     row = get_user_model()._base_manager.filter(pk=actor.pk)
-    columns = row.annotate(
-        subject=Value(subject, CharField()), lock_key=Cast(Value(None), CharField())
-    )
-    return Selection(rows=columns.values_list("subject", "lock_key"), excluded={})
+    return Selection(rows=selected(row, subject=Value(subject, CharField())), excluded={})
 
 
-def count_exclusions(with_exclusion_reason: QuerySet[Any]) -> dict[str, int]:
-    """How many of these rows are left out, by the reason that stands in their `exclusion`."""
-    counts = dict(
-        with_exclusion_reason.order_by().values_list("exclusion_reason").annotate(Count("pk"))
-    )
+def count_exclusions(rows: QuerySet[Any]) -> dict[str, int]:
+    """The number of excluded rows by their `exclusion_reason`."""
+    counts = dict(rows.order_by().values_list("exclusion_reason").annotate(Count("pk")))
     counts.pop("", None)
     return counts
 
 
 def fingerprint(subjects: Iterable[str]) -> str:
-    """Name a set of subjects, in whatever order they come: `COUNT:DIGEST`."""
+    """Name a set of subjects, in any order: `COUNT:DIGEST`."""
     count = total = 0
     for count, subject in enumerate(subjects, 1):  # noqa: B007 (the last count is the count)
         total += int.from_bytes(hashlib.sha256(subject.encode()).digest()[:16], "big")
@@ -70,26 +73,26 @@ def start(
     *,
     verb: str,
     selection: Selection,
-    actor: "Actor | None" = None,
-    reason: str = "",
-    key: uuid.UUID | None = None,
-    shown: str | None = None,
+    confirmation: Confirmation | None = None,
     parent: Operation | None = None,
-    rate: int | None = None,
-    canary: bool = False,
     arguments: dict[str, Any] | None = None,
     may_be_empty: bool = False,
 ) -> Operation:
-    """Record the operation and freeze its targets; the database alone is touched.
+    """Record the operation and freeze its targets; only the database is touched.
 
-    `key` names the confirmation: the second start with the same key returns the first operation.
-    `shown` is the fingerprint of what the actor saw. Raises `SelectionChanged` when the rows are
-    no longer those, and `NothingToDo` when there are none; nothing is recorded then.
+    The second start with the same confirmation returns the first operation. Raises
+    `SelectionChanged` when the rows differ from those that the page showed, `NothingToDo` when
+    there are none, and `WrongState` for a property that the verb does not declare; nothing is
+    recorded then.
     """
-    key = key or uuid.uuid4()
+    confirmation = confirmation or Confirmation()
+    require_declared(verb, confirmation)
+    actor, key = confirmation.actor, confirmation.key
     same = Operation.objects.filter(key=key, verb=verb, actor=actor)
     if existing := same.first():
         return existing
+    if confirmation.answers:
+        arguments = (arguments or {}) | {"answers": dict(confirmation.answers)}
     try:
         with transaction.atomic():
             operation = Operation.objects.create(
@@ -97,21 +100,21 @@ def start(
                 verb=verb,
                 actor=actor,
                 actor_name=actor.get_username() if actor else "",
-                reason=reason,
+                reason=confirmation.reason,
                 excluded=dict(selection.excluded),
                 parent=parent,
-                rate=rate,
-                canary=canary,
+                rate=confirmation.rate,
+                canary=confirmation.canary,
                 arguments=arguments,
             )
             operation.total = Target.objects.freeze(operation, selection.rows)
             failpoints.reach("after_freeze")
-            if shown is not None and _frozen(operation) != shown:
+            if confirmation.shown is not None and _frozen(operation) != confirmation.shown:
                 raise SelectionChanged(
-                    _("The rows that match have changed since the page was shown. Look again.")
+                    _("The matching rows have changed since the page was shown. Review them again.")
                 )
             if not (operation.total or may_be_empty):
-                raise NothingToDo(_("Nothing is left to do: every row was left out."))
+                raise NothingToDo(_("Nothing to do: none of the selected rows qualifies."))
             if _needs_approval(operation):
                 operation.state = OperationState.PENDING
             operation.save(update_fields=["total", "state"])
@@ -120,19 +123,18 @@ def start(
             return existing
         if not Operation.objects.filter(key=key).exists():
             raise
-        text = _("This confirmation was used for something else. Select again.")
+        text = _("This confirmation was already used for another operation. Select the rows again.")
         raise WrongState(text) from None
     return operation
 
 
 def _needs_approval(operation: Operation) -> bool:
-    """Whether a second person must look at it first."""
-    most = settings.APPROVAL_ABOVE
-    staff = operation.verb_definition is not None and operation.verb_definition.permission
-    return bool(staff and most is not None and operation.total > most)
+    """Whether a second person must approve it first."""
+    limit, verb = settings.APPROVAL_ABOVE, operation.verb_definition
+    return bool(verb and verb.approvable and limit is not None and operation.total > limit)
 
 
 def _frozen(operation: Operation) -> str:
-    """The fingerprint of what was frozen: what was shown, unless the rows changed since."""
+    """The fingerprint of the frozen targets."""
     subjects = operation.targets.order_by().values_list("subject", flat=True)
-    return fingerprint(subjects.iterator(CHUNK))
+    return fingerprint(subjects.iterator(BATCH_SIZE))

@@ -12,7 +12,7 @@ from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC
 from tasks_admin.models import Operation
-from tasks_admin.operations import Outcome
+from tasks_admin.operations import Confirmation, Outcome
 from tasks_admin.periodic.overview import one, table
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def run(*, name: str, actor: "User", reason: str) -> Operation:
     return operations.start(
         verb=RUN_PERIODIC,
         selection=operations.single(name, actor),
-        actor=actor,
-        reason=reason,
+        confirmation=Confirmation(actor=actor, reason=reason),
         arguments={"call": call, "changes": changes},
     )
 

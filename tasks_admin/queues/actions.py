@@ -13,7 +13,7 @@ from tasks_admin.lib import celery_json, counts, masks
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
 from tasks_admin.models import Operation, QuarantinedMessage, Queue
-from tasks_admin.operations import Outcome
+from tasks_admin.operations import Confirmation, Outcome
 from tasks_admin.queues.overview import forget, names, one
 from tasks_admin.workers import State, commands, overview
 
@@ -150,8 +150,7 @@ def _begin(
     return operations.start(
         verb=verb,
         selection=operations.single(name, actor),
-        actor=actor,
-        reason=reason,
+        confirmation=Confirmation(actor=actor, reason=reason),
         parent=parent,
         arguments={"changes": changes},
     )

@@ -5,8 +5,8 @@ time. RabbitMQ gives it out message by message. What is taken again after a cras
 A target whose message is here goes on waiting for it.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -32,12 +32,12 @@ def purge(operation: Operation) -> int:
 
     Raises `BrokerUnreachable`: it goes on when the broker is back.
     """
-    return sum(_turn(operation, target, _purge) for target in operation.targets.next_due())
+    return _perform(operation, _purge)
 
 
 def restore(operation: Operation) -> int:
     """Put back what the operation's parent purged; return how many were put back."""
-    return sum(_turn(operation, target, _restore) for target in operation.targets.next_due())
+    return _perform(operation, _restore)
 
 
 def forget() -> int:
@@ -55,18 +55,17 @@ def forget() -> int:
     return count
 
 
-def _turn(operation: Operation, target: Target, act: Any) -> int:
-    """Do it, unless another dispatcher is at it."""
-    mine = Target.objects.filter(pk=target.pk, due_at__lte=Now())
-    if not mine.update(due_at=after(TURN)):
-        return 0
-    rows = Target.objects.filter(pk=target.pk)
+def _perform(operation: Operation, act: Callable[..., int]) -> int:
+    """Perform it for the due target, which no other dispatcher takes meanwhile."""
+    with transaction.atomic():
+        due = operation.targets.all().take_due(1)
+        rows = Target.objects.filter(pk__in=[target.pk for target in due])
+        rows.update(due_at=after(TURN))
     try:
-        count: int = act(operation, rows, target.subject)
+        return sum(act(operation, rows, target.subject) for target in due)
     except BrokerUnreachable:
         rows.postpone(AGAIN, reason="broker")
         raise
-    return count
 
 
 def _purge(operation: Operation, rows: TargetQuerySet, queue: str) -> int:

@@ -7,6 +7,7 @@ from tasks_admin.results.actions import (
     retry_failed,
     reveal,
     select,
+    targets,
     with_exclusion_reason,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "retry_failed",
     "reveal",
     "select",
+    "targets",
     "with_exclusion_reason",
 ]

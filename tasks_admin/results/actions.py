@@ -1,6 +1,5 @@
 """Results: retry what failed."""
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
@@ -11,8 +10,9 @@ from tasks_admin.integrations import broker
 from tasks_admin.lib.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
 from tasks_admin.models import Operation, Result, Target, stored_exceptions
 from tasks_admin.models.expressions import ExceptionClass
+from tasks_admin.models.lock_keys import LockKind, lock_key_expression
 from tasks_admin.models.targets import TargetState
-from tasks_admin.operations import Selection
+from tasks_admin.operations import Confirmation, Selection
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -24,20 +24,20 @@ MOST_GROUPS = 50
 
 
 def select(results: QuerySet[Any]) -> Selection:
-    """Say which of these results would be retried, and how many are left out for which reason."""
-    seen = with_exclusion_reason(results)
-    return Selection(
-        rows=seen.filter(exclusion_reason="")
-        .annotate(subject=F("task_id"))
-        .values_list("subject", "lock_key"),
-        excluded=operations.count_exclusions(seen),
-    )
+    """The results that would be retried, and the number of excluded ones by reason."""
+    rows = with_exclusion_reason(results)
+    eligible = rows.filter(exclusion_reason="")
+    return Selection(rows=targets(eligible), excluded=operations.count_exclusions(rows))
+
+
+def targets(results: QuerySet[Any]) -> operations.Rows:
+    key = lock_key_expression(LockKind.RESULT, F("task_id"))
+    return operations.selected(results, subject=F("task_id"), lock_key=key)
 
 
 def with_exclusion_reason(results: QuerySet[Any]) -> QuerySet[Any]:
-    """Annotate each result with `exclusion`, a code of `reasons`, or '' for what can be retried."""
-    lock_key = Concat(Value("result:"), F("task_id"), output_field=CharField())
-    same = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
+    """Annotate each result with `exclusion_reason`, a code of `reasons`; '': can be retried."""
+    same = lock_key_expression(LockKind.RESULT, OuterRef("task_id"))
     exclusion_reason = Case(
         When(Exists(Target.objects.filter(lock_key=same)), then=Value("retried")),
         When(status="RETRY", then=Value("retrying")),
@@ -49,35 +49,17 @@ def with_exclusion_reason(results: QuerySet[Any]) -> QuerySet[Any]:
         default=Value("lossy"),
         output_field=CharField(),
     )
-    with_exclusion_reason: QuerySet[Any] = results.annotate(
-        lock_key=lock_key, exclusion_reason=exclusion_reason
-    )
-    return with_exclusion_reason
+    rows: QuerySet[Any] = results.annotate(exclusion_reason=exclusion_reason)
+    return rows
 
 
 def retry_failed(
-    *,
-    results: QuerySet[Any],
-    actor: "User",
-    reason: str,
-    key: uuid.UUID | None = None,
-    shown: str | None = None,
-    rate: int | None = None,
-    canary: bool = False,
-    parent: Operation | None = None,
+    *, results: QuerySet[Any], confirmation: Confirmation, parent: Operation | None = None
 ) -> Operation:
-    """Queue the failed ones of these results again: same task, arguments and queue; once each."""
-    operations.require(actor, RETRY_FAILED)
+    """Queue the failed results again with the same task, arguments and queue, once each."""
+    operations.require_actor(confirmation, RETRY_FAILED)
     return operations.start(
-        verb=RETRY_FAILED,
-        selection=select(results),
-        actor=actor,
-        reason=reason,
-        key=key,
-        shown=shown,
-        rate=rate,
-        canary=canary,
-        parent=parent,
+        verb=RETRY_FAILED, selection=select(results), confirmation=confirmation, parent=parent
     )
 
 

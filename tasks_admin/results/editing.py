@@ -4,7 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import F, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -18,8 +18,9 @@ from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongArguments
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.models.lock_keys import LockKind, lock_key
 from tasks_admin.models.results import Verdict
-from tasks_admin.operations import Selection
+from tasks_admin.operations import Confirmation, Selection
 from tasks_admin.results import signatures
 from tasks_admin.results.signatures import Placed, Signature
 
@@ -46,14 +47,12 @@ def require(actor: "User", task: str) -> None:
 
 
 def select(rows: QuerySet[Any]) -> Selection:
-    """Say which of these results would be retried; stored arguments are not needed for that."""
-    with_exclusion_reason = results.with_exclusion_reason(rows)
-    excluded = operations.count_exclusions(with_exclusion_reason)
+    """The results that would be retried; how their arguments were stored does not matter."""
+    rows = results.with_exclusion_reason(rows)
+    excluded = operations.count_exclusions(rows)
     excluded.pop("lossy", None)
-    fit = with_exclusion_reason.filter(exclusion_reason__in=["", "lossy"]).annotate(
-        subject=F("task_id")
-    )
-    return Selection(rows=fit.values_list("subject", "lock_key"), excluded=excluded)
+    eligible = rows.filter(exclusion_reason__in=["", "lossy"])
+    return Selection(rows=results.targets(eligible), excluded=excluded)
 
 
 def task_of(rows: QuerySet[Any]) -> str:
@@ -121,12 +120,7 @@ def edit_and_retry(
     results: QuerySet[Any],
     args: list[Any],
     kwargs: dict[str, Any],
-    actor: "User",
-    reason: str,
-    key: uuid.UUID | None = None,
-    shown: str | None = None,
-    rate: int | None = None,
-    canary: bool = False,
+    confirmation: Confirmation,
     parent: Operation | None = None,
 ) -> Operation:
     """Queue the failed ones of these results again with other arguments, once each.
@@ -135,7 +129,7 @@ def edit_and_retry(
     `WrongState` when the results are not of one task that can be queued.
     """
     task = task_of(results)
-    require(actor, task)
+    require(operations.require_actor(confirmation, EDIT_AND_RETRY), task)
     signature, model = signatures.of(task), model_of(results)
     old = before(model, signature)
     signatures.check(signature, args, kwargs, before=old)
@@ -146,12 +140,7 @@ def edit_and_retry(
         return operations.start(
             verb=EDIT_AND_RETRY,
             selection=select(results),
-            actor=actor,
-            reason=reason,
-            key=key,
-            shown=shown,
-            rate=rate,
-            canary=canary,
+            confirmation=confirmation,
             arguments=kept | {"changes": changes(signature, known, new)},
             parent=parent,
         )
@@ -201,7 +190,7 @@ def brief(name: str, values: dict[str, Any]) -> str:
 def retried(rows: QuerySet[Any]) -> str:
     """Who had these retried, and when; empty when nobody did."""
     ids = rows.order_by("-pk").values_list("task_id", flat=True)[:MOST]
-    lock_keys = [f"result:{task_id}" for task_id in ids]
+    lock_keys = [lock_key(LockKind.RESULT, task_id) for task_id in ids]
     held = Target.objects.filter(lock_key__in=lock_keys).select_related("operation").order_by("pk")
     return " ".join(
         _("%(who)s had it retried on %(when)s: %(operation)s.")

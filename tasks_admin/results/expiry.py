@@ -2,17 +2,18 @@
 
 from datetime import timedelta
 
-from django.db.models import CharField, Exists, OuterRef, Value
-from django.db.models.functions import Concat, Now
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 
 from tasks_admin.lib.deletion import in_batches
 from tasks_admin.models import Failure, Result, Target
+from tasks_admin.models.lock_keys import LockKind, lock_key_expression
 from tasks_admin.models.targets import OPEN
 
 
 def delete_expired(before: timedelta) -> int:
     """Delete results that ended longer ago than `before`, but none that waits to be retried."""
-    lock_key = Concat(Value("result:"), OuterRef("task_id"), output_field=CharField())
+    lock_key = lock_key_expression(LockKind.RESULT, OuterRef("task_id"))
     wanted = Target.objects.filter(lock_key=lock_key, state__in=OPEN)
     old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
     count = in_batches(lambda: old.order_by("date_done"))

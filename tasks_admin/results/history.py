@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tasks_admin.lib.verbs import RETRIES
 from tasks_admin.models import Result, Target
+from tasks_admin.models.lock_keys import LockKind, lock_key
 
 #: Steps that are followed in either direction, and attempts of a target that are shown.
 MOST = 10
@@ -36,7 +37,11 @@ def of(result: Result) -> list[Step]:
         task_ids += _attempts(task_id, target)
     last = result.task_id
     for _step in range(MOST):
-        retry = Target.objects.filter(lock_key=f"result:{last}").select_related("operation").first()
+        retry = (
+            Target.objects.filter(lock_key=lock_key(LockKind.RESULT, last))
+            .select_related("operation")
+            .first()
+        )
         if retry is None:
             break
         if not retry.attempt:  # not published yet

@@ -73,8 +73,8 @@ def forget(days: int) -> int:
 def _mark(operation: Operation) -> dict[str, int]:
     """Mark some tasks as revoked, unless they have begun; return the targets by task id."""
     with transaction.atomic():
-        waiting = operation.targets.lock_next_due()
-        targets = dict(waiting.values_list("subject", "pk")[:CHUNK])
+        due = operation.targets.all().take_due(CHUNK)
+        targets = {target.subject: target.pk for target in due}
         ours = [task_id for task_id in targets if TASK_ID.fullmatch(task_id)]
         begun = {task_id for task_id in ours if not _cancel(task_id)}
         rows = Result.objects.filter(task_id__in=targets.keys() - begun, status__in=UNBEGUN)

@@ -52,11 +52,10 @@ def carry_out(operation: Operation) -> int:
 def _take(operation: Operation) -> tuple[list[int], set[str]]:
     """Take some for a while, so that no other dispatcher does; say which were taken before."""
     with transaction.atomic():
-        rows = operation.targets.lock_next_due()
-        found = list(rows.values_list("pk", "subject", "reason")[:CHUNK])
-        keys = [pk for pk, _subject, _reason in found]
+        due = operation.targets.all().take_due(CHUNK)
+        keys = [target.pk for target in due]
         Target.objects.filter(pk__in=keys).postpone(TURN, reason="signalled")
-    return keys, {subject for _pk, subject, reason in found if reason == "signalled"}
+    return keys, {target.subject for target in due if target.reason == "signalled"}
 
 
 def _note(asked: dict[str, int], told: Termination) -> None:

@@ -16,7 +16,7 @@ from tasks_admin.integrations import control
 from tasks_admin.lib import masks
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import BrokerUnreachable
-from tasks_admin.lib.verbs import PAUSES, WORKER_COMMANDS
+from tasks_admin.lib.verbs import QUEUE_CONSUMPTION, WORKER_COMMANDS
 from tasks_admin.models import Operation, Queue, Target, Worker
 from tasks_admin.models.targets import TargetQuerySet, TargetState
 from tasks_admin.operations import Outcome
@@ -85,7 +85,7 @@ def follow_up() -> None:
         if target.reason == STOPPING and target.subject in gone:
             _settle(target, TargetState.DONE, "worker_gone")
     answering = [target for target in found if target.subject in there]
-    if paused := [target for target in answering if target.operation.verb in PAUSES]:
+    if paused := [target for target in answering if target.operation.verb in QUEUE_CONSUMPTION]:
         _tell_again(paused)
     if others := [target for target in answering if target.operation.verb in WORKER_COMMANDS]:
         _ask(others)
@@ -95,7 +95,7 @@ def _unsettled() -> TargetQuerySet:
     """Workers told something, of which nobody heard what became of it."""
     days = timedelta(days=settings.WORKER_EXPIRES_DAYS)
     lately = Operation.objects.filter(
-        verb__in=[*WORKER_COMMANDS, *PAUSES],
+        verb__in=[*WORKER_COMMANDS, *QUEUE_CONSUMPTION],
         created_at__gt=Now() - days,
         created_at__lt=Now() - timedelta(seconds=LATER),
     )

@@ -1,6 +1,7 @@
 """Makes the rows that tests begin with, and reads what is in the broker's queues."""
 
 import base64
+import dataclasses
 import json
 import threading
 import uuid
@@ -18,7 +19,7 @@ from tasks_admin.accounts import resets
 from tasks_admin.accounts.eligibility import lock_key_of
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target
-from tasks_admin.operations import Selection
+from tasks_admin.operations import Confirmation, Selection
 from tests.support.stack import WAIT_TIMEOUT
 
 RESET = "tasks_admin.send_reset_email"
@@ -38,7 +39,11 @@ def make_operation(count: int = 1, *, prefix: str = "u", actor: User | None = No
     actor = actor or User.objects.create_superuser(f"boss-{uuid.uuid4().hex[:8]}")
     rows = resets._rows(User.objects.filter(pk__in=[user.pk for user in users]))
     selection = Selection(rows=rows, excluded={})
-    return operations.start(verb=SEND_RESET_EMAIL, selection=selection, actor=actor, reason="r")
+    return operations.start(
+        verb=SEND_RESET_EMAIL,
+        selection=selection,
+        confirmation=Confirmation(actor=actor, reason="r"),
+    )
 
 
 def make_target(state: str = "waiting", *, due: float = 0, **fields: Any) -> Target:
@@ -146,3 +151,10 @@ class BeatTable:
 
     def save(self, **_: Any) -> None:
         """Nothing is kept."""
+
+
+def confirmed(given: dict[str, Any], **defaults: Any) -> Confirmation:
+    """Take the fields of a confirmation out of keyword arguments."""
+    fields = [field.name for field in dataclasses.fields(Confirmation)]
+    found = {name: given.pop(name) for name in fields if name in given}
+    return Confirmation(**defaults | found)

@@ -11,7 +11,7 @@ from tasks_admin.accounts import resets, tokens
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
-from tasks_admin.operations import Selection
+from tasks_admin.operations import Confirmation, Selection
 from tests.support.smtp import Mailbox
 
 LEASE = 60
@@ -22,7 +22,7 @@ def request_email(user: User, *, actor: User | None = None) -> Target:
     operation = operations.start(
         verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
         selection=Selection(rows=resets._rows(User.objects.filter(pk=user.pk)), excluded={}),
-        actor=actor,
+        confirmation=Confirmation(actor=actor),
     )
     return operation.targets.get()
 

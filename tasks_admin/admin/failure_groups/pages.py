@@ -20,11 +20,13 @@ from tasks_admin.admin.failure_groups.filters import FailureGroupStateFilter, Fa
 from tasks_admin.admin.results.detail import LONGEST, badge
 from tasks_admin.admin.results.editing import edit_and_retry_view
 from tasks_admin.admin.results.pages import moment, preview
-from tasks_admin.admin.shared.confirm import can, confirm_action, current_user
+from tasks_admin.admin.shared.confirm import confirm_action
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.admin.shared.responses import can
 from tasks_admin.lib import masks, tracebacks
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
-from tasks_admin.models import FailureGroup, Result
+from tasks_admin.models import FailureGroup, Operation, Result
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import failure_groups
 
 #: Characters of a message that the list shows.
@@ -103,7 +105,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
 
     def get_urls(self) -> list[Any]:
         """Add an address for each act."""
-        return self.act_urls() + super().get_urls()
+        return self.action_urls() + super().get_urls()
 
     def change_view(
         self,
@@ -132,8 +134,8 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(failed),
-            act=partial(failure_groups.retry, group=group, actor=current_user(request)),
-            warn=lambda selection: {"groups": preview(failed)},
+            act=partial(_retry, group),
+            details=lambda selection: {"groups": preview(failed)},
             back=group.get_absolute_url(),
         )
 
@@ -166,12 +168,16 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
             "paged": "before" in request.GET,
             "may_look": may_look,
             "traceback": _sample(seen) if may_look else [],
-            "acts": self.offered(request, group),
+            "actions": self.offered(request, group),
             "done": failure_groups.done_to(group),
             "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
             "may_retry": can(request, RETRY_FAILED),
             "may_edit": can(request, EDIT_AND_RETRY),
         }
+
+
+def _retry(group: FailureGroup, confirmation: Confirmation) -> Operation:
+    return failure_groups.retry(group=group, confirmation=confirmation)
 
 
 def _key(text: str) -> int | None:

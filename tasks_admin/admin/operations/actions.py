@@ -1,4 +1,4 @@
-"""What can be done from an operation's page: each act has an address, and is a POST."""
+"""The actions of an operation's page: each has a URL, which asks on GET and acts on POST."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -8,31 +8,41 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.http.response import StreamingHttpResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from tasks_admin import operations, results
-from tasks_admin.accounts.forms import ReasonForm, ThrottleForm
 from tasks_admin.admin.exchange.cells import guard
 from tasks_admin.admin.results.editing import edit_and_retry_view
 from tasks_admin.admin.results.pages import preview
-from tasks_admin.admin.shared.confirm import can, confirm_action, current_user, require_verb_post
-from tasks_admin.lib.errors import ConsoleError, NotAllowed
+from tasks_admin.admin.shared.actions import action_page
+from tasks_admin.admin.shared.confirm import confirm_action
+from tasks_admin.admin.shared.responses import can, current_user, require_verb
 from tasks_admin.lib.masks import mask_text
-from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
+from tasks_admin.lib.verbs import (
+    ABORT,
+    APPROVE,
+    EDIT_AND_RETRY,
+    PAUSE,
+    RESUME,
+    RETRY_FAILED,
+    THROTTLE,
+    VERBS,
+    Verb,
+)
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
+from tasks_admin.operations import Confirmation
 
-ACTS: dict[str, Callable[..., Operation]] = {
-    "approve": operations.approve,
-    "pause": operations.pause,
-    "resume": operations.resume,
-    "throttle": operations.throttle,
-    "abort": operations.abort,
+ACTIONS: dict[str, Callable[..., Operation]] = {
+    APPROVE: operations.approve,
+    PAUSE: operations.pause,
+    RESUME: operations.resume,
+    THROTTLE: operations.throttle,
+    ABORT: operations.abort,
 }
 COLUMNS = ("subject", "state", "reason", "detail", "tries", "crashes", "started_at", "finished_at")
 
@@ -48,17 +58,17 @@ class Echo:
 class OperationActionsMixin(ModelAdmin[Any]):
     """Pause, resume, abort, throttle, approve; retry what failed; the targets as CSV."""
 
-    def act_urls(self) -> list[Any]:
-        """An address for each act."""
+    def action_urls(self) -> list[Any]:
+        """A URL for each action."""
         view = self.admin_site.admin_view
-        acts = {verb: require_verb_post(verb, self._act(verb)) for verb in ACTS}
-        acts["retry"] = require_verb_post(RETRY_FAILED, self.retry)
-        acts["edit"] = require_verb_post(EDIT_AND_RETRY, self.edit)
+        actions = {verb: require_verb(verb, self._view(verb)) for verb in ACTIONS}
+        actions["retry"] = require_verb(RETRY_FAILED, self.retry)
+        actions["edit"] = require_verb(EDIT_AND_RETRY, self.edit)
         return [
             path("<path:pk>/targets.csv", view(self.csv), name="tasks_admin_operation_csv"),
             *(
-                path(f"<path:pk>/{name}/", view(act), name=f"tasks_admin_operation_{name}")
-                for name, act in acts.items()
+                path(f"<path:pk>/{name}/", view(action), name=f"tasks_admin_operation_{name}")
+                for name, action in actions.items()
             ),
         ]
 
@@ -66,65 +76,64 @@ class OperationActionsMixin(ModelAdmin[Any]):
         """The operation, for who may look at it."""
         raise NotImplementedError
 
-    def offered(self, request: HttpRequest, operation: Operation) -> list[str]:
-        """The acts that are possible now, and allowed to who looks."""
-        possible = [v for v in ACTS if can(request, v) and operations.is_applicable(operation, v)]
+    def offered(self, request: HttpRequest, operation: Operation) -> list[Verb]:
+        """The actions that apply now and that the user has the permission for."""
         own = operation.actor_id == current_user(request).pk
-        return [verb for verb in possible if not (own and verb == "approve")]
+        return [
+            VERBS[verb]
+            for verb in ACTIONS
+            if can(request, verb)
+            and operations.is_applicable(operation, verb)
+            and not (own and verb == APPROVE)
+        ]
 
     def may_export(self, request: HttpRequest) -> bool:
-        """Whether who looks may take the targets along."""
+        """Whether the user may export the targets."""
         return request.user.has_perm("tasks_admin.export_operations")
 
-    def _act(self, verb: str) -> Callable[..., HttpResponse]:
+    def _view(self, verb: str) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, pk: str) -> HttpResponse:
             operation = self.operation_of(request, pk)
-            form = (ThrottleForm if verb == "throttle" else ReasonForm)(request.POST)
-            if not form.is_valid():
-                self._say_what_is_wrong(request, form)
-                return HttpResponseRedirect(operation.get_absolute_url())
-            try:
-                ACTS[verb](operation=operation, actor=current_user(request), **form.cleaned_data)
-            except NotAllowed as error:
-                raise PermissionDenied(str(error)) from None
-            except ConsoleError as error:
-                messages.warning(request, str(error))
-            else:
-                operation.refresh_from_db()
-                messages.success(request, f"{operation}: {operation.get_state_display()}")
-            return HttpResponseRedirect(operation.get_absolute_url())
+            return action_page(
+                self,
+                request,
+                verb=verb,
+                act=partial(_act, verb, operation),
+                respond=partial(_respond, request, operation),
+                back=operation.get_absolute_url(),
+                subject=str(operation),
+            )
 
         return view
 
-    def _say_what_is_wrong(self, request: HttpRequest, form: ReasonForm) -> None:
-        if "rate" in form.errors:
-            text = _("The rate must be a whole number from 1 to 1,000,000, or empty.")
-            messages.error(request, text)
-        if "reason" in form.errors:
-            messages.error(request, _("Say why: the reason is kept with the operation."))
-
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue what failed again, as an operation of its own that is linked to this one."""
-        operation = self.operation_of(request, pk)
+        """Queue the failed targets again, as an operation of its own that is linked to this one."""
+        operation = self._retryable(request, pk)
         failed = results.failures_of(operation)
-        act = partial(
-            results.retry_failed, results=failed, actor=current_user(request), parent=operation
-        )
         return confirm_action(
             self,
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(failed),
-            act=act,
-            warn=lambda selection: {"groups": preview(failed)},
+            act=lambda confirmation: results.retry_failed(
+                results=failed, confirmation=confirmation, parent=operation
+            ),
+            details=lambda selection: {"groups": preview(failed)},
             back=operation.get_absolute_url(),
         )
 
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue what failed again with other arguments, the same for all, linked to this one."""
-        operation = self.operation_of(request, pk)
+        """Queue the failed targets again with other arguments, linked to this operation."""
+        operation = self._retryable(request, pk)
         failed, back = results.failures_of(operation), operation.get_absolute_url()
         return edit_and_retry_view(self, request, failed, back=back, parent=operation)
+
+    def _retryable(self, request: HttpRequest, pk: str) -> Operation:
+        """The operation; 404 for a verb whose targets cannot be retried."""
+        operation = self.operation_of(request, pk)
+        if not operation.retryable:
+            raise Http404
+        return operation
 
     @method_decorator(require_safe)
     def csv(self, request: HttpRequest, pk: str) -> HttpResponseBase:
@@ -139,6 +148,20 @@ class OperationActionsMixin(ModelAdmin[Any]):
         name = f"operation-{operation.pk}.csv"
         answer["Content-Disposition"] = f'attachment; filename="{name}"'
         return answer
+
+
+def _act(verb: str, operation: Operation, confirmation: Confirmation) -> Operation:
+    """Change the operation; return the record of that."""
+    given: dict[str, Any] = {"actor": confirmation.actor, "reason": confirmation.reason}
+    if verb == THROTTLE:
+        given["rate"] = confirmation.rate
+    return ACTIONS[verb](operation=operation, **given)
+
+
+def _respond(request: HttpRequest, operation: Operation, _record: Operation) -> HttpResponse:
+    operation.refresh_from_db()
+    messages.success(request, f"{operation}: {operation.get_state_display()}")
+    return HttpResponseRedirect(operation.get_absolute_url())
 
 
 def _lines(targets: Any) -> Iterator[str]:

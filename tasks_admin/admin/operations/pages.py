@@ -19,28 +19,30 @@ from django.views.decorators.http import require_safe
 
 from tasks_admin.admin.exchange import OperationExchange
 from tasks_admin.admin.operations.actions import OperationActionsMixin
-from tasks_admin.admin.shared.confirm import can
 from tasks_admin.admin.shared.filters import StateFilter, VerbFilter
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
-from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
+from tasks_admin.admin.shared.responses import can
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED, TargetType
 from tasks_admin.models import FailureGroup, Operation, Queue, Result, Target, Worker
 from tasks_admin.operations import dispatchers, progress
 
 
 def link_targets(request: HttpRequest, operation: Operation, targets: list[Target]) -> None:
     """Give each target the address of what it is about, for who may look."""
-    about = operation.verb_definition.target_type if operation.verb_definition else ""
-    models: dict[str, type[Model]] = {
-        "user": get_user_model(), "result": Result, "failure_group": FailureGroup, "worker": Worker,
-        "queue": Queue,
-    }  # fmt: skip
-    if not (model := models.get(about)):
+    models: dict[TargetType, type[Model]] = {
+        TargetType.USER: get_user_model(),
+        TargetType.RESULT: Result,
+        TargetType.FAILURE_GROUP: FailureGroup,
+        TargetType.WORKER: Worker,
+        TargetType.QUEUE: Queue,
+    }
+    if not (model := models.get(operation.target_type)):
         return
     opts = model._meta
     if not request.user.has_perm(f"{opts.app_label}.view_{opts.model_name}"):
         return
     for target in targets:
-        if about == "result":
+        if operation.target_type == TargetType.RESULT:
             query = urlencode({"id": target.subject})
             target.url = f"{reverse('admin:tasks_admin_result_of')}?{query}"  # type: ignore[attr-defined]
         elif target.there:  # type: ignore[attr-defined]
@@ -86,7 +88,7 @@ class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
                 name="tasks_admin_operation_result",
             ),
             path("of/<uuid:key>/", view(self.of), name="tasks_admin_operation_of"),
-            *self.act_urls(),
+            *self.action_urls(),
         ]
         return ours + super().get_urls()
 
@@ -153,9 +155,9 @@ class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
             "after": request.GET.get("after", ""),
             "progress": progress.of(operation),
             "targets": targets,
-            "acts": self.offered(request, operation),
-            "may_retry": can(request, RETRY_FAILED) and operation.may_be_retried,
-            "may_edit": can(request, EDIT_AND_RETRY) and operation.may_be_retried,
+            "actions": self.offered(request, operation),
+            "may_retry": can(request, RETRY_FAILED) and operation.retryable,
+            "may_edit": can(request, EDIT_AND_RETRY) and operation.retryable,
             "may_export": self.may_export(request),
             "undispatched": not operation.is_finished and dispatchers.none_online(),
         }

@@ -1,6 +1,5 @@
 """The actions that revoke what waits, and terminate what runs."""
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -8,7 +7,8 @@ from django.contrib.admin import ModelAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from tasks_admin.admin.shared.confirm import can, confirm_action, current_user
+from tasks_admin.admin.shared.confirm import confirm_action
+from tasks_admin.admin.shared.responses import can
 from tasks_admin.lib.verbs import REVOKE, TERMINATE, VERBS
 from tasks_admin.results import cancellation
 
@@ -24,7 +24,9 @@ class CancellationMixin(ModelAdmin[Any]):
             request,
             verb=REVOKE,
             select=lambda: cancellation.select(queryset),
-            act=partial(cancellation.revoke, results=queryset, actor=current_user(request)),
+            act=lambda confirmation: cancellation.revoke(
+                results=queryset, confirmation=confirmation
+            ),
         )
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
@@ -39,7 +41,9 @@ class CancellationMixin(ModelAdmin[Any]):
             request,
             verb=TERMINATE,
             select=lambda: cancellation.select_running(queryset),
-            act=partial(cancellation.terminate, results=queryset, actor=current_user(request)),
+            act=lambda confirmation: cancellation.terminate(
+                results=queryset, confirmation=confirmation
+            ),
         )
 
     def has_terminate_permission(self, request: HttpRequest) -> bool:

@@ -7,7 +7,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from tasks_admin.admin.shared.confirm import current_user
+from tasks_admin.admin.shared.responses import current_user
 from tasks_admin.models import ColumnChoice
 
 #: What the session calls them.

@@ -13,21 +13,20 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin import results
-from tasks_admin.accounts.forms import ReasonForm
 from tasks_admin.admin.results.filters import StatusFilter
 from tasks_admin.admin.results.trees import Node, tree
-from tasks_admin.admin.shared.confirm import can, current_user, require_verb_post
+from tasks_admin.admin.shared.actions import action_page
+from tasks_admin.admin.shared.responses import can, current_user, require_verb
 from tasks_admin.lib import masks, tracebacks
-from tasks_admin.lib.errors import NotAllowed
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import (
     EDIT_AND_RETRY,
     RETRY_FAILED,
     REVEAL_ARGUMENTS,
     REVOKE,
-    SEND_SUMMARY,
     TERMINATE,
     VERBS,
+    TargetType,
 )
 from tasks_admin.models import Result
 from tasks_admin.models.results import InexactReason
@@ -42,7 +41,9 @@ MARGIN = 10_000
 #: Characters of a user's key.
 LONGEST_KEY = 100
 #: The tasks whose only argument is a user's key.
-FOR_USERS = {verb.task for verb in VERBS.values()} - {"", VERBS[SEND_SUMMARY].task}
+FOR_USERS = {
+    verb.task for verb in VERBS.values() if verb.task and verb.target_type == TargetType.USER
+}
 
 
 def badge(result: Result) -> str:
@@ -59,7 +60,7 @@ class ResultPage(ModelAdmin[Any]):
 
     def get_urls(self) -> list[Any]:
         """Add the address of a result by its task id, and of what is masked in it."""
-        view, reveal = self.admin_site.admin_view, require_verb_post(REVEAL_ARGUMENTS, self.reveal)
+        view, reveal = self.admin_site.admin_view, require_verb(REVEAL_ARGUMENTS, self.reveal)
         return [
             path("of/", view(self.of), name="tasks_admin_result_of"),
             path("<int:pk>/reveal/", view(reveal), name="tasks_admin_result_reveal"),
@@ -79,22 +80,27 @@ class ResultPage(ModelAdmin[Any]):
         return redirect("admin:tasks_admin_result_change", pk)
 
     def reveal(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the page once without masks, after it was recorded who looks, and why."""
+        """Show the page once without masks, after the view and its reason have been recorded."""
         result = self.get_object(request, str(pk)) if self.has_view_permission(request) else None
         if result is None:
             raise PermissionDenied
-        form = ReasonForm(request.POST)
-        if not form.is_valid():
-            messages.error(request, _("Say why, so that it can be looked up later."))
-            return redirect("admin:tasks_admin_result_change", pk)
-        try:
-            results.reveal(result=result, actor=current_user(request), **form.cleaned_data)
-        except NotAllowed as error:
-            raise PermissionDenied(str(error)) from None
+        return action_page(
+            self,
+            request,
+            verb=REVEAL_ARGUMENTS,
+            act=lambda confirmation: results.reveal(
+                result=result, actor=current_user(request), reason=confirmation.reason
+            ),
+            respond=lambda _record: self._unmasked(request, pk),
+            back=reverse("admin:tasks_admin_result_change", args=[pk]),
+            subject=result.task_id,
+        )
+
+    def _unmasked(self, request: HttpRequest, pk: int) -> HttpResponse:
         request.method = "GET"  # Django's page of one row, which is read-only anyway
-        answer = self.changeform_view(request, str(pk), extra_context={"revealed": True})
-        answer["Cache-Control"] = "no-store"
-        return answer
+        response = self.changeform_view(request, str(pk), extra_context={"revealed": True})
+        response["Cache-Control"] = "no-store"
+        return response
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -126,7 +132,7 @@ class ResultPage(ModelAdmin[Any]):
             "user_url": _user_url(request, result),
             "may_reveal": can(request, REVEAL_ARGUMENTS) and not revealed,
             "reveal": VERBS[REVEAL_ARGUMENTS],
-            "acts": [
+            "actions": [
                 VERBS[verb] for verb in _possible(result, exclusion_reason) if can(request, verb)
             ],
             "why_not": label(exclusion_reason) if failed and exclusion_reason else "",

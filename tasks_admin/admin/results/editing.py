@@ -1,6 +1,5 @@
 """Edit and retry: a form of the arguments, a page that asks, then the act."""
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -13,9 +12,10 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from tasks_admin import results
-from tasks_admin.accounts.forms import ReasonForm
 from tasks_admin.admin.results.edit_form import EditForm
-from tasks_admin.admin.shared.confirm import can, confirm_action, current_user
+from tasks_admin.admin.shared.confirm import confirm_action
+from tasks_admin.admin.shared.forms import build_form
+from tasks_admin.admin.shared.responses import can, current_user
 from tasks_admin.lib import masks
 from tasks_admin.lib.errors import ConsoleError, NotAllowed, NothingToDo
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
@@ -64,14 +64,19 @@ def edit_and_retry_view(
         context = {**modeladmin.admin_site.each_context(request), **edit.context(), "back": back}
         context |= {"opts": modeladmin.model._meta, "media": modeladmin.media}
         return TemplateResponse(request, "admin/tasks_admin/edit_and_retry.html", context)
-    act = partial(editing.edit_and_retry, results=rows, actor=current_user(request), parent=parent)
     return confirm_action(
         modeladmin,
         request,
         verb=EDIT_AND_RETRY,
         select=lambda: editing.select(rows),
-        act=partial(act, args=form.args, kwargs=form.named),
-        warn=lambda selection: edit.summary(),
+        act=lambda confirmation: editing.edit_and_retry(
+            results=rows,
+            args=form.args,
+            kwargs=form.named,
+            confirmation=confirmation,
+            parent=parent,
+        ),
+        details=lambda selection: edit.summary(),
         back=back,
     )
 
@@ -131,7 +136,7 @@ class Edit:
         """The key of the record that somebody was shown what is masked; empty when nobody was."""
         post, actor = self.request.POST, current_user(self.request)
         if "reveal" in post:
-            reason = ReasonForm(post)
+            reason = build_form(REVEAL_ARGUMENTS, post)
             if reason.is_valid():
                 shown = results.reveal(result=self.model, actor=actor, **reason.cleaned_data)
                 return str(shown.key)

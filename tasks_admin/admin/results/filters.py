@@ -6,8 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ListFilter, ModelAdmin
-from django.db.models import Exists, OuterRef, QuerySet, Value
-from django.db.models.functions import Concat
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import get_current_timezone, is_naive, make_aware
@@ -17,6 +16,7 @@ from tasks_admin.admin.shared.filters import ChoiceFilter
 from tasks_admin.integrations import broker
 from tasks_admin.models import Operation, Target
 from tasks_admin.models.expressions import ExceptionClass, QueueName
+from tasks_admin.models.lock_keys import LockKind, lock_key_expression
 from tasks_admin.models.results import ResultQuerySet
 
 LONGEST = 255
@@ -72,7 +72,7 @@ class RetriedFilter(Ranked, ChoiceFilter):
         """Keep the rows that a retry holds, or the others."""
         if self.value() not in {"yes", "no"}:
             return queryset.none() if self.value() else queryset
-        lock_key = Concat(Value("result:"), OuterRef("task_id"))
+        lock_key = lock_key_expression(LockKind.RESULT, OuterRef("task_id"))
         held = Exists(Target.objects.filter(lock_key=lock_key))
         return queryset.filter(held if self.value() == "yes" else ~held)
 

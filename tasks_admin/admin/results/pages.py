@@ -1,7 +1,6 @@
 """Task results: the list, the page of one, and the action that retries."""
 
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -37,9 +36,10 @@ from tasks_admin.admin.results.filters import (
     WorkerFilter,
 )
 from tasks_admin.admin.results.search import search
-from tasks_admin.admin.shared.confirm import SafeActionsMixin, can, confirm_action, current_user
+from tasks_admin.admin.shared.confirm import SafeActionsMixin, confirm_action
 from tasks_admin.admin.shared.keyset import KeyedChangeList
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
+from tasks_admin.admin.shared.responses import can
 from tasks_admin.lib import durations, masks
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import RETRY_FAILED, VERBS
@@ -219,8 +219,10 @@ class ResultAdmin(
             request,
             verb=RETRY_FAILED,
             select=lambda: results.select(queryset),
-            act=partial(results.retry_failed, results=queryset, actor=current_user(request)),
-            warn=lambda selection: {"groups": preview(queryset)},
+            act=lambda confirmation: results.retry_failed(
+                results=queryset, confirmation=confirmation
+            ),
+            details=lambda selection: {"groups": preview(queryset)},
         )
 
     def has_retry_failed_permission(self, request: HttpRequest) -> bool:

@@ -1,31 +1,28 @@
-"""The two steps of an act: a page that says what will happen, then the act itself."""
+"""The confirmation page of a bulk action: what will happen to which rows, then the action."""
 
 import uuid
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 
-from tasks_admin import operations
-from tasks_admin.accounts.forms import ConfirmForm
-from tasks_admin.lib.errors import ConsoleError, NotAllowed, SelectionChanged
+from tasks_admin.admin.shared.forms import build_form, confirmation_of
+from tasks_admin.admin.shared.responses import can, current_user, perform
+from tasks_admin.lib.errors import SelectionChanged
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import VERBS
 from tasks_admin.models import Operation
 from tasks_admin.models.operations import OperationState
-from tasks_admin.operations import Selection
+from tasks_admin.operations import Confirmation, Selection
 
 
 def confirm_action(
@@ -34,76 +31,45 @@ def confirm_action(
     *,
     verb: str,
     select: Callable[[], Selection],
-    act: Callable[..., Operation],
-    warn: Callable[[Selection], dict[str, Any]] = lambda selection: {},
+    act: Callable[[Confirmation], Operation],
+    details: Callable[[Selection], dict[str, Any]] = lambda selection: {},
     back: str = "",
 ) -> HttpResponse:
-    """Show the confirm page of a verb; when it comes back confirmed, do it.
+    """Show the confirmation page of a verb; when it is posted confirmed, perform the action.
 
-    `act` takes `reason`, `key` and `shown`, and is where permissions are really checked.
+    `act` takes the confirmation and is where permissions are checked. `details` adds to the page's
+    context.
     """
-    try:
-        operations.require(current_user(request), verb)
-    except NotAllowed as error:
-        raise PermissionDenied(str(error)) from None
-    form = ConfirmForm(request.POST if "confirm" in request.POST else None)
+    if not can(request, verb):
+        raise PermissionDenied
+    back = back or request.get_full_path()
+    form = build_form(verb, request.POST if "confirm" in request.POST else None, bulk=True)
     if form.is_bound and form.is_valid():
+        confirmation = confirmation_of(form, current_user(request))
         try:
-            operation = act(**form.cleaned_data)
+            operation = perform(request, lambda: act(confirmation))
         except SelectionChanged as error:
             messages.warning(request, str(error))
-            form = ConfirmForm(initial=form.cleaned_data)
-        except ConsoleError as error:
-            messages.error(request, str(error))
-            return HttpResponseRedirect(back or request.get_full_path())
+            form = build_form(verb, bulk=True, initial=form.cleaned_data)
         else:
-            messages.success(request, queued(operation))
+            if operation is None:
+                return HttpResponseRedirect(back)
+            messages.success(request, started(operation))
             return HttpResponseRedirect(operation.get_absolute_url())
     selection = select()
-    more = {"back": back or request.get_full_path(), **warn(selection)}
-    return _page(modeladmin, request, verb, selection, form, more)
+    return _page(modeladmin, request, verb, selection, form, {"back": back} | details(selection))
 
 
-def current_user(request: HttpRequest) -> User:
-    """Who asks; `admin_view` has seen to it that somebody is signed in."""
-    if not isinstance(request.user, get_user_model()):
-        raise PermissionDenied
-    return request.user
-
-
-def can(request: HttpRequest, verb: str) -> bool:
-    """Whether a verb is offered to who asks."""
-    try:
-        operations.require(current_user(request), verb)
-    except NotAllowed:
-        return False
-    return True
-
-
-def require_verb_post(verb: str, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view that does what a verb says: 403 for who may not, by any method; then POST alone."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not can(request, verb):
-            raise PermissionDenied
-        answer: HttpResponse = require_POST(view)(request, *args, **kwargs)
-        return answer
-
-    return guarded
-
-
-def queued(operation: Operation) -> str:
-    """What was done: recorded. What becomes of it, the operation's page tells."""
+def started(operation: Operation) -> str:
+    """The message after an operation has been recorded."""
     if operation.state == OperationState.PENDING:
-        return _("Recorded: %(title)s. It begins when somebody else has approved it.") % {
-            "title": operation.title
-        }
+        text = _("Recorded: %(title)s. It starts when another member of staff approves it.")
+        return text % {"title": operation.title}
     return ngettext(
-        "Queued: %(title)s, %(count)d target. This page tells what becomes of it.",
-        "Queued: %(title)s, %(count)d targets. This page tells what becomes of them.",
+        "Queued: %(title)s, %(count)s target. This page updates as it is processed.",
+        "Queued: %(title)s, %(count)s targets. This page updates as they are processed.",
         operation.total,
-    ) % {"title": operation.title, "count": operation.total}
+    ) % {"title": operation.title, "count": f"{operation.total:,}"}
 
 
 def _page(
@@ -111,21 +77,21 @@ def _page(
     request: HttpRequest,
     verb: str,
     selection: Selection,
-    form: ConfirmForm,
+    form: Form,
     more: dict[str, Any],
 ) -> TemplateResponse:
     fingerprint = selection.fingerprint()
-    count = int(fingerprint.partition(":")[0])
     across = ActionForm.base_fields["select_across"].clean(request.POST.get("select_across"))
     ticked = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    opts = modeladmin.model._meta
     context = {
         **modeladmin.admin_site.each_context(request),
         "title": VERBS[verb].label,
-        "opts": modeladmin.model._meta,
+        "opts": opts,
         "media": modeladmin.media,
         "verb": VERBS[verb],
         "form": form,
-        "count": count,
+        "count": int(fingerprint.partition(":")[0]),
         "excluded": [(label(code), number) for code, number in selection.excluded.items()],
         "excluded_count": sum(selection.excluded.values()),
         "shown": fingerprint,
@@ -136,28 +102,24 @@ def _page(
         **more,
     }
     request.current_app = modeladmin.admin_site.name
-    opts = modeladmin.model._meta
-    return TemplateResponse(
-        request,
-        [
-            f"admin/{opts.app_label}/{opts.model_name}/confirm_{verb}.html",
-            f"admin/tasks_admin/confirm_{verb}.html",
-            "admin/tasks_admin/confirm.html",
-        ],
-        context,
-    )
+    templates = [
+        f"admin/{opts.app_label}/{opts.model_name}/confirm_{verb}.html",
+        f"admin/tasks_admin/confirm_{verb}.html",
+        "admin/tasks_admin/confirm.html",
+    ]
+    return TemplateResponse(request, templates, context)
 
 
 class SafeActionsMixin(ModelAdmin[Any]):
-    """Answers a garbled selection with a sentence, and who may not do it with 403.
+    """Answers an unreadable selection with a message, and a missing permission with 403.
 
-    Django would show an error page, and the list once more as if nothing had been asked.
+    Django would show an error page, and the list again as if nothing had been requested.
     """
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Refuse what is not permitted before anything is read."""
+        """Refuse an action without its permission before anything is read."""
         chosen = {*request.POST.getlist("action")} & VERBS.keys()
         if not all(can(request, verb) for verb in chosen):
             raise PermissionDenied
@@ -166,12 +128,12 @@ class SafeActionsMixin(ModelAdmin[Any]):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """Run the action that was chosen."""
+        """Run the chosen action."""
         try:
             for pk in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.clean(pk, None)
         except ValidationError:
-            text = _("The selection could not be read, and nothing was done. Select again.")
+            text = _("The selection could not be read. Nothing was changed. Select the rows again.")
             messages.error(request, text)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *args, **kwargs)

@@ -1,5 +1,6 @@
 """Orders to workers: a page that asks what exactly and why, and a POST that does it."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -13,26 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tasks_admin import workers
-from tasks_admin.accounts.forms import ReasonForm
-from tasks_admin.admin.shared.confirm import can, current_user
-from tasks_admin.lib.errors import ConsoleError, NotAllowed, WrongArguments
+from tasks_admin.admin.shared.forms import ReasonForm
+from tasks_admin.admin.shared.responses import can, current_user, perform
 from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
 from tasks_admin.workers import OPTIONS
-
-#: What the order comes to, where a name does not say it.
-WARNINGS = {
-    "pool_restart": _("What runs in the pool at this moment is ended."),
-    "cancel_consumer": _(
-        "A worker that consumes no queue goes on answering, and does nothing. It forgets this "
-        "when it is started anew."
-    ),
-    "shut_down": _(
-        "It stops when what it runs has ended, and nothing here starts it again. What it had "
-        "reserved goes back to its queue."
-    ),
-}
 
 
 class OrderForm(ReasonForm):
@@ -119,7 +106,6 @@ class WorkerCommandsMixin(ModelAdmin[Any]):
             "form": form,
             "names": names,
             "chosen": [seen for seen in workers.overview().workers if seen.name in names],
-            "warning": WARNINGS.get(verb, ""),
             "back": reverse("admin:tasks_admin_worker_changelist"),
         }
         return TemplateResponse(request, "admin/tasks_admin/worker/order.html", context)
@@ -128,25 +114,18 @@ class WorkerCommandsMixin(ModelAdmin[Any]):
         self, request: HttpRequest, verb: str, names: list[str], form: OrderForm
     ) -> Operation | None:
         reason, actor = form.cleaned_data["reason"], current_user(request)
-        try:
-            operation = workers.order(
-                verb=verb,
-                names=names,
-                actor=actor,
-                reason=reason,
-                options=form.given(),
-                typed=form.cleaned_data.get("typed", ""),
-            )
-        except NotAllowed as error:
-            raise PermissionDenied(str(error)) from None
-        except WrongArguments as error:
-            for name, words in error.problems.items():
-                form.add_error(name if name in form.fields else None, words)
-            return None
-        except ConsoleError as error:
-            messages.error(request, str(error))
-            return None
-        messages.info(request, _told(operation))
+        order = partial(
+            workers.order,
+            verb=verb,
+            names=names,
+            actor=actor,
+            reason=reason,
+            options=form.given(),
+            typed=form.cleaned_data.get("typed", ""),
+        )
+        operation = perform(request, order, form=form)
+        if operation is not None:
+            messages.info(request, _told(operation))
         return operation
 
 

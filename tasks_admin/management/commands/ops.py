@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tasks_admin import operations, periodic, queues, results, workers
-from tasks_admin.accounts.forms import rate_field
+from tasks_admin.admin.shared.forms import rate_field
 from tasks_admin.lib.errors import ConsoleError
 from tasks_admin.lib.verbs import (
     DISABLE_PERIODIC,

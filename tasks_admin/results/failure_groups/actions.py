@@ -10,6 +10,7 @@ from tasks_admin import operations, results
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.verbs import MUTE, REOPEN, RESOLVE
 from tasks_admin.models import FailureGroup, FailureGroupState, Operation, Result
+from tasks_admin.operations import Confirmation
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -47,9 +48,9 @@ def failures_of(group: FailureGroup) -> QuerySet[Any]:
     return Result.objects.filter(task_id__in=group.failures.values("task_id"))
 
 
-def retry(*, group: FailureGroup, actor: "User", reason: str, **more: Any) -> Operation:
-    """Queue all again that failed for it and was not retried yet; see `results.retry_failed`."""
-    return results.retry_failed(results=failures_of(group), actor=actor, reason=reason, **more)
+def retry(*, group: FailureGroup, confirmation: Confirmation) -> Operation:
+    """Queue the failed tasks of the group again, once each."""
+    return results.retry_failed(results=failures_of(group), confirmation=confirmation)
 
 
 def _move(group: FailureGroup, verb: str, actor: "User", reason: str, **more: Any) -> Operation:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef
 
 from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target
+from tasks_admin.models.lock_keys import LockKind, lock_key
 from tasks_admin.results.failure_groups.actions import MOVES
 
 #: Failures on a page, and acts that it lists.
@@ -51,6 +52,6 @@ def done_to(group: FailureGroup) -> list[Operation]:
 
 
 def _retries(task_ids: list[str]) -> dict[str, Operation]:
-    lock_keys = [f"result:{task_id}" for task_id in task_ids]
+    lock_keys = [lock_key(LockKind.RESULT, task_id) for task_id in task_ids]
     targets = Target.objects.filter(lock_key__in=lock_keys).select_related("operation")
     return {target.subject: target.operation for target in targets}

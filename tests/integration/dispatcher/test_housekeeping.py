@@ -28,7 +28,7 @@ from tasks_admin.models import (
     Target,
     Worker,
 )
-from tasks_admin.operations import dispatchers
+from tasks_admin.operations import Confirmation, dispatchers
 from tasks_admin.results import expiry
 from tests.support.factories import make_failure_group, make_operation, make_result
 
@@ -82,7 +82,9 @@ class TestResults:
     @pytest.mark.parametrize("state", ["waiting", "queued", "running"])
     def test_never_one_that_an_open_retry_waits_for(self, alice, state):
         row = make_result()
-        results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+        results.retry_failed(
+            results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+        )
         aged(400, row, make_result())
         Target.objects.update(state=state)
 
@@ -163,7 +165,9 @@ class TestOperations:
 
     def test_a_retry_stays_as_long_as_its_result(self, alice):
         row = make_result()
-        operation = results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+        operation = results.retry_failed(
+            results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+        )
         operation.targets.all().settle("failed")
         long_ago = timezone.now() - timedelta(days=400)
         Operation.objects.update(state="finished", finished_at=long_ago)

@@ -12,6 +12,7 @@ from tasks_admin.accounts import resets
 from tasks_admin.dispatcher import recovery
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.models import Operation, Queue, Result, Target
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import retry_failed
 from tests.conftest import grant
 from tests.support.factories import make_operation, make_result, make_target, queued_messages
@@ -157,7 +158,9 @@ class TestQueues:
     def operation(self, broker, alice):
         for queue in ("mail", "slow", "slow"):
             make_result(queue=queue, task_id=f"{queue}-{Result.objects.count()}")
-        return retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+        return retry_failed(
+            results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+        )
 
     def of(self, operation, queue, number=0):
         found = operation.targets.filter(subject__startswith=queue).order_by("subject")[number]
@@ -257,7 +260,9 @@ class TestTroubles:
 
     def test_what_nobody_foresaw_stops_one_operation_only(self, broker, alice, caplog):
         make_result(queue="\ud800")  # no broker has a queue of this name
-        broken = retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+        broken = retry_failed(
+            results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+        )
         make_operation(2)
 
         assert dispatcher.sweep() == 2

@@ -9,6 +9,7 @@ from tasks_admin import dispatcher, operations
 from tasks_admin.dispatcher import messages
 from tasks_admin.integrations import broker as door
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import retry_failed
 from tests.support.factories import (
     RESET,
@@ -29,7 +30,7 @@ def states():
 
 def retry(*rows, actor):
     results = Result.objects.filter(pk__in=[row.pk for row in rows])
-    return retry_failed(results=results, actor=actor, reason="r")
+    return retry_failed(results=results, confirmation=Confirmation(actor=actor, reason="r"))
 
 
 def test_each_due_target_becomes_one_message(broker):

@@ -10,6 +10,7 @@ from django.utils import timezone
 from tasks_admin import results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongState
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Operation, Result, Target
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import failure_groups
 from tests.support.factories import RESET, make_failure_group, make_result, run_concurrently
 from tests.support.failing_tasks import raising, store_failure
@@ -96,7 +97,9 @@ class TestRetry:
         group = make_failure_group(3)
         make_failure_group(2)
 
-        operation = failure_groups.retry(group=group, actor=alice, reason="r", rate=60, canary=True)
+        operation = failure_groups.retry(
+            group=group, confirmation=Confirmation(actor=alice, reason="r", rate=60, canary=True)
+        )
 
         assert (operation.verb, operation.rate, operation.canary) == ("retry_failed", 60, True)
         wanted = set(group.failures.values_list("task_id", flat=True))
@@ -105,15 +108,22 @@ class TestRetry:
     def test_what_was_retried_is_left_out(self, alice):
         group = make_failure_group(3)
         one = Result.objects.filter(task_id=group.failures.first().task_id)
-        results.retry_failed(results=one, actor=alice, reason="r")
+        results.retry_failed(results=one, confirmation=Confirmation(actor=alice, reason="r"))
 
-        assert failure_groups.retry(group=group, actor=alice, reason="r").total == 2
+        assert (
+            failure_groups.retry(
+                group=group, confirmation=Confirmation(actor=alice, reason="r")
+            ).total
+            == 2
+        )
         with pytest.raises(NothingToDo):
-            failure_groups.retry(group=group, actor=alice, reason="r")
+            failure_groups.retry(group=group, confirmation=Confirmation(actor=alice, reason="r"))
 
     def test_without_the_permission(self, charlie):
         with pytest.raises(NotAllowed):
-            failure_groups.retry(group=make_failure_group(), actor=charlie, reason="r")
+            failure_groups.retry(
+                group=make_failure_group(), confirmation=Confirmation(actor=charlie, reason="r")
+            )
 
 
 class TestLooks:
@@ -121,7 +131,7 @@ class TestLooks:
 
     def test_a_page(self, alice):
         group = make_failure_group(25)
-        failure_groups.retry(group=group, actor=alice, reason="r")
+        failure_groups.retry(group=group, confirmation=Confirmation(actor=alice, reason="r"))
         Result.objects.filter(task_id=group.failures.last().task_id).delete()
 
         seen, older = failure_groups.newest(group)

@@ -9,6 +9,7 @@ from tasks_admin import dispatcher, operations, results
 from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Result
+from tasks_admin.operations import Confirmation
 from tests.conftest import grant
 from tests.support.factories import make_result, make_users
 from tests.support.pages import OPERATIONS, USERS, confirm, page_text, run_action
@@ -24,10 +25,12 @@ def start(actor, count=3, prefix="u"):
     users = User.objects.filter(username__startswith=prefix)
     return resets.send_to_all(
         users=users,
-        actor=actor,
-        reason="r",
-        key=uuid.uuid4(),
-        shown=resets.select(users, actor=actor).fingerprint(),
+        confirmation=Confirmation(
+            actor=actor,
+            reason="r",
+            key=uuid.uuid4(),
+            shown=resets.select(users, actor=actor).fingerprint(),
+        ),
     )
 
 
@@ -60,7 +63,9 @@ class TestThreshold:
         for _ in range(3):
             make_result()
 
-        operation = results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+        operation = results.retry_failed(
+            results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+        )
 
         assert operation.state == "pending"
 

@@ -11,7 +11,7 @@ from tasks_admin import operations
 from tasks_admin.accounts import resets
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
-from tasks_admin.operations import Selection
+from tasks_admin.operations import Confirmation, Selection
 from tests.support.factories import lock_key, make_users
 
 
@@ -77,7 +77,9 @@ def test_fifty_thousand_users_are_one_statement(db):
         connection,
     ) as queries:
         operation = operations.start(
-            verb=SEND_RESET_EMAIL, selection=selection, actor=boss, shown=shown
+            verb=SEND_RESET_EMAIL,
+            selection=selection,
+            confirmation=Confirmation(actor=boss, shown=shown),
         )
 
     assert operation.total == 50_000

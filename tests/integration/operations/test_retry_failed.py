@@ -7,6 +7,7 @@ from tasks_admin import dispatcher, results
 from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import EmailRejected
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import Confirmation
 from tests.support.factories import make_operation, make_result, queued_messages
 from tests.support.pages import OPERATIONS, confirm, hidden_fields, page_text
 from tests.support.reset_emails import publish_and_claim, request_email, run_task
@@ -134,7 +135,10 @@ class TestPreview:
         self.failure("OSError", task="no.such.task")
         self.failure(task_args='"(1, ...)"')
         make_result("SUCCESS", result='"fine"')
-        results.retry_failed(results=Result.objects.filter(pk=first.pk), actor=alice, reason="r")
+        results.retry_failed(
+            results=Result.objects.filter(pk=first.pk),
+            confirmation=Confirmation(actor=alice, reason="r"),
+        )
         everything = Result.objects.all()
 
         groups = results.groups(everything)

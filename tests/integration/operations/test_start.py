@@ -10,8 +10,8 @@ from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
-from tasks_admin.operations import Selection
-from tests.support.factories import make_operation, make_users, run_concurrently
+from tasks_admin.operations import Confirmation, Selection
+from tests.support.factories import confirmed, make_operation, make_users, run_concurrently
 
 
 def selection_of(users, excluded=None):
@@ -20,15 +20,18 @@ def selection_of(users, excluded=None):
 
 def start(users=None, **more):
     users = User.objects.filter(username__startswith="u") if users is None else users
-    return operations.start(
-        **{"verb": SEND_RESET_EMAIL, "selection": selection_of(users), "reason": "why"} | more
-    )
+    confirmation = more.pop("confirmation", None) or confirmed(more, reason="why")
+    given = {"verb": SEND_RESET_EMAIL, "selection": selection_of(users)} | more
+    return operations.start(confirmation=confirmation, **given)
 
 
 def test_it_records_who_why_and_how_many(alice):
     make_users(3)
 
-    operation = start(actor=alice, selection=selection_of(User.objects.all(), {"inactive": 2}))
+    operation = start(
+        selection=selection_of(User.objects.all(), {"inactive": 2}),
+        confirmation=Confirmation(actor=alice),
+    )
 
     operation.refresh_from_db()
     assert (operation.actor, operation.actor_name, operation.reason) == (alice, "alice", "why")

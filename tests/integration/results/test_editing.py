@@ -8,9 +8,10 @@ from celery import shared_task
 from tasks_admin import dispatcher, operations, results
 from tasks_admin.lib.errors import NotAllowed, NothingToDo, WrongArguments, WrongState
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import editing
 from tests.conftest import grant
-from tests.support.factories import RESET, make_result, queued_messages
+from tests.support.factories import RESET, confirmed, make_result, queued_messages
 
 TASK = "tests.charge"
 
@@ -22,9 +23,10 @@ def charge(order: int, *, amount: float = 1.0, password: str = "", when: dt.date
 
 def edit(actor, *rows, args=(7,), **more):
     chosen = Result.objects.filter(pk__in=[row.pk for row in rows])
+    confirmation = confirmed(more, actor=actor, reason="r")
     kwargs = more.pop("kwargs", {})
     return editing.edit_and_retry(
-        results=chosen, args=list(args), kwargs=kwargs, actor=actor, reason="r", **more
+        results=chosen, args=list(args), kwargs=kwargs, confirmation=confirmation, **more
     )
 
 
@@ -147,20 +149,28 @@ def test_a_task_that_cannot_be_queued_is_refused(alice, task):
 def test_nothing_selected(alice, db):
     with pytest.raises(WrongState, match="Nothing is selected"):
         editing.edit_and_retry(
-            results=Result.objects.none(), args=[1], kwargs={}, actor=alice, reason="r"
+            results=Result.objects.none(),
+            args=[1],
+            kwargs={},
+            confirmation=Confirmation(actor=alice, reason="r"),
         )
 
 
 def test_once_however_it_is_retried(alice):
     one, other = make_result(task=TASK), make_result(task=TASK)
     edit(alice, one)
-    results.retry_failed(results=Result.objects.filter(pk=other.pk), actor=alice, reason="r")
+    results.retry_failed(
+        results=Result.objects.filter(pk=other.pk),
+        confirmation=Confirmation(actor=alice, reason="r"),
+    )
 
     for row in (one, other):
         with pytest.raises(NothingToDo, match="alice had it retried"):
             edit(alice, row)
     with pytest.raises(NothingToDo):
-        results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+        results.retry_failed(
+            results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+        )
 
     assert Target.objects.count() == 2
 

@@ -7,6 +7,7 @@ from opsconsole.celery import app
 from tasks_admin import dispatcher, results
 from tasks_admin.models import Result, Target
 from tasks_admin.models.results import InexactReason
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import history
 from tests.support.factories import make_result, make_target
 from tests.support.pages import page_text
@@ -18,7 +19,9 @@ def backend(db):
 
 
 def retry(actor):
-    return results.retry_failed(results=Result.objects.all(), actor=actor, reason="r")
+    return results.retry_failed(
+        results=Result.objects.all(), confirmation=Confirmation(actor=actor, reason="r")
+    )
 
 
 def line(result):

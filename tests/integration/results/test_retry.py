@@ -11,6 +11,7 @@ from tasks_admin.lib.errors import NotAllowed, NothingToDo
 from tasks_admin.models import Operation, Result, Target
 from tests.support.factories import (
     RESET,
+    confirmed,
     make_result,
     make_target,
     queued_messages,
@@ -25,7 +26,8 @@ def unclaimed():
 
 def retry(actor, *rows, **more):
     chosen = Result.objects.filter(pk__in=[row.pk for row in rows]) if rows else Result.objects
-    return results.retry_failed(results=chosen.all(), actor=actor, reason="r", **more)
+    confirmation = confirmed(more, actor=actor, reason="r")
+    return results.retry_failed(results=chosen.all(), confirmation=confirmation, **more)
 
 
 def judge(row):

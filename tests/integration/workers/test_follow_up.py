@@ -162,5 +162,7 @@ def test_a_worker_tells_what_it_did():
 
 
 def test_every_order_is_followed_up():
-    assert {*verbs.WORKER_COMMANDS, *verbs.PAUSES} <= set(control.worker_commands.ASPECTS)
+    assert {*verbs.WORKER_COMMANDS, *verbs.QUEUE_CONSUMPTION} <= set(
+        control.worker_commands.ASPECTS
+    )
     assert Worker._meta.get_field("name").max_length == Target._meta.get_field("subject").max_length

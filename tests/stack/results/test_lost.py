@@ -12,6 +12,7 @@ from tasks_admin.integrations import broker as door
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import lost, revocations
 from tests.support.factories import make_result, make_target, queued_messages
 from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
@@ -111,7 +112,9 @@ def test_all_are_looked_at_in_turn(nobody_has_it, monkeypatch):
 
 def test_queued_again_its_old_message_is_void(broker, alice):
     row = make_old("LOST")
-    results.retry_failed(results=Result.objects.all(), actor=alice, reason="r")
+    results.retry_failed(
+        results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
+    )
     assert not revocations.revoked(row.task_id)
 
     dispatcher.sweep()

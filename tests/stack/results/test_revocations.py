@@ -11,6 +11,7 @@ from tasks_admin import dispatcher, operations
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target, Worker
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import cancellation, revocations
 from tests.support.factories import make_result, make_target, run_concurrently
 from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
@@ -19,7 +20,7 @@ from tests.support.stack import until
 
 def revoke(actor, *rows):
     results = Result.objects.filter(pk__in=[row.pk for row in rows])
-    return cancellation.revoke(results=results, actor=actor, reason="r")
+    return cancellation.revoke(results=results, confirmation=Confirmation(actor=actor, reason="r"))
 
 
 def states(operation):

@@ -12,6 +12,7 @@ from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Termination
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Target
+from tasks_admin.operations import Confirmation
 from tasks_admin.results import cancellation, revocations
 from tests.support.factories import make_result
 from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
@@ -22,7 +23,9 @@ NOBODY = Termination(answered=frozenset(), signalled={}, refused=frozenset())
 
 def terminate(actor, *rows):
     chosen = Result.objects.filter(pk__in=[row.pk for row in rows])
-    return cancellation.terminate(results=chosen, actor=actor, reason="r")
+    return cancellation.terminate(
+        results=chosen, confirmation=Confirmation(actor=actor, reason="r")
+    )
 
 
 def told(monkeypatch, *, processes=(), **said):
