@@ -168,7 +168,7 @@ CELERY_TASK_QUEUES = (
 CELERY_TASK_ROUTES = {
     "tasks_admin.send_reset_email": {"queue": "mail"},
     "tasks_admin.notify_password_changed": {"queue": "mail"},
-    "tasks_admin.send_summary": {"queue": "mail"},
+    "tasks_admin.send_notification": {"queue": "mail"},
 }
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]

@@ -16,9 +16,8 @@ from kombu.utils.json import dumps
 
 from tasks_admin import operations
 from tasks_admin.accounts import resets
-from tasks_admin.accounts.eligibility import lock_key_of
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
-from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target
+from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target, lock_keys
 from tasks_admin.operations import Confirmation, Selection
 from tests.support.stack import WAIT_TIMEOUT
 
@@ -85,10 +84,8 @@ def make_failure_group(count: int = 1, **fields: Any) -> FailureGroup:
 
 
 def lock_key(user: User) -> str:
-    """What the target of an open reset of this user holds."""
-    return User.objects.annotate(lock_key=lock_key_of(user.pk)).values_list("lock_key", flat=True)[
-        0
-    ]
+    """The lock key of a target that sends a reset email to this user."""
+    return lock_keys.lock_key(lock_keys.LockKind.USER, user.pk)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def can(request: HttpRequest, verb: str) -> bool:
 
 
 def require_verb(verb: str, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view of a verb: 403 by any method without its permission; GET shows it, POST performs it."""
+    """The view of a verb: 403 without its permission; GET shows the action, POST performs it."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

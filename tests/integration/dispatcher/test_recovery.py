@@ -29,11 +29,10 @@ def published(operation, *, seconds, count=1, **fields):
     """Targets of the operation that were published so long ago, and whose lease is over."""
     waiting = operation.targets.filter(state="waiting").order_by("pk")
     rows = Target.objects.filter(pk__in=list(waiting.values_list("pk", flat=True)[:count]))
-    keys = [row.pk for row in rows]
     rows.update(
         **{"state": "queued", "attempt": 1, "queued_at": ago(seconds), "due_at": ago(1)} | fields
     )
-    return list(Target.objects.filter(pk__in=keys).select_related("operation"))
+    return list(rows.select_related("operation"))
 
 
 def taken(operation, *, seconds, **fields):

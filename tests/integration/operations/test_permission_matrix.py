@@ -64,7 +64,7 @@ def own_address(verb):
     if verb.endswith("_queue"):
         return of_a_queue(verb)
     if verb.endswith("_periodic"):
-        return f"{PERIODIC}act/{verb}/?name=housekeeping"
+        return f"{PERIODIC}action/{verb}/?name=housekeeping"
     assert verb == "reveal_arguments", f"where is {verb} done?"
     return f"{RESULTS}{make_result().pk}/reveal/"
 

@@ -110,7 +110,7 @@ def perform(client: Client, verb: str) -> bool:
         worker.delete()
         return Operation.objects.filter(verb=verb).exists()
     if verb in PERIODIC_VERBS:
-        client.post(f"{pages.PERIODIC}act/{verb}/", {"reason": "r", "name": "housekeeping"})
+        client.post(f"{pages.PERIODIC}action/{verb}/", {"reason": "r", "name": "housekeeping"})
         return Operation.objects.filter(verb=verb).exists()
     if verb in QUEUE_VERBS:
         data = {"reason": "r"}

@@ -28,9 +28,9 @@ def schedule():
     """What the project declares."""
     before = app.conf.beat_schedule
     app.conf.beat_schedule = {
-        "often": {"task": "tasks_admin.send_summary", "schedule": 60.0, "args": (7,)},
+        "often": {"task": "tasks_admin.send_notification", "schedule": 60.0, "args": (7,)},
         "odd": {"task": "tests.nobody-registered-it", "schedule": 60.0},
-        "made up": {"task": "tasks_admin.send_summary", "schedule": 60.0, "args": str},
+        "made up": {"task": "tasks_admin.send_notification", "schedule": 60.0, "args": str},
     }
     yield app.conf.beat_schedule
     app.conf.beat_schedule = before
@@ -61,7 +61,7 @@ class TestBeat:
         self.tick()
 
         row = PeriodicTask.objects.get(name="often")
-        assert (row.task, row.schedule) == ("tasks_admin.send_summary", "freq: 1.00 minute")
+        assert (row.task, row.schedule) == ("tasks_admin.send_notification", "freq: 1.00 minute")
         assert (row.last_at, row.runs) == (None, 0)
         assert timedelta(seconds=50) < row.next_at - timezone.now() < timedelta(seconds=61)
         assert periodic.overview().beating
@@ -81,7 +81,11 @@ class TestLooks:
     def test_what_no_beat_has_told_of(self, schedule):
         seen = told("often")
 
-        assert (seen.task, seen.next_at, seen.enabled) == ("tasks_admin.send_summary", None, None)
+        assert (seen.task, seen.next_at, seen.enabled) == (
+            "tasks_admin.send_notification",
+            None,
+            None,
+        )
 
     def test_what_is_late(self):
         make_row("late", next_in=-600)
@@ -113,7 +117,7 @@ class TestRun:
         assert (target.subject, target.state) == ("often", "queued")
         row = Result.objects.get(task_id=target.task_id)
         assert (row.task_name, row.arguments[1], row.queue) == (
-            "tasks_admin.send_summary", [7], "mail",
+            "tasks_admin.send_notification", [7], "mail",
         )  # fmt: skip
         assert broker.llen("mail") == 1
 
@@ -156,11 +160,11 @@ class TestPage:
         assert "No beat" not in page_text(page)
 
     def test_run_now(self, client, schedule):
-        words = page_text(client.get(f"{PERIODIC}act/run_periodic/", {"name": "often"}))
-        assert "It is queued once, now" in words
+        words = page_text(client.get(f"{PERIODIC}action/run_periodic/", {"name": "often"}))
+        assert "Queues the task once, now" in words
 
         data = {"name": "often", "reason": "r"}
-        done = client.post(f"{PERIODIC}act/run_periodic/", data)
+        done = client.post(f"{PERIODIC}action/run_periodic/", data)
 
         assert done.url.startswith(OPERATIONS)
         words = page_text(client.get(done.url))
@@ -168,13 +172,13 @@ class TestPage:
 
     def test_a_refusal_is_said(self, client, schedule):
         data = {"name": "often", "reason": "r"}
-        page = client.post(f"{PERIODIC}act/disable_periodic/", data, follow=True)
+        page = client.post(f"{PERIODIC}action/disable_periodic/", data, follow=True)
 
         assert "django-celery-beat lets periodic tasks" in page_text(page)
 
     @pytest.mark.parametrize("verb", ["what", "abort"])
     def test_other_acts_there_are_none(self, client, verb):
-        assert client.get(f"{PERIODIC}act/{verb}/").status_code == 404
+        assert client.get(f"{PERIODIC}action/{verb}/").status_code == 404
 
     def test_there_is_no_page_of_one(self, client):
         assert client.get(f"{PERIODIC}often/change/").url == PERIODIC

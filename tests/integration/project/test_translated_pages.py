@@ -12,7 +12,7 @@ from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView
 from tasks_admin.integrations.mail import emails
 from tasks_admin.models import Operation, Result
-from tasks_admin.operations import summaries
+from tasks_admin.operations import notifications
 from tests.support.catalog import not_chinese
 from tests.support.factories import make_operation, make_result, make_users
 from tests.support.pages import (
@@ -249,7 +249,7 @@ class TestEmails:
         User.objects.filter(pk=operation.actor_id).update(email="alice@mail.example")
         target = publish_and_claim(request_email(User.objects.get(pk=operation.actor_id)))
 
-        summaries.send(operation_pk=operation.pk, task_id=target.task_id)
+        notifications.send(subject=f"email:{operation.pk}", task_id=target.task_id)
 
         [email] = mailbox.messages
         assert email["Subject"] == f"#{operation.pk} 发送密码重置邮件：已暂停"

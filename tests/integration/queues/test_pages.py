@@ -95,7 +95,7 @@ def test_a_reason_is_needed(client, broker):
 def test_it_says_what_it_will_do(client):
     words = page_text(client.get(f"{QUEUES}mail/purge_queue/"))
 
-    assert "kept in quarantine" in words
+    assert "to quarantine" in words
 
 
 def test_a_look_at_the_next_messages(client, broker):

@@ -7,7 +7,7 @@ from tasks_admin import dispatcher, operations
 from tasks_admin.accounts import resets
 from tasks_admin.lib.errors import EmailDeferred
 from tasks_admin.models import Operation, Target
-from tasks_admin.operations import summaries
+from tasks_admin.operations import notifications
 from tests.support.factories import make_operation
 from tests.support.reset_emails import publish_and_claim, reload
 
@@ -29,13 +29,13 @@ def ended(alice):
 
 
 def queue():
-    """The targets of summaries."""
-    return Target.objects.filter(operation__verb="send_summary").select_related("operation")
+    """The targets of notifications."""
+    return Target.objects.filter(operation__verb="send_notification").select_related("operation")
 
 
 def send():
     target = publish_and_claim(queue().get())
-    said = summaries.send(operation_pk=int(target.subject), task_id=target.task_id)
+    said = notifications.send(subject=target.subject, task_id=target.task_id)
     return said, reload(target)
 
 
@@ -45,7 +45,7 @@ class TestWho:
     def test_who_started_it(self, ended, alice):
         target = queue().get()
 
-        assert target.subject == str(ended.pk)
+        assert target.subject == f"email:{ended.pk}"
         assert (target.operation.actor, target.operation.parent) == (alice, ended)
         assert target.operation.state == "running"
 
@@ -183,6 +183,6 @@ def test_a_mail_server_that_is_away_is_asked_again(ended, mailbox, alice):
     target = publish_and_claim(queue().get())
 
     with pytest.raises(EmailDeferred):
-        summaries.send(operation_pk=ended.pk, task_id=target.task_id)
+        notifications.send(subject=target.subject, task_id=target.task_id)
 
     assert (reload(target).state, reload(target).reason) == ("waiting", "delayed")
