@@ -9,7 +9,7 @@ import functools
 import logging
 from typing import Any
 
-from celery import maybe_signature, states
+from celery import maybe_signature
 from celery.utils.time import maybe_timedelta
 from django.db import connections, router, transaction
 from django.utils import timezone
@@ -27,6 +27,7 @@ from tasks_admin.integrations import database
 from tasks_admin.lib import celery_json
 from tasks_admin.lib.conf import settings
 from tasks_admin.models import Result, Target, result_meta, stored_exceptions
+from tasks_admin.models.result_states import EXCEPTIONS, READY, ResultState
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
 from tasks_admin.results import expiry, failures
 
@@ -35,9 +36,6 @@ __all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
 logger = logging.getLogger(__name__)
 #: What a serializer raises for a text that it did not write.
 DECODING_ERRORS = (*celery_json.DECODING_ERRORS, KombuError)
-#: What Celery stores when a process ended while it ran a task.
-DEATHS = {"WorkerLostError", "TimeLimitExceeded"}
-FINAL = tuple(sorted(states.READY_STATES))
 
 
 def readable(backend: StockBackend, row: TaskResult, text: str | None) -> Any:
@@ -80,7 +78,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         row = self._row(task_id, result, status, traceback, request)
         complete = functools.partial(self._complete, row, request)
         fill = getattr(request, "args", None) is not None
-        failed = status == states.FAILURE
+        failed = status == ResultState.FAILURE
         if not (failed or TASK_ID.fullmatch(task_id)):  # one statement is a transaction by itself
             durable = settings.RESULTS_DURABLE
             rows.write(row, complete, fill=fill, using=using, durable=durable)
@@ -142,10 +140,10 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         return rows.Row(
             task_id=task_id,
             new=new,
-            ran=0.0 if status == states.STARTED else starts.ran(request),
+            ran=0.0 if status == ResultState.STARTED else starts.ran(request),
             meta=self._meta(task_id, request, ending=ending) if ending else "",
             meta_ending=ending,
-            final=(states.SUCCESS,) if status in states.READY_STATES else FINAL,
+            final=(ResultState.SUCCESS,) if status in READY else READY,
         )
 
     def _complete(self, row: rows.Row, request: Any) -> rows.Row:
@@ -160,7 +158,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
 
     def _encode_result(self, result: Any, status: str) -> tuple[str, str, Any]:
         """The content type, the encoding and the text of a result."""
-        if self.serializer == "json" and status in states.EXCEPTION_STATES:
+        if self.serializer == "json" and status in EXCEPTIONS:
             with contextlib.suppress(*celery_json.ENCODING_ERRORS):
                 if isinstance(result, dict) and "exc_type" in result:
                     return "application/json", "utf-8", stored_exceptions.build(result)
@@ -192,7 +190,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         """
         extra = self._get_meta_from_request(request)
         extra = extra if isinstance(extra, dict) else {}
-        if status == states.RETRY:
+        if status == ResultState.RETRY:
             exception = failures.exception_of(result) if result else ""
             number = getattr(request, "retries", None) or 0
             extra = extra | result_meta.retry_value(number, at=timezone.now(), exception=exception)
@@ -207,18 +205,18 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
     def _settle(self, task_id: str, status: str, result: Any) -> None:
         """Bring the target that the task was run for to its outcome, in the same transaction."""
         target = Target.objects.for_current_attempt(task_id)
-        if status == states.SUCCESS:
+        if status == ResultState.SUCCESS:
             target.settle(TargetState.DONE)
-        elif status == states.REVOKED:
+        elif status == ResultState.REVOKED:
             target.settle(TargetState.CANCELLED, reason="revoked")
-        elif status == states.RETRY:
+        elif status == ResultState.RETRY:
             target.mark_queued(settings.LEASE_UNLIMITED)
-        elif status == states.FAILURE:
+        elif status == ResultState.FAILURE:
             self._fail(target, task_id, result)
 
     def _fail(self, target: TargetQuerySet, task_id: str, result: Any) -> None:
         kind = str((result or {}).get("exc_type", "")) if isinstance(result, dict) else ""
-        if kind not in DEATHS:
+        if kind not in stored_exceptions.PROCESS_DIED:
             target.settle(TargetState.FAILED, reason="raised", detail=kind[:100])
             return
         name = Result.objects.filter(task_id=task_id).values_list("task_name", flat=True)

@@ -13,6 +13,7 @@ from tasks_admin.backend.texts import clipped
 from tasks_admin.integrations import database
 from tasks_admin.lib.conf import settings
 from tasks_admin.models import Result, result_meta
+from tasks_admin.models.result_states import ResultState
 from tasks_admin.models.targets import TASK_ID
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def store_published(
 
 def _row(task_id: str, task: str, arguments: Arguments, queue: str, headers: Any) -> rows.Row:
     new = {
-        "status": "PENDING",
+        "status": ResultState.PENDING,
         "result": None,
         "traceback": None,
         "content_type": "application/json",

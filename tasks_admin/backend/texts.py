@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celery import states
+from tasks_admin.models.result_states import EXCEPTIONS
 
 #: Characters of an exception's words or a traceback that are kept.
 LONGEST = 64_000
@@ -20,7 +20,7 @@ def clipped(text: Any, longest: int) -> str | None:
 
 def brief(result: Any, status: str) -> Any:
     """Shorten what an exception said; what a task returned is the project's, and stays whole."""
-    if status not in states.EXCEPTION_STATES or not isinstance(result, dict):
+    if status not in EXCEPTIONS or not isinstance(result, dict):
         return result
     if len(said := str(result.get("exc_message"))) <= LONGEST:
         return result

@@ -22,6 +22,7 @@ from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
 from tasks_admin.lib.verbs import RETRIES, Verb
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.operations import OperationState
+from tasks_admin.models.result_states import ResultState
 from tasks_admin.models.results import Verdict
 from tasks_admin.models.targets import TargetState, after
 from tasks_admin.operations import pace
@@ -140,7 +141,7 @@ def _publish(messages: list[Message]) -> None:
             )
             target.requeue(AGAIN, reason="broker")
         ids = [message.task_id for message in messages]
-        Result.objects.filter(task_id__in=ids, status="PENDING").delete()
+        Result.objects.filter(task_id__in=ids, status=ResultState.PENDING).delete()
         raise
 
 

@@ -12,6 +12,7 @@ from django_celery_results.models import TaskResult
 from tasks_admin.lib import celery_json
 from tasks_admin.models import result_meta, stored_exceptions
 from tasks_admin.models.dialects import dialect_of
+from tasks_admin.models.result_states import IN_PROGRESS, READY, ResultState
 
 
 class Verdict(models.TextChoices):
@@ -44,14 +45,14 @@ class ResultQuerySet(models.QuerySet["Result"]):
 
     def revoke_unfinished(self) -> int:
         """Mark tasks that will not run: another attempt replaced them, or they were cancelled."""
-        waiting = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
-        return waiting.update(status="REVOKED", date_done=Now())
+        waiting = self.filter(status__in=IN_PROGRESS)
+        return waiting.update(status=ResultState.REVOKED, date_done=Now())
 
     def fail_crashed(self) -> int:
         """Mark tasks whose process died once too often as failed: they can be retried."""
-        open_rows = self.filter(status__in=["PENDING", "RECEIVED", "STARTED"])
+        open_rows = self.filter(status__in=IN_PROGRESS)
         return open_rows.update(
-            status="FAILURE",
+            status=ResultState.FAILURE,
             result=stored_exceptions.build(stored_exceptions.WORKER_LOST),
             date_done=Now(),
         )
@@ -84,7 +85,7 @@ class Result(TaskResult):
             task_name=task,
             task_args=celery_json.encode(args),
             task_kwargs=celery_json.encode(kwargs),
-            status="PENDING",
+            status=ResultState.PENDING,
             content_type="application/json",
             content_encoding="utf-8",
             meta=result_meta.build(queue),
@@ -139,7 +140,7 @@ class Result(TaskResult):
     @property
     def ended(self) -> bool:
         """Whether it has an outcome."""
-        return self.status in {"SUCCESS", "FAILURE", "REVOKED"}
+        return self.status in READY
 
     @property
     def run_time(self) -> timedelta | None:

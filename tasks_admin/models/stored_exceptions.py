@@ -18,6 +18,8 @@ WORKER_LOST = {
     "exc_message": ["Its process died each time."],
     "exc_module": "billiard.exceptions",
 }
+#: The classes that Celery stores when a worker process died while it ran the task.
+PROCESS_DIED = frozenset({"WorkerLostError", "TimeLimitExceeded"})
 
 
 def build(exception: Mapping[str, Any]) -> str:

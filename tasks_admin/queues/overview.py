@@ -13,6 +13,7 @@ from tasks_admin.integrations.broker import Depth
 from tasks_admin.lib.errors import ConsoleError
 from tasks_admin.models import Queue, QueueMinute, Result, Worker
 from tasks_admin.models.queues import queue_page_of
+from tasks_admin.models.result_states import ResultState
 from tasks_admin.queues.rates import Rates, rates
 from tasks_admin.workers import Seen as Consumer
 from tasks_admin.workers import overview as workers
@@ -216,7 +217,11 @@ def _oldest(unseen: Iterable[str]) -> dict[str, datetime]:
     """
     found: dict[str, datetime] = {}
     wanted = set(unseen)
-    rows = Result.objects.filter(status="PENDING").only("meta", "date_created").order_by("pk")
+    rows = (
+        Result.objects.filter(status=ResultState.PENDING)
+        .only("meta", "date_created")
+        .order_by("pk")
+    )
     for row in rows[:SEARCHED]:
         if row.queue in wanted:
             found.setdefault(row.queue, row.date_created)

@@ -1,7 +1,6 @@
 """Task results: what staff can do with them, and what is known of them."""
 
 from tasks_admin.results.actions import (
-    RETRYABLE,
     failures_of,
     groups,
     retry_failed,
@@ -12,7 +11,6 @@ from tasks_admin.results.actions import (
 )
 
 __all__ = [
-    "RETRYABLE",
     "failures_of",
     "groups",
     "retry_failed",

@@ -11,14 +11,13 @@ from tasks_admin.lib.verbs import RETRY_FAILED, REVEAL_ARGUMENTS
 from tasks_admin.models import Operation, Result, Target, stored_exceptions
 from tasks_admin.models.expressions import ExceptionClass
 from tasks_admin.models.lock_keys import LockKind, lock_key_expression
+from tasks_admin.models.result_states import RETRYABLE, ResultState
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Confirmation, Selection
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: The states of what can be queued again.
-RETRYABLE = ("FAILURE", "LOST")
 #: Groups that a preview shows.
 MOST_GROUPS = 50
 
@@ -40,7 +39,7 @@ def with_exclusion_reason(results: QuerySet[Any]) -> QuerySet[Any]:
     same = lock_key_expression(LockKind.RESULT, OuterRef("task_id"))
     exclusion_reason = Case(
         When(Exists(Target.objects.filter(lock_key=same)), then=Value("retried")),
-        When(status="RETRY", then=Value("retrying")),
+        When(status=ResultState.RETRY, then=Value("retrying")),
         When(~Q(status__in=RETRYABLE), then=Value("not_failed")),
         When(~Q(task_name__in=broker.registered()), then=Value("unregistered")),
         When(~Q(task_name__in=broker.repeatable()), then=Value("unprotected")),

@@ -7,16 +7,15 @@ from django.db.models import Case, CharField, F, QuerySet, Value, When
 from tasks_admin import operations
 from tasks_admin.lib.verbs import REVOKE, TERMINATE
 from tasks_admin.models import Operation
+from tasks_admin.models.result_states import NOT_STARTED, UNREADY, ResultState
 from tasks_admin.operations import Confirmation, Selection
-from tasks_admin.results.revocations import UNBEGUN
-from tasks_admin.results.terminations import UNENDED
 
 
 def select(results: QuerySet[Any]) -> Selection:
     """The tasks that would be revoked, and the number of excluded ones by reason."""
     exclusion_reason = Case(
-        When(status__in=UNBEGUN, then=Value("")),
-        When(status="STARTED", then=Value("begun")),
+        When(status__in=NOT_STARTED, then=Value("")),
+        When(status=ResultState.STARTED, then=Value("begun")),
         default=Value("ended"),
         output_field=CharField(),
     )
@@ -25,8 +24,8 @@ def select(results: QuerySet[Any]) -> Selection:
 
 def select_running(results: QuerySet[Any]) -> Selection:
     """The tasks that may be running; finished ones are excluded."""
-    unended = When(status__in=UNENDED, then=Value(""))
-    exclusion_reason = Case(unended, default=Value("ended"), output_field=CharField())
+    unready = When(status__in=UNREADY, then=Value(""))
+    exclusion_reason = Case(unready, default=Value("ended"), output_field=CharField())
     return _selection(results.annotate(exclusion_reason=exclusion_reason))
 
 

@@ -11,9 +11,8 @@ from django.db.models import Count, F
 from django.utils import timezone
 
 from tasks_admin.models import Result, ResultCount, ResultCountCheckpoint
+from tasks_admin.models.result_states import ENDED
 
-#: What counts as an end.
-ENDED = ("SUCCESS", "FAILURE", "REVOKED", "LOST")
 #: Results are counted so long after their end; and those of at most so long at a time.
 LAG, STRIDE = timedelta(minutes=1), timedelta(minutes=10)
 

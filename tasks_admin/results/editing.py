@@ -19,6 +19,7 @@ from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.lock_keys import LockKind, lock_key
+from tasks_admin.models.result_states import RETRYABLE
 from tasks_admin.models.results import Verdict
 from tasks_admin.operations import Confirmation, Selection
 from tasks_admin.results import signatures
@@ -85,7 +86,7 @@ def _tasks_of(rows: QuerySet[Any]) -> list[str]:
 
 def model_of(rows: QuerySet[Any]) -> Result:
     """The result whose arguments an edit begins with: the newest that failed."""
-    failed = rows.filter(status__in=results.RETRYABLE).order_by("-pk")
+    failed = rows.filter(status__in=RETRYABLE).order_by("-pk")
     found: Result | None = failed.first() or rows.order_by("-pk").first()
     if found is None:
         raise WrongState(_("Nothing is selected, or it was cleaned up meanwhile."))
@@ -100,7 +101,7 @@ def before(model: Result, signature: Signature) -> Placed | None:
 
 def alike(rows: QuerySet[Any], model: Result) -> bool:
     """Whether all that failed had the same arguments."""
-    failed = rows.filter(status__in=results.RETRYABLE)
+    failed = rows.filter(status__in=RETRYABLE)
     others = failed.exclude(task_args=model.task_args, task_kwargs=model.task_kwargs)
     return not others.order_by().exists()
 

@@ -11,12 +11,11 @@ from django.db.models.functions import Now
 from tasks_admin.integrations import broker, control
 from tasks_admin.lib.conf import settings
 from tasks_admin.models import QuarantinedMessage, Result
+from tasks_admin.models.result_states import IN_PROGRESS, ResultState
 from tasks_admin.models.targets import TASK_ID
 
 #: Seconds between two looks, and results that one look takes.
 EVERY, CHUNK = 30.0, 500
-#: The states of what has no end and may be lost. What Celery tries again has a time of its own.
-ENDLESS = ("PENDING", "RECEIVED", "STARTED")
 
 
 class Search:
@@ -44,13 +43,13 @@ class Search:
             return 0
         known |= QuarantinedMessage.objects.holding(row.task_id for row in suspects)
         lost = [row.pk for row in suspects if row.task_id not in known]
-        still = Result.objects.filter(pk__in=lost, status__in=ENDLESS)
-        return still.update(status="LOST", date_done=Now())
+        still = Result.objects.filter(pk__in=lost, status__in=IN_PROGRESS)
+        return still.update(status=ResultState.LOST, date_done=Now())
 
     def _next(self) -> list[Result]:
         old = Now() - timedelta(seconds=settings.LOST_AFTER)
         rows: list[Result] = []
-        for status in ENDLESS:  # one after the other: each is read off the index in its order
+        for status in IN_PROGRESS:  # one after the other: each is read off the index in its order
             found = Result.objects.filter(status=status, pk__gt=self.after, date_created__lt=old)
             slim = found.only("task_id", "meta", "status")
             rows += slim.order_by("pk")[:CHUNK]

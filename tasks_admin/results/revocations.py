@@ -14,6 +14,7 @@ from django.utils import timezone
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result, Revocation, Target
+from tasks_admin.models.result_states import NOT_STARTED, ResultState
 from tasks_admin.models.targets import TASK_ID, TargetState
 
 #: Tasks revoked in one transaction.
@@ -23,8 +24,6 @@ AGAIN = 2.0
 #: For so long a worker may be silent before it is not known whether it had begun a task.
 PATIENCE = timedelta(seconds=30)
 _KNOWN = f"SELECT 1 FROM {Revocation._meta.db_table} WHERE task_id = %s"  # noqa: S608 (our own)
-#: The states of what has not begun. `RETRY` waits to be begun again.
-UNBEGUN = ("PENDING", "RECEIVED", "RETRY", "LOST")
 
 
 def revoked(task_id: str) -> bool:
@@ -36,7 +35,7 @@ def revoked(task_id: str) -> bool:
 
 def fence(task_ids: list[str]) -> None:
     """Keep lost tasks from running after all, because they are queued again under another id."""
-    lost = Result.objects.filter(task_id__in=task_ids, status="LOST")
+    lost = Result.objects.filter(task_id__in=task_ids, status=ResultState.LOST)
     Revocation.objects.bulk_create(
         (
             Revocation(task_id=task_id, revoked_at=Now())
@@ -77,9 +76,11 @@ def _mark(operation: Operation) -> dict[str, int]:
         targets = {target.subject: target.pk for target in due}
         ours = [task_id for task_id in targets if TASK_ID.fullmatch(task_id)]
         begun = {task_id for task_id in ours if not _cancel(task_id)}
-        rows = Result.objects.filter(task_id__in=targets.keys() - begun, status__in=UNBEGUN)
+        rows = Result.objects.filter(task_id__in=targets.keys() - begun, status__in=NOT_STARTED)
         marked = list(rows.select_for_update().values_list("task_id", flat=True))
-        Result.objects.filter(task_id__in=marked).update(status="REVOKED", date_done=Now())
+        Result.objects.filter(task_id__in=marked).update(
+            status=ResultState.REVOKED, date_done=Now()
+        )
         Revocation.objects.bulk_create(
             (Revocation(task_id=task_id, revoked_at=Now()) for task_id in marked),
             ignore_conflicts=True,
@@ -104,9 +105,11 @@ def _settle(operation: Operation, targets: dict[str, int], begun: set[str] | Non
             rows.postpone(AGAIN, reason="no_reply_maybe_started")
             return 0
     seen = targets.keys() & (begun or set())
-    Result.objects.filter(task_id__in=seen, status="REVOKED").update(status="STARTED")
+    Result.objects.filter(task_id__in=seen, status=ResultState.REVOKED).update(
+        status=ResultState.STARTED
+    )
     Revocation.objects.filter(task_id__in=seen).delete()
-    still = Result.objects.filter(task_id__in=targets, status="REVOKED")
+    still = Result.objects.filter(task_id__in=targets, status=ResultState.REVOKED)
     revoked = {targets[task_id] for task_id in still.values_list("task_id", flat=True)}
     state = TargetState.DONE if begun is not None else TargetState.UNKNOWN
     reason = "" if begun is not None else "no_reply_maybe_started"

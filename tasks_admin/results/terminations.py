@@ -15,6 +15,7 @@ from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Termination
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result, Revocation, Target
+from tasks_admin.models.result_states import UNREADY, ResultState
 from tasks_admin.models.targets import TargetQuerySet, TargetState, after
 
 #: Tasks ended at a time.
@@ -25,8 +26,6 @@ AGAIN, LOOK = 2.0, 0.5
 TURN = 60.0
 #: Seconds for which a process may clean up before it is said to ignore the signal.
 PATIENCE = timedelta(seconds=10)
-#: The states of what may be running. Without `task_track_started` all of that is `PENDING`.
-UNENDED = ("PENDING", "RECEIVED", "STARTED", "RETRY")
 
 
 def carry_out(operation: Operation) -> int:
@@ -95,7 +94,9 @@ def _settle(rows: TargetQuerySet, told: Termination, repeated: set[str]) -> int:
     rows.filter(subject__in=_unheard(rows, told)).settle(TargetState.UNKNOWN, reason="silent")
     left = list(rows.open().values_list("subject", flat=True))
     # Whoever asked before us was not heard of again; the worker has written down what it did.
-    revoked = Result.objects.filter(task_id__in=repeated.intersection(left), status="REVOKED")
+    revoked = Result.objects.filter(
+        task_id__in=repeated.intersection(left), status=ResultState.REVOKED
+    )
     ended = list(revoked.values_list("task_id", flat=True))
     done = rows.filter(subject__in=ended).settle(TargetState.DONE)
     rows.open().settle(TargetState.SKIPPED, reason="not_running")
@@ -105,7 +106,7 @@ def _settle(rows: TargetQuerySet, told: Termination, repeated: set[str]) -> int:
 def _unheard(rows: TargetQuerySet, told: Termination) -> list[str]:
     """Of those without an outcome: what may run on a worker that did not answer."""
     left = list(rows.open().values_list("subject", flat=True))
-    unended = Result.objects.filter(task_id__in=left, status__in=UNENDED)
+    unended = Result.objects.filter(task_id__in=left, status__in=UNREADY)
     if told.answered:
         unended = unended.exclude(worker__in=told.answered)
         if not told.silent:  # all have answered who may run one that says no worker's name

@@ -29,10 +29,9 @@ from tasks_admin.lib.verbs import (
     TargetType,
 )
 from tasks_admin.models import Result
+from tasks_admin.models.result_states import NOT_STARTED, RETRYABLE, UNREADY
 from tasks_admin.models.results import InexactReason
 from tasks_admin.results import failure_groups, history
-from tasks_admin.results.revocations import UNBEGUN
-from tasks_admin.results.terminations import UNENDED
 
 #: Characters of any text that the page shows, and in which it looks for what is masked.
 LONGEST, SEARCHED = 64_000, 1_000_000
@@ -113,7 +112,7 @@ class ResultPage(ModelAdmin[Any]):
             .get()
             .exclusion_reason
         )
-        failed = result.status in results.RETRYABLE and can(request, RETRY_FAILED)
+        failed = result.status in RETRYABLE and can(request, RETRY_FAILED)
         steps = history.of(result)
         context |= {
             "title": _("Task result"),
@@ -143,13 +142,13 @@ class ResultPage(ModelAdmin[Any]):
 def _possible(result: Result, exclusion_reason: str) -> list[str]:
     """What can be done with it; how its arguments were stored does not matter for an edit."""
     verbs = []
-    if result.status in results.RETRYABLE:
+    if result.status in RETRYABLE:
         verbs += {"": [RETRY_FAILED, EDIT_AND_RETRY], "lossy": [EDIT_AND_RETRY]}.get(
             exclusion_reason, []
         )
-    if result.status in UNBEGUN:
+    if result.status in NOT_STARTED:
         verbs.append(REVOKE)
-    if result.status in UNENDED:
+    if result.status in UNREADY:
         verbs.append(TERMINATE)
     return verbs
 

@@ -17,6 +17,7 @@ from tasks_admin.integrations import broker
 from tasks_admin.models import Operation, Target
 from tasks_admin.models.expressions import ExceptionClass, QueueName
 from tasks_admin.models.lock_keys import LockKind, lock_key_expression
+from tasks_admin.models.result_states import ResultState
 from tasks_admin.models.results import ResultQuerySet
 
 LONGEST = 255
@@ -45,13 +46,7 @@ class StatusFilter(Ranked, ChoiceFilter):
     ) -> Iterable[tuple[str, Any]]:
         """Celery's states, in the order of a task's life, and one of ours."""
         return [
-            ("PENDING", _("queued")),
-            ("STARTED", _("started")),
-            ("RETRY", _("tried again")),
-            ("SUCCESS", _("succeeded")),
-            ("FAILURE", _("failed")),
-            ("REVOKED", _("revoked")),
-            ("LOST", _("lost")),
+            (state.value, state.label) for state in ResultState if state != ResultState.RECEIVED
         ]
 
 
@@ -202,7 +197,9 @@ class RaisedFilter(InputFilter):
 
     def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Failed with this very class."""
-        failed: QuerySet[Any] = queryset.alias(raised=ExceptionClass()).filter(status="FAILURE")
+        failed: QuerySet[Any] = queryset.alias(raised=ExceptionClass()).filter(
+            status=ResultState.FAILURE
+        )
         return failed.filter(raised=self.typed["raised"])
 
 

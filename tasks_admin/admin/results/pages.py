@@ -44,6 +44,7 @@ from tasks_admin.lib import durations, masks
 from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import RETRY_FAILED, VERBS
 from tasks_admin.models import Result
+from tasks_admin.models.result_states import ResultState
 from tasks_admin.models.targets import TASK_ID
 
 #: Characters of the arguments that the list shows.
@@ -107,7 +108,9 @@ class ResultAdmin(
     def at_once(self, used: list[Any]) -> bool:
         """Whether one index knows all these filters: failures of a task."""
         kinds = {type(spec) for spec in used}
-        failed = any(isinstance(spec, StatusFilter) and spec.value() == "FAILURE" for spec in used)
+        failed = any(
+            isinstance(spec, StatusFilter) and spec.value() == ResultState.FAILURE for spec in used
+        )
         return kinds == {TaskFilter, StatusFilter} and failed
 
     def get_search_results(

@@ -12,6 +12,7 @@ from tasks_admin.lib.masks import mask_text
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.models import Result
 from tasks_admin.models.expressions import ArgumentsPrefix
+from tasks_admin.models.result_states import ResultState
 
 #: Users that one search means, characters of a search, and of a result that are looked through.
 MOST_USERS, LONGEST, READ = 20, 500, 4_000
@@ -64,7 +65,7 @@ def _keys(term: str) -> list[str]:
 
 
 def _with_words(results: QuerySet[Any], words: str) -> QuerySet[Any]:
-    failed = Result.objects.filter(status="FAILURE").order_by("-pk")
+    failed = Result.objects.filter(status=ResultState.FAILURE).order_by("-pk")
     newest = failed.values("pk")[: settings.SEARCH_BOUND]
     found = Result.objects.filter(pk__in=newest, result__icontains=words).order_by("-pk")
     texts = found.values_list("pk", Substr("result", 1, READ))[:MOST_MATCHES]

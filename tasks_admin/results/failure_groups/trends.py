@@ -9,12 +9,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
+from tasks_admin.models.result_states import READY
 
 HOURS, DAYS = 24, 14
 #: The newest results of a task of which shares are told.
 RUNS = 1000
-#: Results that ended: others are no runs yet.
-ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 #: A bar of a chart: its width with the gap, and its greatest height.
 STEP, HEIGHT = 6, 24
 
@@ -112,7 +111,7 @@ def _by_group(task: str):  # type: ignore[no-untyped-def]
     """Rows of (task, cause or None, how many of its newest results)."""
     newest = Result.objects.filter(task_name=task).order_by("-id").values("pk")[:RUNS]
     group = Failure.objects.filter(task_id=OuterRef("task_id")).values("group_id")[:1]
-    ended = Result.objects.filter(pk__in=newest, status__in=ENDED).order_by()
+    ended = Result.objects.filter(pk__in=newest, status__in=READY).order_by()
     rows = ended.annotate(group=Subquery(group)).values_list("task_name", "group")
     return rows.annotate(n=Count("pk"))
 

@@ -11,6 +11,7 @@ from tasks_admin import dispatcher, operations
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Revocation, Target, Worker
+from tasks_admin.models.result_states import NOT_STARTED
 from tasks_admin.operations import Confirmation
 from tasks_admin.results import cancellation, revocations
 from tests.support.factories import make_result, make_target, run_concurrently
@@ -27,7 +28,7 @@ def states(operation):
     return dict(operation.targets.values_list("subject", "state"))
 
 
-@pytest.mark.parametrize("status", revocations.UNBEGUN)
+@pytest.mark.parametrize("status", NOT_STARTED)
 def test_what_waits_is_revoked(broker, alice, status):
     row = make_result(status)
 
