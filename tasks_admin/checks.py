@@ -8,7 +8,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.http.request import split_domain_port, validate_host
 
-from tasks_admin.integrations.mail import smtp
+from tasks_admin.integrations.mail import transports
 from tasks_admin.lib.conf import Settings, settings
 
 #: Characters of the token that opens the metrics, at least.
@@ -77,7 +77,7 @@ def import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
 
 def email_timeout(**kwargs: Any) -> list[CheckMessage]:
     """A mail server that hangs must not hold a worker for ever."""
-    if 0 < (smtp.timeout() or 0) < 15:
+    if 0 < (transports.configured().timeout() or 0) < 15:
         return []
     hint = (
         "Set EMAIL_TIMEOUT (from Django 6.1 on: MAILERS' option timeout) to 10: the reset task is "

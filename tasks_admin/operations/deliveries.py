@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from tasks_admin.integrations import database
-from tasks_admin.integrations.mail import smtp
+from tasks_admin.integrations.mail import transports
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import EmailDeferred, EmailRejected, OutcomeNotStored
@@ -23,7 +23,7 @@ def deliver(message: Any, target: Target) -> None:
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     try:
         failpoints.reach("before_smtp")
-        smtp.send(message)
+        transports.configured().send(message)
         failpoints.reach("after_smtp")
     except EmailRejected as error:
         refused = {"reason": "refused", "detail": str(error)}

@@ -1,1 +1,1 @@
-"""Email: the messages, and the connection to the mail server."""
+"""Email: the messages, and the transports that send them."""

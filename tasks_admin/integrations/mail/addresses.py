@@ -1,4 +1,4 @@
-"""Email addresses: where a user keeps theirs, and whether an email can be sent to it."""
+"""Email addresses: the one of a user, and whether an email can be sent to it."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def address_of(user: "User") -> str:
-    """The user's address, from whichever field the user model keeps it in."""
+    """The user's address, in the field that the user model declares for it."""
     return str(getattr(user, user.get_email_field_name()) or "")
 
 
 def is_deliverable(address: str) -> bool:
-    """Whether an address can be put into a mail as it is.
+    """Whether an email to this address reaches it.
 
-    Django writes a local part that isn't ASCII as an encoded word, which is another mailbox.
+    Django encodes a local part that is not ASCII as an encoded word, which is another mailbox.
     """
     try:
         validate_email(address)

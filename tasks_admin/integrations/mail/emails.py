@@ -1,4 +1,4 @@
-"""The mails: text and HTML from templates, in the reader's language."""
+"""Email messages: text and HTML from templates, in the recipient's language."""
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from tasks_admin.models import Target
 
-#: Characters of a name that a letter shows.
-LONGEST_NAME = 150
+#: Characters of a user's name in an email.
+MAX_NAME_LENGTH = 150
 
 
 def build_email(
     name: str, *, user: "User", target: "Target", context: dict[str, Any]
 ) -> EmailMultiAlternatives:
-    """Write the mail `name` to a user.
+    """Build the email `name` (of the templates) to a user.
 
-    Its Message-ID belongs to the target, not to the attempt: who is sent the same mail twice can
-    see that it is the same.
+    Its Message-ID is that of the target, not of the attempt: two deliveries are recognizable as
+    the same email.
     """
     host = urlsplit(django_settings.HOST_URL)
-    # A name of many lines could write a letter of its own.
-    name_line = " ".join(user.get_username().split())[:LONGEST_NAME]
+    # A name with line breaks could add a text of its own.
+    name_line = " ".join(user.get_username().split())[:MAX_NAME_LENGTH]
     context = {"user": user, "name": name_line, "host": host.netloc} | context
     with translation.override(language_of(user)):
         subject = render_to_string(f"tasks_admin/mail/{name}_subject.txt", context)
@@ -49,7 +49,7 @@ def build_email(
 
 
 def language_of(user: "User") -> str:
-    """The user's own language where the user model has one, else the project's."""
+    """The user's language if the user model has one, else the project's."""
     chosen = getattr(user, settings.USER_LANGUAGE_FIELD, None)
     known = {code for code, _name in django_settings.LANGUAGES}
     return str(chosen) if chosen in known else django_settings.LANGUAGE_CODE

@@ -1,4 +1,4 @@
-"""The one door to the mail server: a connection kept open, and errors told apart by reply code."""
+"""Email over SMTP: one connection per thread, and errors classified by the reply code."""
 
 import re
 import smtplib
@@ -15,12 +15,14 @@ from tasks_admin.lib.errors import EmailDeferred, EmailRejected
 
 _local = threading.local()
 
-#: Seconds after which an idle connection is asked whether it is still there.
-IDLE = 5.0
-#: Addresses, and what is as long as a token: a server quotes what it refuses.
+#: Seconds after which an idle connection is checked before it is used.
+MAX_IDLE = 5.0
+#: Characters of the server's reply that are kept.
+MAX_REPLY_LENGTH = 300
+#: Addresses, and texts as long as a token: a server quotes what it rejects.
 PRIVATE = re.compile(r"<?[^\s<>\"',;:]+@[^\s<>\"',;:]+>?|[\w.~%=?&-]{60,}")
-#: What these say is about our account or our host, not about the addressee.
-ABOUT_US = (
+#: These errors concern our account or host, not the recipient.
+SENDER_ERRORS = (
     smtplib.SMTPAuthenticationError,
     smtplib.SMTPConnectError,
     smtplib.SMTPHeloError,
@@ -29,37 +31,39 @@ ABOUT_US = (
 
 
 def send(message: EmailMessage) -> None:
-    """Hand the message to the mail server.
-
-    Raises `MailRefused` when it will never be taken, and `MailDelayed` when it may be later. The
-    text of either is the server's reply code and words, with addresses and links removed.
-    """
-    begun = False
+    """See `EmailTransport.send`."""
+    connected = False
     try:
         connection = _connection()
-        begun = True
+        connected = True
         connection.send_messages([message])
         _local.used_at = time.monotonic()
     except Exception as error:
         code, words = _reply(error, message)
         if code == 421 or not isinstance(error, smtplib.SMTPRecipientsRefused):
             close()  # smtplib leaves a connection that saw a 421 unusable but open
-        # No reply to a mail that was begun: nobody knows whether it was taken.
-        uncertain = begun and not code
-        raise _judge(error, code, f"{code or ''} {words}".strip(), uncertain=uncertain) from None
+        # Without a reply the server may have accepted a message that was being sent.
+        uncertain = connected and not code
+        raise _classify(error, code, f"{code or ''} {words}".strip(), uncertain=uncertain) from None
 
 
 def close() -> None:
-    """Drop this thread's connection, without a goodbye that could hang; the next mail opens one."""
+    """See `EmailTransport.close`: a QUIT could block. The next email opens a new connection."""
     server, _local.connection = getattr(_local, "connection", None), None
-    for name in ("connection", "_partial_connection"):  # Django keeps a half-open one apart
+    # Django keeps a connection that is not fully open under the second name.
+    for name in ("connection", "_partial_connection"):
         if smtp := getattr(server, name, None):
             smtp.close()
 
 
+def timeout() -> float | None:
+    """See `EmailTransport.timeout`."""
+    return getattr(_server(), "timeout", None)
+
+
 def _connection() -> BaseEmailBackend:
-    """Return this thread's connection, open and answering."""
-    if getattr(_local, "connection", None) and time.monotonic() - _local.used_at > IDLE:
+    """This thread's connection: open, and checked if it was idle."""
+    if getattr(_local, "connection", None) and time.monotonic() - _local.used_at > MAX_IDLE:
         smtp = getattr(_local.connection, "connection", None)
         try:
             alive = smtp is None or smtp.noop()[0] == 250
@@ -70,8 +74,8 @@ def _connection() -> BaseEmailBackend:
     if getattr(_local, "connection", None) is None:
         _local.connection, _local.used_at = _server(), time.monotonic()
         _local.connection.open()
-    connection_now: BaseEmailBackend = _local.connection
-    return connection_now
+    connection: BaseEmailBackend = _local.connection
+    return connection
 
 
 def _server() -> BaseEmailBackend:
@@ -83,37 +87,31 @@ def _server() -> BaseEmailBackend:
     return mail.get_connection()
 
 
-def timeout() -> float | None:
-    """Seconds after which the mail server counts as hanging; None: never."""
-    return getattr(_server(), "timeout", None)
-
-
 def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
-    """The mail server's code and words; 0 and the error's kind when it said nothing."""
-    said: str | bytes
+    """The mail server's code and text; 0 and the error's class if it did not reply."""
+    reply: str | bytes
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, said = next(iter(error.recipients.values()))
+        code, reply = next(iter(error.recipients.values()))
     elif isinstance(error, smtplib.SMTPResponseException):
-        code, said = error.smtp_code, error.smtp_error
+        code, reply = error.smtp_code, error.smtp_error
     else:
         return 0, type(error).__name__
-    words = said if isinstance(said, str) else said.decode("utf-8", "replace")
-    words = PRIVATE.sub("<hidden>", " ".join(words.split()))
-    for address in message.recipients():  # some say "no mailbox named bob here"
+    text = reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
+    text = PRIVATE.sub("<hidden>", " ".join(text.split()))
+    for address in message.recipients():  # as in "no mailbox named bob here"
         name = re.escape(address.rpartition("@")[0])
-        words = re.sub(rf"(?<!\w){name}(?!\w)", "<hidden>", words, flags=re.IGNORECASE)
-    return code, words[:300]
+        text = re.sub(rf"(?<!\w){name}(?!\w)", "<hidden>", text, flags=re.IGNORECASE)
+    return code, text[:MAX_REPLY_LENGTH]
 
 
-def _judge(
+def _classify(
     error: Exception, code: int, text: str, *, uncertain: bool
 ) -> EmailRejected | EmailDeferred:
-    """Decide by code, never by class: one class of smtplib's carries 450 and 550 alike."""
-    if isinstance(error, ABOUT_US):
+    """Decide by the code: one class of smtplib's has both 450 and 550."""
+    if isinstance(error, SENDER_ERRORS):
         return EmailDeferred(text)
     # A certificate that can't be verified is a ValueError too, and an OSError.
     if code >= 500 or (isinstance(error, ValueError) and not isinstance(error, OSError)):
         return EmailRejected(text)
-    return EmailDeferred(
-        text, uncertain=uncertain
-    )  # lost, timed out, or stopped by the task's time limit
+    # The connection was lost, timed out, or stopped by the task's time limit.
+    return EmailDeferred(text, uncertain=uncertain)

@@ -51,7 +51,7 @@ def scripted(settings):
 
 
 class TestForGood:
-    """`MailRefused`: trying again would not help."""
+    """`EmailRejected`: trying again would not help."""
 
     @pytest.mark.parametrize("code", [550, 551, 552, 553, 554])
     def test_the_recipient_is_refused(self, mailbox, code):
@@ -82,7 +82,7 @@ class TestForGood:
 
 
 class TestForNow:
-    """`MailDelayed`: it may be taken later."""
+    """`EmailDeferred`: it may be taken later."""
 
     @pytest.mark.parametrize("code", [421, 450, 451, 452])
     def test_the_recipient_is_not_wanted_now(self, mailbox, code):
@@ -150,7 +150,7 @@ class TestForNow:
         """It is a `ValueError` as well, like an impossible address."""
         error = ssl.SSLCertVerificationError("certificate has expired")
 
-        assert isinstance(smtp._judge(error, 0, "", uncertain=True), EmailDeferred)
+        assert isinstance(smtp._classify(error, 0, "", uncertain=True), EmailDeferred)
 
     def test_the_time_limit_of_the_task_stops_it_at_once(self, scripted):
         """The farewell to a server that hangs must not hang in its turn."""
@@ -243,7 +243,7 @@ class TestConnection:
     def test_one_that_died_while_idle_is_replaced_before_it_is_used(self, mailbox, monkeypatch):
         smtp.send(letter())
         smtp._local.connection.connection.sock.shutdown(socket.SHUT_RDWR)
-        monkeypatch.setattr(smtp, "IDLE", -1)
+        monkeypatch.setattr(smtp, "MAX_IDLE", -1)
 
         smtp.send(letter())
 
@@ -251,7 +251,7 @@ class TestConnection:
         assert mailbox.connections == 2
 
     def test_one_that_idled_and_lives_is_kept(self, mailbox, monkeypatch):
-        monkeypatch.setattr(smtp, "IDLE", -1)
+        monkeypatch.setattr(smtp, "MAX_IDLE", -1)
 
         smtp.send(letter())
         smtp.send(letter())

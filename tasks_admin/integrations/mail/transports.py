@@ -1,0 +1,49 @@
+"""The contract of an email transport, and the table of them.
+
+To send through a provider's HTTP API, write a module with the functions of `EmailTransport`, and
+add a row to `TRANSPORTS`.
+"""
+
+from typing import Protocol
+
+import django
+from django.conf import settings as django_settings
+from django.core.mail import EmailMessage
+
+from tasks_admin.integrations.mail import smtp
+
+
+class EmailTransport(Protocol):
+    """How an email leaves this process. A module with these functions is one."""
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand one message over. Returns when the server has accepted it.
+
+        Raises `EmailRejected` when the server will never accept it, and `EmailDeferred` for any
+        other error, with `uncertain=True` when the server may have accepted it. The text of either
+        is the server's reply, without addresses and links.
+        """
+
+    def close(self) -> None:
+        """Drop this thread's connection, if there is one, without waiting for the server."""
+
+    def timeout(self) -> float | None:
+        """Seconds after which a server that does not reply counts as unavailable; None: never.
+
+        The tasks that send emails are stopped after 15 seconds.
+        """
+
+
+#: By the path of Django's email backend. `smtp` sends through any backend of Django's.
+TRANSPORTS: dict[str, EmailTransport] = {"django.core.mail.backends.smtp.EmailBackend": smtp}
+
+
+def configured() -> EmailTransport:
+    """The transport of the email backend in Django's settings."""
+    return TRANSPORTS.get(_backend(), smtp)
+
+
+def _backend() -> str:
+    if django.VERSION >= (6, 1):
+        return str(django_settings.MAILERS.get("default", {}).get("BACKEND", ""))
+    return django_settings.EMAIL_BACKEND
