@@ -9,14 +9,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse
-from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from django.views.decorators.http import require_POST
 from django_celery_results.models import GroupResult, TaskResult
 
 from tasks_admin import results
@@ -137,11 +135,12 @@ class ResultAdmin(
         keep = self.admin_site.admin_view(self.keep_columns)
         return [path("columns/", keep, name="tasks_admin_result_columns"), *super().get_urls()]
 
-    @method_decorator(require_POST)
     def keep_columns(self, request: HttpRequest) -> HttpResponse:
         """Remember for this person which columns to show; none means the usual ones."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if request.method != "POST":
+            return redirect("admin:tasks_admin_result_changelist")
         chosen = request.POST.getlist("column")
         columns.keep(request, (name for name in self.columns if name in chosen))
         back = request.POST.get("next", "")

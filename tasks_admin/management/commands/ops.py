@@ -152,7 +152,8 @@ class Command(BaseCommand):
 def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
     if word in ACTS:
-        operation = ACTS[word](results=_chosen(options), **told)
+        confirmation = operations.Confirmation(**told)
+        operation = ACTS[word](results=_chosen(options), confirmation=confirmation)
     elif word in FAILURE_GROUP_ACTIONS:
         operation = FAILURE_GROUP_ACTIONS[word](group=_found(FailureGroup, ids[0]), **told)
     elif word in NAMED:

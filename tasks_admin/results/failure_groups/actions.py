@@ -62,7 +62,7 @@ def _move(group: FailureGroup, verb: str, actor: "User", reason: str, **more: An
         if not rows.update(state=after, **more):
             group.refresh_from_db()
             raise WrongState(
-                _("This cause is %(state)s: nothing was changed.")
+                _("The failure group is %(state)s. Nothing was changed.")
                 % {"state": group.get_state_display()}
             )
         group.state = after

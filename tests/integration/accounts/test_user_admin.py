@@ -31,7 +31,7 @@ class TestFirstStep:
         assert page.status_code == 200
         words = page_text(page)
         assert "3 users will be sent a mail" in words
-        assert "2 are left out" in words
+        assert "2 skipped" in words
         assert "the account is not active 1" in words
         assert "no e-mail address 1" in words
         assert not Operation.objects.exists()
@@ -52,7 +52,7 @@ class TestFirstStep:
     def test_an_empty_remainder_offers_no_button(self, client, make_user):
         page = run_action(client, USERS, ACTION, [make_user(is_active=False)])
 
-        assert "Nothing is left to do" in page_text(page)
+        assert "Nothing to do" in page_text(page)
         assert b'name="confirm"' not in page.content
 
     def test_all_that_match(self, client):
@@ -159,7 +159,7 @@ class TestSecondStep:
         again = confirm(client, mine, USERS)
 
         assert Operation.objects.count() == 1
-        assert "Nothing is left to do" in page_text(again)
+        assert "Nothing to do" in page_text(again)
         assert "waits for a reset mail already 2" in page_text(again)
 
     def test_the_permission_is_asked_for_again(self, as_user, bob):
@@ -180,7 +180,7 @@ class TestSecondStep:
         again = confirm(client, page, USERS, **{field: forged})
 
         assert again.status_code == 200
-        assert "nothing was done" in page_text(again)
+        assert "Nothing was changed" in page_text(again)
         assert not Operation.objects.exists()
 
     def test_more_rows_than_were_shown_are_not_done(self, client):
@@ -223,7 +223,7 @@ class TestNonsense:
         (user,) = make_users(1)
         User.objects.filter(pk=user.pk).delete()
 
-        assert "Nothing is left to do" in page_text(run_action(client, USERS, ACTION, [user]))
+        assert "Nothing to do" in page_text(run_action(client, USERS, ACTION, [user]))
 
     def test_an_action_that_is_none(self, client):
         users = make_users(1)

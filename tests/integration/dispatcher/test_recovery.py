@@ -216,7 +216,7 @@ class TestActor:
         assert (operation.state, operation.pause_reason) == ("paused", "actor")
         page = page_text(as_user(alice).get(operation.get_absolute_url()))
         assert "paused this by itself: the sender lost the permission" in page
-        assert "Give the permission back" in page
+        assert "Grant the permission again" in page
 
     def test_whose_account_is_closed_or_gone(self, operation, bob):
         bob.delete()
@@ -230,7 +230,7 @@ class TestActor:
         dispatcher.sweep()
         operation.refresh_from_db()
 
-        with pytest.raises(WrongState, match="may no longer do that"):
+        with pytest.raises(WrongState, match="no longer has the permission"):
             operations.resume(operation=operation, actor=alice, reason="r")
 
         assert Operation.objects.get(pk=operation.pk).state == "paused"

@@ -52,7 +52,7 @@ class TestActs:
     def test_what_is_so_already(self, alice, verb, state):
         group = make_failure_group(state=state)
 
-        with pytest.raises(WrongState, match=f"This cause is {state}"):
+        with pytest.raises(WrongState, match=f"The failure group is {state}"):
             ACTS[verb](group=group, actor=alice, reason="r")
         assert not Operation.objects.exists()
         assert not failure_groups.is_applicable(group, verb)

@@ -81,7 +81,7 @@ def test_moves(capsys, alice):
     (row,) = told(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
 
     assert row["state"] == "paused"
-    with pytest.raises(CommandError, match="nothing was changed"):
+    with pytest.raises(CommandError, match="Nothing was changed"):
         ops(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
     assert told(capsys, "operations", "--as", "alice")[-1]["state"] == "paused"
 
@@ -105,7 +105,7 @@ def test_causes(capsys, alice):
     (row,) = told(capsys, "failure_groups", "--as", "alice")
     assert (row["id"], row["state"], row["task"]) == (group.pk, "open", "a")
     assert told(capsys, "mute", str(group.pk), *acting)[0]["verb"] == "mute"
-    with pytest.raises(CommandError, match="nothing was changed"):
+    with pytest.raises(CommandError, match="Nothing was changed"):
         ops(capsys, "mute", str(group.pk), *acting)
     with pytest.raises(CommandError, match="There is no cause of failures 99"):
         ops(capsys, "retry", "--group", "99", *acting)

@@ -30,7 +30,7 @@ def test_it_records_who_why_and_how_many(alice):
 
     operation = start(
         selection=selection_of(User.objects.all(), {"inactive": 2}),
-        confirmation=Confirmation(actor=alice),
+        confirmation=Confirmation(actor=alice, reason="why"),
     )
 
     operation.refresh_from_db()

@@ -245,7 +245,7 @@ def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):
     assert operation.counts() == {"running": 1, "cancelled": 1}
     Target.objects.filter(pk=running.pk).requeue(30)
 
-    operations.cancel_unbegun(operation)
+    operations.cancel_unstarted(operation)
 
     assert operation.counts() == {"cancelled": 2}
 

@@ -221,10 +221,14 @@ def test_who_may_not(as_user, charlie, client):
 
 
 @pytest.mark.parametrize("noun", [FAILURE_GROUPS, OPERATIONS])
-def test_only_a_post(client, alice, noun):
+def test_a_get_never_queues(client, alice, noun):
     row = make_failure_group() if noun == FAILURE_GROUPS else make_operation(1, actor=alice)
+    before = Operation.objects.count()
 
-    assert client.get(f"{noun}{row.pk}/edit/").status_code == 405
+    # Of an operation without failures there is nothing to edit: back to its page.
+    expected = 200 if noun == FAILURE_GROUPS else 302
+    assert client.get(f"{noun}{row.pk}/edit/").status_code == expected
+    assert Operation.objects.count() == before
 
 
 def test_markup_is_text(client):
