@@ -4,10 +4,8 @@ import uuid
 
 import pytest
 from celery import shared_task
-from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import URLPattern, URLResolver, reverse
 
 from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
 from tasks_admin.models import Operation, QuarantinedMessage, Target, Worker
@@ -258,51 +256,3 @@ def test_where_a_result_is_is_for_who_may_look(client, actor):
         assert response.url == f"{RESULTS}{row.pk}/change/"
     else:
         assert response.status_code == 403
-
-
-MADE_UP = {"IntConverter": 1, "UUIDConverter": uuid.UUID(int=1)}
-
-
-def admin_paths(patterns, prefix=""):
-    """The names of all pages of our models, with as many made-up arguments as they take."""
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            yield from admin_paths(pattern.url_patterns)
-        elif isinstance(pattern, URLPattern) and (pattern.name or "").startswith(
-            ("tasks_admin_", "auth_user_")
-        ):
-            arguments = {
-                name: MADE_UP.get(type(converter).__name__, "1")
-                for name, converter in pattern.pattern.converters.items()
-            }
-            if not pattern.pattern.regex.groups or arguments:
-                yield reverse(f"admin:{pattern.name}", kwargs=arguments)
-
-
-PATHS = sorted(set(admin_paths(admin.site.get_urls())))
-
-
-assert len(PATHS) > 20
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", ["get", "post"])
-def test_every_page_asks_who_is_there(db, path, method):
-    response = getattr(Client(), method)(path)
-
-    assert response.status_code == 302
-    assert "/admin/login/" in response.url
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", ["get", "post"])
-def test_no_page_is_for_staff_without_a_permission(as_user, mallory, no_broker, path, method):
-    before = User.objects.values().get(pk=mallory.pk)
-
-    response = getattr(as_user(mallory), method)(path)
-
-    # Django leads to the overview who asks for the history of what is not there.
-    assert response.status_code in {403, 404, 405} or response.url == "/admin/"
-    assert User.objects.values().get(pk=mallory.pk) | {"last_login": None} == before | {
-        "last_login": None
-    }
