@@ -1,4 +1,4 @@
-"""Every page of the console's models redirects anonymous users and refuses staff without permission."""
+"""Every page of our models asks for a sign-in, and for a permission."""
 
 import uuid
 
