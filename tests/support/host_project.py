@@ -1,11 +1,9 @@
 """A host project in processes of its own: `project`, its database, its broker, its workers."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import redis
 
@@ -43,45 +41,3 @@ def start_worker(environment: dict[str, str], *options: str) -> subprocess.Popen
 def read_runs(log: Path) -> list[list[str]]:
     """What the tasks wrote when they ran, a list of words each."""
     return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
-
-
-#: Reads a line of code after the other, and answers with what each printed.
-LOOP = """
-import contextlib, io, json, sys
-names = {}
-for line in sys.stdin:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        exec(json.loads(line), names)
-    print("\\n" + json.dumps(said.getvalue()), flush=True)
-"""
-
-
-class Shell:
-    """A Python process of the host's that goes on: to ask it again costs no start."""
-
-    def __init__(self, environment: dict[str, str], head: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LOOP],
-            cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.run(head)
-
-    def run_python(self, code: str) -> str:
-        """Run code; return what it printed."""
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(code) + "\n")
-        self.process.stdin.flush()
-        while line := self.process.stdout.readline():
-            if line.startswith('"'):
-                return str(json.loads(line))
-        raise AssertionError(f"the shell ended over: {code}")
-
-    def said(self, code: str) -> Any:
-        """Run code; return the JSON that it printed last."""
-        return json.loads(self.run(code).splitlines()[-1])
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.communicate()

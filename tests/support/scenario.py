@@ -74,7 +74,7 @@ class Scenario:
 
     def targets(self) -> list[list[Any]]:
         """Every target: subject, state, reason, whether it may have been sent twice, its end."""
-        fields = "'subject', 'state', 'reason', 'unsure', 'tries'"
+        fields = "'subject', 'state', 'reason', 'uncertain', 'tries'"
         rows = f"Target.objects.filter(operation={self.key}).values_list({fields})"
         return self.stack.evaluate(f"[list(row) for row in {rows}]")  # type: ignore[no-any-return]
 

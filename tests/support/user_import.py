@@ -1,33 +1,15 @@
-"""The two steps of an import, as a browser takes them, and what its tests share."""
+"""The two steps of a user import, as a browser submits them."""
 
 import io
 import re
-from pathlib import Path
 from typing import Any
 
-import pytest
-from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from openpyxl import Workbook
 
 IMPORT = "/admin/auth/user/import/"
 PROCESS = "/admin/auth/user/process_import/"
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, settings: Any) -> Path:
-    """Where the uploads lie."""
-    settings.DATA_DIR = tmp_path
-    return tmp_path / "imports"
-
-
-@pytest.fixture
-def client(alice: User) -> Client:
-    """The superuser's browser."""
-    browser = Client()
-    browser.force_login(alice)
-    return browser
 
 
 def workbook(*rows: list[Any]) -> bytes:

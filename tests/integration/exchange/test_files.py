@@ -13,7 +13,7 @@ from django.test import Client
 
 from tasks_admin.admin.exchange import cells, formats
 from tasks_admin.admin.exchange.errors import Unreadable
-from tests.support.user_import import client, confirm, place, refusal, upload, workbook
+from tests.support.user_import import confirm, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
 
@@ -129,12 +129,12 @@ def test_a_sheet_that_claims_to_be_huge_is_read_as_it_is(
 
 
 @pytest.mark.parametrize("xlsx", [False, True])
-def test_too_many_rows_are_refused(xlsx: bool, client: Client, place: Path) -> None:
+def test_too_many_rows_are_refused(xlsx: bool, client: Client, upload_dir: Path) -> None:
     names = [[f"user{number}"] for number in range(25_000)]
     lines = "\n".join(["username", *(name for [name] in names)])
     data = workbook(["username"], *names) if xlsx else lines
     assert "More than 20000 rows" in refusal(upload(client, data, xlsx=xlsx))
-    assert list(place.iterdir()) == []
+    assert list(upload_dir.iterdir()) == []
 
 
 def test_too_many_bytes_are_refused_unread(

@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.support.user_import import client, confirm, place, refusal, upload, workbook
+from tests.support.user_import import confirm, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
 
@@ -16,7 +16,7 @@ FIELDS = ["username", "email", "first_name", "last_name"]
 
 
 def test_users_are_added_and_changed_after_a_confirmation(
-    client: Client, make_user: Any, alice: User, place: Path
+    client: Client, make_user: Any, alice: User, upload_dir: Path
 ) -> None:
     dave = make_user("dave", first_name="David")
     before = dave.password
@@ -37,7 +37,7 @@ def test_users_are_added_and_changed_after_a_confirmation(
     assert not new.is_staff
     assert dave.password == before
     assert LogEntry.objects.filter(user=alice).count() == 2
-    assert list(place.iterdir()) == []
+    assert list(upload_dir.iterdir()) == []
 
 
 def test_a_workbook_is_read_too(client: Client) -> None:
@@ -65,12 +65,14 @@ def test_other_columns_are_refused_by_name(column: str, client: Client) -> None:
         ("a,a@mail.example,,\nａ,b@mail.example,,", "more than once"),
     ],
 )
-def test_a_bad_line_refuses_the_file(line: str, words: str, client: Client, place: Path) -> None:
+def test_a_bad_line_refuses_the_file(
+    line: str, words: str, client: Client, upload_dir: Path
+) -> None:
     page = upload(client, f"{','.join(FIELDS)}\ngood,,,\n{line}\n")
     assert words in refusal(page)
     assert " 3 " in refusal(page)
     assert User.objects.count() == 1
-    assert list(place.iterdir()) == []
+    assert list(upload_dir.iterdir()) == []
 
 
 def test_an_address_may_be_empty_and_is_emptied(client: Client, make_user: Any) -> None:

@@ -14,7 +14,6 @@ from openpyxl import load_workbook
 from tasks_admin.admin.exchange import writers
 from tasks_admin.models import Operation, Result
 from tests.conftest import grant
-from tests.support.user_import import client
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from tests.conftest import grant
-from tests.support.user_import import client, confirm, place, refusal, upload
+from tests.support.user_import import confirm, refusal, upload
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tasks_admin.admin.exchange import uploads
-from tests.support.user_import import PROCESS, client, confirm, hidden, place, upload
+from tests.support.user_import import PROCESS, confirm, hidden, upload
 
 pytestmark = pytest.mark.django_db
 
@@ -22,11 +22,11 @@ def erin(make_user: Any) -> User:
     return erin
 
 
-def test_uploads_are_private_and_read_once(client: Client, place: Path) -> None:
-    place.mkdir(mode=0o755)
+def test_uploads_are_private_and_read_once(client: Client, upload_dir: Path) -> None:
+    upload_dir.mkdir(mode=0o755)
     page = upload(client, "username\nnew\n")
-    (kept,) = place.iterdir()
-    assert oct(place.stat().st_mode)[-3:] == "700"
+    (kept,) = upload_dir.iterdir()
+    assert oct(upload_dir.stat().st_mode)[-3:] == "700"
     assert oct(kept.stat().st_mode)[-3:] == "600"
     confirm(client, page)
     assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
@@ -43,13 +43,13 @@ def test_an_upload_is_confirmed_by_who_was_shown_it(client: Client, erin: User) 
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "../secret_key", "secret_key", "", "\0", "x" * 999]
 )
-def test_no_other_file_can_be_named(name: str, client: Client, place: Path) -> None:
-    (place.parent / "secret_key").write_text("username\nnew\n")
+def test_no_other_file_can_be_named(name: str, client: Client, upload_dir: Path) -> None:
+    (upload_dir.parent / "secret_key").write_text("username\nnew\n")
     form = hidden(upload(client, "username\nnew\n"))
     for spelling in (name, name + form["import_file_name"][44:]):
         answer = client.post(PROCESS, {**form, "import_file_name": spelling}, follow=True)
         assert "can&#x27;t be confirmed any more" in answer.content.decode()
-    assert (place.parent / "secret_key").exists()
+    assert (upload_dir.parent / "secret_key").exists()
     assert not User.objects.filter(username="new").exists()
 
 
@@ -62,10 +62,10 @@ def test_the_form_cannot_say_what_the_file_is(change: dict[str, str], client: Cl
     assert User.objects.filter(username="new").exists()
 
 
-def test_what_nobody_confirmed_is_swept(client: Client, place: Path) -> None:
+def test_what_nobody_confirmed_is_swept(client: Client, upload_dir: Path) -> None:
     page = upload(client, "username\nnew\n")
-    (kept,) = place.iterdir()
+    (kept,) = upload_dir.iterdir()
     os.utime(kept, (0, time.time() - uploads.PATIENCE - 1))
     upload(client, "username,nonsense\nnew,1\n")
-    assert list(place.iterdir()) == []
+    assert list(upload_dir.iterdir()) == []
     assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()

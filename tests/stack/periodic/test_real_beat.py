@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from tests.support.host_project import Shell, prepare_host, read_runs, start_worker
+from tests.support.host_project import prepare_host, read_runs, start_worker
+from tests.support.shell import Shell
 from tests.support.stack import ROOT, until
 
 pytestmark = pytest.mark.stack
@@ -63,11 +64,11 @@ def host(tmp_path, valkey):
     class Host:
         log = tmp_path / "runs"
 
-        def prepare_host(self, **more):
+        def settle(self, **more):
             database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
             self.environment = prepare_host(valkey, database, self.log, **more)
             self.shell = Shell(self.environment, HEAD)
-            self.said = self.shell.said
+            self.said = self.shell.run_json
             processes.append(self.shell.process)
 
         def beat(self, *options):
@@ -77,7 +78,7 @@ def host(tmp_path, valkey):
                 subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
             )
 
-        def start_worker(self):
+        def work(self):
             return self._keep(start_worker(self.environment, "-n", "one@here"))
 
         def _keep(self, process):

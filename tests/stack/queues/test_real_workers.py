@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from tests.support.host_project import Shell, prepare_host, read_runs, start_worker
+from tests.support.host_project import prepare_host, read_runs, start_worker
 from tests.support.servers import RabbitMQ, Redis
+from tests.support.shell import Shell
 from tests.support.stack import ROOT, until
 
 HEAD = """
@@ -29,7 +30,7 @@ operation = queues.%s(name="celery", **who)
 rows = operation.targets.order_by("subject").values_list("subject", "state", "detail")
 print(json.dumps([list(one) for one in rows]))
 """
-WITHHELD = "print(json.dumps({v.name: v.withheld for v in control.snapshot().workers}))"
+PAUSED_QUEUES = "print(json.dumps({v.name: v.paused_queues for v in control.snapshot().workers}))"
 SAID = """
 seen = queues.one("celery")[0]
 print(json.dumps([seen.waiting, bool(seen.paused_at), [one.name for one in seen.consumers]]))
@@ -100,10 +101,10 @@ def test_a_paused_queue_stays_so(tmp_path, environment, shell, started):
     start("two@here", "threads")
     both = {"one@here": ["celery", "mail"], "two@here": ["celery", "mail"]}
     count = "print(json.dumps(Worker.objects.count()))"
-    until(lambda: shell.said(count) == 2, "two rows")
+    until(lambda: shell.run_json(count) == 2, "two rows")
     assert inspect(*both) == both
 
-    assert shell.said(DECIDE % "pause") == [
+    assert shell.run_json(DECIDE % "pause") == [
         ["one@here", "done", "celery, mail → mail"],
         ["two@here", "done", "celery, mail → mail"],
     ]
@@ -118,15 +119,15 @@ def test_a_paused_queue_stays_so(tmp_path, environment, shell, started):
     start("one@here", "prefork")
     start("three@here", "solo")
     new = {"one@here": ["celery"], "three@here": ["celery"]}
-    until(lambda: shell.said(WITHHELD) == new, "new workers that obey")
+    until(lambda: shell.run_json(PAUSED_QUEUES) == new, "new workers that obey")
     assert inspect(*new) == {"one@here": ["mail"], "three@here": ["mail"]}
-    assert shell.said(SAID) == [20, True, []]
+    assert shell.run_json(SAID) == [20, True, []]
     assert read_runs(log) == []
 
-    told = shell.said(DECIDE % "resume")
+    told = shell.run_json(DECIDE % "resume")
     assert ["one@here", "done", "mail → celery, mail"] in told
     until(lambda: len(read_runs(log)) == 20, "all of them run")
-    until(lambda: shell.said(SAID)[:2] == [0, False], "an empty queue")
+    until(lambda: shell.run_json(SAID)[:2] == [0, False], "an empty queue")
 
 
 PUBLISH = """
@@ -169,25 +170,27 @@ def test_thousands_are_purged_and_restored(tmp_path, environment, valkey, shell,
         # A turn of the one that was killed lasts ten seconds.
         assert dispatch(failpoint).wait(60) == -signal.SIGKILL
         other = dispatch()
-        until(lambda: shell.said(STATE.format(pk=pk))[0] == "finished", "it is over", timeout=120)
+        until(
+            lambda: shell.run_json(STATE.format(pk=pk))[0] == "finished", "it is over", timeout=120
+        )
         other.terminate()
         other.wait(60)
-        return shell.said(STATE.format(pk=pk))[1:]
+        return shell.run_json(STATE.format(pk=pk))[1:]
 
     count = MANY if environment["CELERY_BROKER_URL"] == valkey else FEWER
     shell.run(PUBLISH % count)
-    before = shell.said(HASHES)
+    before = shell.run_json(HASHES)
     assert before[0] == count
-    purge = shell.said(PURGE)
+    purge = shell.run_json(PURGE)
     assert carried_out(purge, "after_quarantine") == ["done", str(count)]
-    assert shell.said(HASHES)[0] == 0
-    assert shell.said(KEPT) == count
+    assert shell.run_json(HASHES)[0] == 0
+    assert shell.run_json(KEPT) == count
 
-    restore = shell.said(RESTORE.format(pk=purge))
+    restore = shell.run_json(RESTORE.format(pk=purge))
     state, detail = carried_out(restore, "after_put")
     assert (state, int(detail) >= count) == ("done", True)
-    assert shell.said(KEPT) == 0
-    there, whole, unique = shell.said(HASHES)
+    assert shell.run_json(KEPT) == 0
+    there, whole, unique = shell.run_json(HASHES)
     if "amqp" in environment["CELERY_BROKER_URL"]:
         # What was confirmed, and not written down before the end, is there twice.
         assert (count <= there <= count + 200, unique) == (True, count)

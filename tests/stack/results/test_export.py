@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -58,6 +60,12 @@ for piece in answer.streaming_content:
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(lines, leaks, peak, size, time.monotonic() - begun)
 """
+
+
+@pytest.fixture
+def client(as_user: Callable[[User], Client], alice: User) -> Client:
+    """The client of a superuser, signed in."""
+    return as_user(alice)
 
 
 def exported(browser: Client, form: str, query: str = "") -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from tests.support.flower import Flower
-from tests.support.host_project import Shell, prepare_host, start_worker
+from tests.support.host_project import prepare_host, start_worker
 from tests.support.servers import RabbitMQ, Redis
+from tests.support.shell import Shell
 from tests.support.stack import ROOT, until
 
 ORDER = """
@@ -97,7 +98,7 @@ def test_real_workers(tmp_path, valkey, url):
     }
 
     shell = Shell(environment, "import django, json; django.setup()")
-    said, flower = shell.said, Flower(url)
+    said, flower = shell.run_json, Flower(url)
 
     def give(verb, *names, **options):
         return said(ORDER.format(verb=verb, names=list(names), options=options))
