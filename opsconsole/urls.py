@@ -9,7 +9,7 @@ urlpatterns = [
     # Django's login page shows a link if a URL has this name.
     path(
         "admin/password_reset/",
-        RedirectView.as_view(pattern_name="tasks_admin:request"),
+        RedirectView.as_view(pattern_name="tasks_admin:request_reset_email"),
         name="admin_password_reset",
     ),
     path("admin/mail/", include("opsconsole.mailcatcher.urls")),

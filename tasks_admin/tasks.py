@@ -8,8 +8,7 @@ from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, Retry
 
-from tasks_admin import operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, operations
 from tasks_admin.dispatcher import housekeeping
 from tasks_admin.integrations import control, database
 from tasks_admin.lib import failpoints
@@ -87,14 +86,16 @@ def outcomes(task: TargetTask) -> Iterator[None]:
 def send_reset_email(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Mail a user a link for choosing a new password."""
     with outcomes(self):
-        return resets.send(user_pk=user_pk, task_id=self.request.id or "", lease=self.lease)
+        return accounts.deliver_reset_email(
+            user_pk=user_pk, task_id=self.request.id or "", lease=self.lease
+        )
 
 
 @shared_task(name="tasks_admin.notify_password_changed", **MAIL)
 def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
     """Tell a user by mail that their password was changed."""
     with outcomes(self):
-        return resets.notify_changed(user_pk=user_pk, task_id=self.request.id or "")
+        return accounts.deliver_password_changed(user_pk=user_pk, task_id=self.request.id or "")
 
 
 @shared_task(name="tasks_admin.send_notification", **MAIL)

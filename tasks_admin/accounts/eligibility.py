@@ -1,4 +1,4 @@
-"""Who may be sent a reset mail: one rule, in SQL, for the click and again for the sending."""
+"""Whether a user may receive a reset email: one rule in SQL, for confirmation and for sending."""
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,17 @@ from tasks_admin.models.lock_keys import LockKind, lock_key_expression
 if TYPE_CHECKING:
     from django.contrib.auth.models import User as Actor
 
-#: What may be an address, in the dialect that PostgreSQL's and Python's expressions share.
+#: Matches plausible email addresses, in the syntax that PostgreSQL and Python have in common.
 ADDRESS = r"\A[!-?A-~]+@[^@\s]+\Z"
 
 
 def with_exclusion_reason(
     users: QuerySet[Any], *, actor: "Actor | None", again: bool = True
 ) -> QuerySet[Any]:
-    """Annotate each user with `exclusion`, a code of `reasons`, or '' for who may be mailed.
+    """Annotate each user with `exclusion_reason`: a code of `reasons`, or '' if eligible.
 
-    `again=False` leaves out who was mailed within `RESET_INTERVAL`, or waits for a mail.
+    `again=False` also excludes users to whom a reset email was sent within `RESET_INTERVAL`, or is
+    pending. Without an actor, no user is excluded because of their permissions.
     """
     model = get_user_model()
     address = model.get_email_field_name()
@@ -39,40 +40,40 @@ def with_exclusion_reason(
     ]
     if not again:
         recent = Reset.objects.recent().filter(user=OuterRef("pk"))
-        pending = Target.objects.filter(
-            lock_key=lock_key_expression(LockKind.USER, OuterRef("pk"))
-        ).open()
+        locked = Target.objects.filter(lock_key=lock_key_expression(LockKind.USER, OuterRef("pk")))
         cases += [
             When(Exists(recent), then=Value("recent")),
-            When(Exists(pending), then=Value("pending")),
+            When(Exists(locked.open()), then=Value("pending")),
         ]
     exclusion_reason = Case(*cases, default=Value(""), output_field=CharField())
-    chosen = model._default_manager.filter(pk__in=users.order_by().values("pk"))
-    return chosen.annotate(exclusion_reason=exclusion_reason)
+    # By primary key, so that joins of the original query repeat no user.
+    selected = model._default_manager.filter(pk__in=users.order_by().values("pk"))
+    return selected.annotate(exclusion_reason=exclusion_reason)
 
 
 def _outranks(model: Any, actor: "Actor | None") -> Q:
-    """Match the users that this actor may not touch: superusers, and who may do more."""
+    """Match superusers, and users with a permission that the actor lacks."""
     if actor is None or actor.is_superuser:
         return Q(pk__in=[])
     names = {field.name for field in model._meta.get_fields()}
-    more = Q(pk__in=[])
+    matched = Q(pk__in=[])
     if "is_superuser" in names:
-        more |= Q(is_superuser=True)
+        matched |= Q(is_superuser=True)
     if {"user_permissions", "groups"} <= names:
-        beyond = Permission.objects.exclude(_held(actor))
-        more |= Q(pk__in=model._default_manager.filter(user_permissions__in=beyond).values("pk"))
-        more |= Q(pk__in=model._default_manager.filter(groups__permissions__in=beyond).values("pk"))
-    return more
+        lacking = Permission.objects.exclude(_held_by(actor))
+        users = model._default_manager
+        matched |= Q(pk__in=users.filter(user_permissions__in=lacking).values("pk"))
+        matched |= Q(pk__in=users.filter(groups__permissions__in=lacking).values("pk"))
+    return matched
 
 
-def _held(actor: "Actor") -> Q:
-    """Match the permissions that the actor holds, whichever backend grants them."""
-    names: defaultdict[str, set[str]] = defaultdict(set)
+def _held_by(actor: "Actor") -> Q:
+    """Match the permissions that the actor has, whichever backend grants them."""
+    by_app: defaultdict[str, set[str]] = defaultdict(set)
     for permission in actor.get_all_permissions():
-        app, _dot, name = permission.partition(".")
-        names[app].add(name)
+        app_label, _dot, codename = permission.partition(".")
+        by_app[app_label].add(codename)
     held = Q(pk__in=[])
-    for app, codenames in names.items():
-        held |= Q(content_type__app_label=app, codename__in=codenames)
+    for app_label, codenames in by_app.items():
+        held |= Q(content_type__app_label=app_label, codename__in=codenames)
     return held

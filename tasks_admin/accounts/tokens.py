@@ -1,4 +1,4 @@
-"""The token in a reset link: what it says, and how it is signed and read."""
+"""The token in a reset link: its payload, and how it is signed and parsed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,63 +11,65 @@ from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
 from tasks_admin.integrations.mail.addresses import address_of
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import LinkExpired, LinkRefused
+from tasks_admin.lib.errors import LinkExpired, LinkInvalid
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: Ours are some 170 characters long; what is longer is not parsed.
-LONGEST = 512
+#: A token has some 170 characters; longer input is not parsed.
+MAX_LENGTH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What a token that was really ours says."""
+class Payload:
+    """The content of a token with a valid signature."""
 
-    #: As text: user models differ in the kind of their keys.
+    #: As text: the type of a primary key depends on the user model.
     user_pk: Any
     generation: int
     fingerprint: str
 
 
 def sign(user: "User", generation: int) -> str:
-    """Make the token for one generation of one user's links. It is made in the worker alone."""
+    """Return the token for one generation of a user's links. Only the worker calls this."""
     fingerprint = _fingerprint(user, django_settings.SECRET_KEY)
     return _serializer().dumps([str(user.pk), generation, fingerprint])
 
 
-def read(token: object) -> Claim:
-    """Return what the token says; raises `LinkExpired` or `LinkRefused`, and nothing else."""
-    refused = LinkRefused(_("This link is not one of ours, or it was not copied whole."))
-    if not isinstance(token, str) or not token.isascii() or len(token) > LONGEST:
-        raise refused
+def parse(token: object) -> Payload:
+    """Return the payload of a token; raises `LinkExpired` or `LinkInvalid`, and nothing else."""
+    invalid = LinkInvalid(_("It is incomplete, or it was not issued by this site."))
+    if not isinstance(token, str) or not token.isascii() or len(token) > MAX_LENGTH:
+        raise invalid
     try:
-        payload = _serializer().loads(token, max_age=settings.RESET_TIMEOUT)
-        user_pk, generation, fingerprint = payload
-        return Claim(user_pk=str(user_pk), generation=int(generation), fingerprint=str(fingerprint))
+        content = _serializer().loads(token, max_age=settings.RESET_TIMEOUT)
+        user_pk, generation, fingerprint = content
+        return Payload(
+            user_pk=str(user_pk), generation=int(generation), fingerprint=str(fingerprint)
+        )
     except SignatureExpired:
-        raise LinkExpired(_("This link is too old.")) from None
+        raise LinkExpired(_("It has expired.")) from None
     except (BadData, TypeError, ValueError, OverflowError):
-        raise refused from None
+        raise invalid from None
 
 
-def fits(claim: Claim, user: "User") -> bool:
-    """Whether the account is still as it was when the token was made."""
+def matches(payload: Payload, user: "User") -> bool:
+    """Whether the account has not changed since the token was signed."""
     keys = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
-    return any(constant_time_compare(claim.fingerprint, _fingerprint(user, key)) for key in keys)
+    return any(constant_time_compare(payload.fingerprint, _fingerprint(user, key)) for key in keys)
 
 
 def _fingerprint(user: "User", key: str) -> str:
-    """Digest what must not have changed: the password, the address, whether it is active."""
+    """A digest of the state that must not change: password, email address, active or not."""
     state = "\x00".join([user.password, address_of(user), str(user.is_active)])
     salt = "tasks_admin.tokens.fingerprint"
     return salted_hmac(salt, state, secret=key, algorithm="sha256").hexdigest()[:32]
 
 
 def _serializer() -> URLSafeTimedSerializer:
-    """Sign with SECRET_KEY, accept the fallbacks too.
+    """Sign with SECRET_KEY; accept the fallback keys, too.
 
-    itsdangerous signs with the *last* key, Django's fallbacks run from newest to oldest.
+    itsdangerous signs with the *last* key; Django's fallbacks are ordered from newest to oldest.
     """
     return URLSafeTimedSerializer(
         [*reversed(django_settings.SECRET_KEY_FALLBACKS), django_settings.SECRET_KEY],

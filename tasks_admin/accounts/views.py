@@ -1,4 +1,4 @@
-"""The page behind the link in a reset mail, and the page that asks for such a mail."""
+"""The public pages: set a password with the link of a reset email, and request such an email."""
 
 import json
 from typing import Any
@@ -13,129 +13,137 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import TemplateView
 
-from tasks_admin.accounts import rate_limits, resets
-from tasks_admin.accounts.forms import ChooseForm, RequestForm
+from tasks_admin import accounts
+from tasks_admin.accounts import rate_limits
+from tasks_admin.accounts.forms import RequestResetEmailForm, SetPasswordForm
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import LinkRefused, RateLimited
+from tasks_admin.lib.errors import ConsoleError
 
 SESSION_KEY = "tasks_admin.reset_token"
 
 
 @method_decorator([never_cache, sensitive_post_parameters()], name="dispatch")
-class PrivateView(View):
-    """Not cached, and no part of its address or form is passed on or logged."""
+class SensitiveView(View):
+    """A page that is not cached, whose URL other sites do not see and whose form is not logged."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Say to browsers whom the page's address may be told: nobody else."""
-        response = super().dispatch(request, *args, **kwargs)
+        """Set the referrer policy; turn the console's errors into responses, for all subclasses."""
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except ConsoleError as error:
+            response = self.error_response(request, error)
         # "no-referrer" would make browsers send "Origin: null", which Django's CSRF check refuses.
         response["Referrer-Policy"] = "same-origin"
         return response
 
+    def error_response(self, request: HttpRequest, error: ConsoleError) -> HttpResponse:
+        """Show the error on a page of its own, with its status."""
+        context = {"error": error}
+        return render(request, "tasks_admin/accounts/error.html", context, status=error.status)
 
-class ChooseView(PrivateView):
-    """Choose a new password. GET and HEAD change nothing: mail scanners open links."""
+
+class SetPasswordView(SensitiveView):
+    """Set a new password. GET and HEAD change nothing: mail scanners open links."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Move the token out of the address, then show the form."""
+        """Move the token from the URL to the session, then show the form."""
         if "token" in request.GET:
-            try:
-                resets.holder(request.GET["token"])
-            except LinkRefused as error:
-                return self._refused(request, error)
-            request.session.cycle_key()  # whoever knew this session's key gets no token with it
+            accounts.user_of_link(request.GET["token"])
+            request.session.cycle_key()  # an attacker who planted this session gets no token
             request.session[SESSION_KEY] = request.GET["token"]
-            return redirect("tasks_admin:choose")
-        try:
-            user = resets.holder(request.session.get(SESSION_KEY))
-        except LinkRefused as error:
-            return self._refused(request, error)
-        return self._form(request, ChooseForm(user))
+            return redirect("tasks_admin:set_password")
+        user = accounts.user_of_link(request.session.get(SESSION_KEY))
+        return self._page(request, SetPasswordForm(user))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Set the password; limited before anything is hashed."""
+        """Set the password. Attempts are counted before a password is hashed."""
         token = request.session.get(SESSION_KEY)
-        try:
-            user = resets.holder(token)
-            rate_limits.hit("choose.client", client_of(request))
-            rate_limits.hit("choose.link", user.pk)
-            form = ChooseForm(user, request.POST)
-            if not form.is_valid():
-                return self._form(request, form)
-            resets.choose(token=token, password=form.cleaned_data["new_password1"])
-        except LinkRefused as error:
-            return self._refused(request, error)
-        except RateLimited as error:
-            return render(request, "tasks_admin/resets/refused.html", {"error": error}, status=429)
+        user = accounts.user_of_link(token)
+        rate_limits.count_attempt("choose.client", client_address(request))
+        rate_limits.count_attempt("choose.link", user.pk)
+        form = SetPasswordForm(user, request.POST)
+        if not form.is_valid():
+            return self._page(request, form)
+        accounts.set_password(token=token, password=form.cleaned_data["new_password1"])
         request.session.pop(SESSION_KEY, None)
-        return redirect("tasks_admin:chosen")
+        return redirect("tasks_admin:set_password_done")
 
-    def _form(self, request: HttpRequest, form: Any) -> HttpResponse:
-        return render(request, "tasks_admin/resets/choose.html", {"form": form})
-
-    def _refused(self, request: HttpRequest, error: LinkRefused) -> HttpResponse:
-        context = {"error": error}
-        return render(request, "tasks_admin/resets/refused.html", context, status=error.status)
+    def _page(self, request: HttpRequest, form: SetPasswordForm) -> HttpResponse:
+        return render(request, "tasks_admin/accounts/set_password.html", {"form": form})
 
 
-class DoneView(PrivateView, TemplateView):
+class SetPasswordDoneView(SensitiveView, TemplateView):
     """The password was changed."""
 
-    template_name = "tasks_admin/resets/chosen.html"
+    template_name = "tasks_admin/accounts/set_password_done.html"
 
 
-class RequestView(PrivateView):
-    """Ask for a reset mail: for oneself when signed in, by address when not."""
+class RequestResetEmailView(SensitiveView):
+    """Request a reset email: for the signed-in user, or for the account with an email address."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show the form."""
-        return self._page(request, RequestForm(signed_in=request.user.is_authenticated))
+        form = RequestResetEmailForm(signed_in=request.user.is_authenticated)
+        return self._page(request, form)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Queue the mail; the answer is the same whether or not anybody has that address."""
-        form = RequestForm(_data(request), signed_in=request.user.is_authenticated)
+        """Queue the email; the response does not depend on whether the account exists."""
+        form = self._form(request)
         if not form.is_valid():
-            return self._answer(request, form, 400, _("Enter a valid e-mail address."))
-        try:
-            said, more = self._request(request, form)
-        except RateLimited as error:
-            return self._answer(request, form, 429, str(error))
-        return self._answer(request, form, 202, said, **more)
+            return self._respond(request, form, 400, _("Enter a valid email address."))
+        detail, data = self._queue(request, form)
+        return self._respond(request, form, 202, detail, **data)
 
-    def _request(self, request: HttpRequest, form: RequestForm) -> tuple[str, dict[str, str]]:
-        """Count the try and queue the mail; return the answer, and what goes with it in JSON."""
+    def error_response(self, request: HttpRequest, error: ConsoleError) -> HttpResponse:
+        """Show the error above the form, or as JSON."""
+        return self._respond(request, self._form(request), error.status, str(error))
+
+    def _queue(
+        self, request: HttpRequest, form: RequestResetEmailForm
+    ) -> tuple[str, dict[str, str]]:
+        """Count the attempt and queue the email; return the message, and further data for JSON."""
         if isinstance(request.user, get_user_model()):
-            rate_limits.hit("request.user", request.user.pk)
-            task_id = resets.request_own(request.user)
-            return _("A mail with a link is on its way to you."), {"task_id": task_id}
+            rate_limits.count_attempt("request.user", request.user.pk)
+            task_id = accounts.request_own_reset_email(request.user)
+            return _("An email with a link is on its way to you."), {"task_id": task_id}
         address = form.cleaned_data["email"]
-        rate_limits.hit("request.client", client_of(request))
-        rate_limits.hit("request.address", resets.folded(address))
-        resets.request(users=resets.holders_of(address), actor=None)
-        return _("If there is an account with this address, a mail with a link is on its way."), {}
+        rate_limits.count_attempt("request.client", client_address(request))
+        rate_limits.count_attempt("request.address", accounts.normalize_address(address))
+        users = accounts.users_with_address(address)
+        accounts.request_reset_emails(users=users, actor=None)
+        return _("If an account has this address, an email with a link is on its way."), {}
 
-    def _answer(
-        self, request: HttpRequest, form: RequestForm, status: int, said: str, **more: str
+    def _form(self, request: HttpRequest) -> RequestResetEmailForm:
+        return RequestResetEmailForm(_data(request), signed_in=request.user.is_authenticated)
+
+    def _respond(
+        self,
+        request: HttpRequest,
+        form: RequestResetEmailForm,
+        status: int,
+        detail: str,
+        **data: str,
     ) -> HttpResponse:
         if _wants_json(request):
-            return JsonResponse({"detail": said} | more, status=status)
-        context = {"said": said} if status == 202 else {"error": said}
+            return JsonResponse({"detail": detail} | data, status=status)
+        context = {"success": detail} if status == 202 else {"error": detail}
         return self._page(request, form, status, **context)
 
     def _page(
-        self, request: HttpRequest, form: RequestForm, status: int = 200, **context: Any
+        self, request: HttpRequest, form: RequestResetEmailForm, status: int = 200, **context: Any
     ) -> HttpResponse:
         context |= {"form": form}
-        return render(request, "tasks_admin/resets/request.html", context, status=status)
+        template = "tasks_admin/accounts/request_reset_email.html"
+        return render(request, template, context, status=status)
 
 
-def client_of(request: HttpRequest) -> str:
-    """The client's address, as the server or the proxy in front of it tells.
+def client_address(request: HttpRequest) -> str:
+    """The IP address of the client, from the server or from the proxy in front of it.
 
-    Of several the last counts: that one the proxy saw, the others anybody can send.
+    Of several addresses the last one counts: the proxy appended it. The client can forge the rest.
     """
-    told = request.META.get(settings.CLIENT_ADDRESS_KEY) or request.META.get("REMOTE_ADDR", "")
-    return str(told).rpartition(",")[2].strip()
+    value = request.META.get(settings.CLIENT_ADDRESS_KEY) or request.META.get("REMOTE_ADDR", "")
+    return str(value).rpartition(",")[2].strip()
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -145,7 +153,7 @@ def _wants_json(request: HttpRequest) -> bool:
 
 
 def _data(request: HttpRequest) -> Any:
-    """The posted form or JSON object; nonsense is an empty form."""
+    """The submitted form or JSON object; invalid input is an empty form."""
     if request.content_type != "application/json":
         return request.POST
     try:

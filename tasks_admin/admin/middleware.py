@@ -1,4 +1,4 @@
-"""What a page says while the database is away."""
+"""The response while the database is unavailable."""
 
 import logging
 from collections.abc import Callable
@@ -13,19 +13,19 @@ logger = logging.getLogger(__name__)
 
 
 class DatabaseUnavailableMiddleware:
-    """Answers 503 with a sentence instead of 500 when the database is locked, full or gone."""
+    """Responds with 503 and a short page, instead of 500, if the database is unavailable."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Pass the request on."""
+        """Call the next middleware or the view."""
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer for the database. The page itself must not need it."""
+        """Render the page, which needs no database itself; None for all other errors."""
         if not isinstance(error, UNAVAILABLE_ERRORS):
             return None
-        logger.warning("The database is away (%s): %s", type(error).__name__, request.path)
-        page = render_to_string("tasks_admin/away.html")
+        logger.warning("Database unavailable (%s): %s", type(error).__name__, request.path)
+        page = render_to_string("tasks_admin/database_unavailable.html")
         return HttpResponse(page, status=503, headers={"Retry-After": "5"})

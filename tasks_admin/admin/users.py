@@ -1,4 +1,4 @@
-"""Users: whichever admin the project has for them, with the action on top."""
+"""Users: adds the action to the user admin that the project has registered."""
 
 from typing import Any
 
@@ -9,31 +9,33 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 
-from tasks_admin.accounts import resets
+from tasks_admin import accounts
 from tasks_admin.admin.exchange import UserExchange
 from tasks_admin.admin.shared.confirm import SafeActionsMixin, confirm_action
 from tasks_admin.admin.shared.responses import can, current_user
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
 from tasks_admin.operations import Selection
 
-#: Names of superusers that the confirm page lists.
-MOST_NAMES = 20
+#: The maximum number of superusers that the confirmation page names.
+MAX_NAMES = 20
 
 
-class ResetActions(SafeActionsMixin, UserExchange):
+class UserActionsMixin(SafeActionsMixin, UserExchange):
     """What the console adds to a user admin."""
 
     actions = ("send_reset_email",)
 
     @admin.action(description=VERBS[SEND_RESET_EMAIL].label, permissions=[SEND_RESET_EMAIL])
     def send_reset_email(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Queue a reset mail to each selected user."""
+        """Queue a reset email to each selected user who is eligible."""
         return confirm_action(
             self,
             request,
             verb=SEND_RESET_EMAIL,
-            select=lambda: resets.select(queryset, actor=current_user(request)),
-            act=lambda confirmation: resets.send_to_all(users=queryset, confirmation=confirmation),
+            select=lambda: accounts.select(queryset, actor=current_user(request)),
+            act=lambda confirmation: accounts.send_reset_emails(
+                users=queryset, confirmation=confirmation
+            ),
             details=lambda selection: {"superusers": _superusers(selection)},
         )
 
@@ -43,26 +45,27 @@ class ResetActions(SafeActionsMixin, UserExchange):
 
 
 def _superusers(selection: Selection) -> list[str]:
-    """Names of superusers who would be mailed; the last entry says how many more there are."""
+    """The names of selected superusers; the last entry is the number of further ones, if any."""
     model = get_user_model()
     if not hasattr(model, "is_superuser"):
         return []
-    chosen = selection.rows.filter(is_superuser=True).order_by("pk")
-    names = list(chosen.values_list(model.USERNAME_FIELD, flat=True)[:MOST_NAMES])
-    more = chosen.count() - len(names) if len(names) == MOST_NAMES else 0
-    said = ngettext("and %(n)d more", "and %(n)d more", more) % {"n": more}
-    return [*names, said] if more > 0 else names
+    superusers = selection.rows.filter(is_superuser=True).order_by("pk")
+    names = list(superusers.values_list(model.USERNAME_FIELD, flat=True)[:MAX_NAMES])
+    n = superusers.count() - len(names) if len(names) == MAX_NAMES else 0
+    if n <= 0:
+        return names
+    return [*names, ngettext("and %(n)s more", "and %(n)s more", n) % {"n": f"{n:,}"}]
 
 
 def register() -> None:
-    """Put the action on the user admin that is registered, or on Django's own."""
+    """Extend the registered user admin, or Django's own if there is none."""
     model = get_user_model()
     registered = admin.site._registry.get(model)
     base: type[Any] = type(registered) if registered else DjangoUserAdmin
     if registered:
         admin.site.unregister(model)
-    actions = [*(base.actions or []), *ResetActions.actions]
-    admin.site.register(model, type("UserAdmin", (ResetActions, base), {"actions": actions}))
+    actions = [*(base.actions or []), *UserActionsMixin.actions]
+    admin.site.register(model, type("UserAdmin", (UserActionsMixin, base), {"actions": actions}))
 
 
 register()

@@ -29,7 +29,7 @@ from tasks_admin.workers import heartbeats
 def clean() -> dict[str, int]:
     """Return how many rows of each kind were deleted."""
     return {
-        "attempts": rate_limits.forget_expired(),
+        "attempts": rate_limits.delete_expired(),
         "dispatchers": dispatchers.delete_offline(),
         "beats": beats.forget_stopped(),
         "workers": heartbeats.forget_gone(),

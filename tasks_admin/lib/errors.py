@@ -1,8 +1,11 @@
-"""What the console refuses, each as an exception whose text can be shown to a person."""
+"""The console's errors. Their texts are written for the person who sees them."""
 
 
 class ConsoleError(Exception):
-    """Something was refused. `str(error)` says what, why, and what to do next."""
+    """An action was refused. `str(error)` states what happened, why, and what to do next."""
+
+    #: The HTTP status of a response that reports the error.
+    status = 400
 
 
 class NotAllowed(ConsoleError):
@@ -10,70 +13,69 @@ class NotAllowed(ConsoleError):
 
 
 class NothingToDo(ConsoleError):
-    """Nothing is left after those that must be left out."""
+    """None of the selected rows qualifies."""
 
 
 class SelectionChanged(ConsoleError):
-    """The rows that match are no longer those that were shown."""
+    """The rows that match now are not the ones that the confirmation page showed."""
 
 
 class WrongState(ConsoleError):
-    """The operation is not in a state in which this can be done."""
+    """The current state of the operation does not permit the action."""
 
 
 class WrongArguments(ConsoleError):
-    """A task does not take these arguments. `problems`: what is wrong, by the argument's name."""
+    """A task does not accept these arguments. `problems`: a message for each argument's name."""
 
     def __init__(self, problems: "dict[str, str]") -> None:
-        said = " ".join(f"{name}: {words}" for name, words in problems.items())
-        super().__init__(said)
+        super().__init__(" ".join(f"{name}: {problem}" for name, problem in problems.items()))
         self.problems = problems
 
 
 class BrokerUnreachable(ConsoleError):
-    """The broker did not take the messages, or did not say so."""
+    """The broker did not accept the messages, or did not confirm that it had."""
 
 
 class QueueFull(BrokerUnreachable):
-    """The broker answers, and refused a message: there may be room in other queues."""
+    """The broker rejected a message of one queue; other queues may have room."""
 
 
 class EmailRejected(ConsoleError):
-    """The mail server refused the message for good. Holds no address."""
+    """The mail server rejected the email permanently. The text contains no address."""
 
 
 class EmailDeferred(ConsoleError):
-    """The mail server could not take the message now. Holds no address.
+    """The mail server did not accept the email now. The text contains no address.
 
-    `unsure`: it did not say so, so it may have taken it all the same.
+    `uncertain`: the server did not reply, so it may have accepted the email nevertheless.
     """
 
-    def __init__(self, said: str, *, uncertain: bool = False) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, *, uncertain: bool = False) -> None:
+        super().__init__(message)
         self.uncertain = uncertain
 
 
 class OutcomeNotStored(ConsoleError):
-    """Something was done, and the database was away when that was to be written down."""
+    """The work was done, but the database was unavailable when its outcome was to be stored."""
 
 
-class LinkRefused(ConsoleError):
-    """A reset link can't be used. `status` is the HTTP status to answer with."""
-
-    status = 400
+class LinkInvalid(ConsoleError):
+    """The link of a reset email is malformed, or its signature does not match."""
 
 
-class LinkExpired(LinkRefused):
-    """The link is too old."""
+class LinkExpired(LinkInvalid):
+    """The link is older than `RESET_TIMEOUT`."""
 
     status = 410
 
 
-class LinkUsed(LinkRefused):
-    """The link was used, or replaced by a newer one, or its account changed or is gone."""
+class LinkUsed(LinkInvalid):
+    """The link was used or replaced by a newer one, or its account was changed or deleted."""
 
     status = 410
 
 
 class RateLimited(ConsoleError):
-    """Tried too often; try again later."""
+    """More attempts than the rate limit allows."""
+
+    status = 429

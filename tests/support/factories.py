@@ -14,8 +14,7 @@ from django.db import connections
 from django.utils import timezone
 from kombu.utils.json import dumps
 
-from tasks_admin import operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, operations
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target, lock_keys
 from tasks_admin.operations import Confirmation, Selection
@@ -36,7 +35,7 @@ def make_operation(count: int = 1, *, prefix: str = "u", actor: User | None = No
     """A running operation on so many new users, whose targets wait."""
     users = make_users(count, prefix)
     actor = actor or User.objects.create_superuser(f"boss-{uuid.uuid4().hex[:8]}")
-    rows = resets._rows(User.objects.filter(pk__in=[user.pk for user in users]))
+    rows = accounts.target_rows(User.objects.filter(pk__in=[user.pk for user in users]))
     selection = Selection(rows=rows, excluded={})
     return operations.start(
         verb=SEND_RESET_EMAIL,

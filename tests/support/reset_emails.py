@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 from django.contrib.auth.models import User
 from django.db.models import F
 
-from tasks_admin import operations
-from tasks_admin.accounts import resets, tokens
+from tasks_admin import accounts, operations
+from tasks_admin.accounts import tokens
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
@@ -21,7 +21,9 @@ def request_email(user: User, *, actor: User | None = None) -> Target:
     """A target that waits: staff want the user mailed, or without an actor, the user does."""
     operation = operations.start(
         verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
-        selection=Selection(rows=resets._rows(User.objects.filter(pk=user.pk)), excluded={}),
+        selection=Selection(
+            rows=accounts.target_rows(User.objects.filter(pk=user.pk)), excluded={}
+        ),
         confirmation=Confirmation(actor=actor),
     )
     return operation.targets.get()
@@ -39,7 +41,9 @@ def publish_and_claim(target: Target) -> Target:
 def run_task(target: Target) -> dict[str, str]:
     """Publish and claim the target, and do what its task does."""
     target = publish_and_claim(target)
-    return resets.send(user_pk=int(target.subject), task_id=target.task_id, lease=LEASE)
+    return accounts.deliver_reset_email(
+        user_pk=int(target.subject), task_id=target.task_id, lease=LEASE
+    )
 
 
 def reload(target: Target) -> Target:

@@ -15,7 +15,7 @@ from import_export.instance_loaders import BaseInstanceLoader
 from import_export.resources import Diff, ModelResource
 from import_export.results import Error, Result
 
-from tasks_admin.accounts.eligibility import with_exclusion_reason
+from tasks_admin.accounts import with_exclusion_reason
 from tasks_admin.admin.exchange.cells import unguard
 from tasks_admin.admin.exchange.errors import Unreadable
 from tasks_admin.admin.exchange.resources import importable

@@ -30,7 +30,7 @@ def send(operation: Operation, target: Target) -> dict[str, str]:
         "outcome": lambda: progress.sentence(operation.counts()),  # in the reader's language
         "link": django_settings.HOST_URL + operation.get_absolute_url(),
     }
-    message = emails.build_email("summary", user=user, target=target, context=context)
+    message = emails.build_email("operation_finished", user=user, target=target, context=context)
     deliveries.deliver(message, target)
     return deliveries.mark_sent(target)
 

@@ -5,7 +5,8 @@ import logging
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin.accounts import resets, tokens
+from tasks_admin import accounts
+from tasks_admin.accounts import tokens
 from tasks_admin.lib.errors import EmailDeferred, EmailRejected, LinkUsed
 from tasks_admin.models import Operation, Reset, Result, Target
 from tests.conftest import grant
@@ -35,7 +36,7 @@ class TestSent:
 
         assert reload(target).state == "done"
         assert mailbox.recipients == ["ann@mail.example"]
-        assert resets.holder(latest_token(mailbox)) == ann
+        assert accounts.user_of_link(latest_token(mailbox)) == ann
         assert Reset.objects.get(user=ann).mailed_at is not None
 
     def test_the_link_begins_with_host_url(self, ann, mailbox, settings):
@@ -51,7 +52,7 @@ class TestSent:
         run_task(target)
 
         target = reload(target)
-        said = resets.send(user_pk=ann.pk, task_id=target.task_id, lease=60)
+        said = accounts.deliver_reset_email(user_pk=ann.pk, task_id=target.task_id, lease=60)
 
         assert said == {"outcome": "skipped", "reason": "pending"}
         assert len(mailbox.messages) == 1
@@ -93,7 +94,7 @@ class TestSecrets:
     def test_the_generation_alone_makes_no_token(self, ann, mailbox):
         send_email_to(ann)
 
-        claim = tokens.read(latest_token(mailbox))
+        claim = tokens.parse(latest_token(mailbox))
 
         assert str(claim.generation) == str(Reset.objects.get(user=ann).generation)
         assert claim.fingerprint not in str([*Reset.objects.values(), *Target.objects.values()])
@@ -171,16 +172,16 @@ class TestGenerations:
 
         send_email_to(ann)
 
-        assert resets.holder(latest_token(mailbox)) == ann
+        assert accounts.user_of_link(latest_token(mailbox)) == ann
         with pytest.raises(LinkUsed):
-            resets.holder(older)
+            accounts.user_of_link(older)
 
     def test_a_request_alone_does_not_while_its_mail_waits(self, ann, mailbox):
         send_email_to(ann)
 
         request_email(ann)
 
-        assert resets.holder(latest_token(mailbox)) == ann
+        assert accounts.user_of_link(latest_token(mailbox)) == ann
 
     def test_both_copies_work_when_a_mail_went_out_twice(self, make_user, mailbox):
         user = make_user(email="drop-ann@mail.example")  # taken, but nobody heard so
@@ -191,7 +192,7 @@ class TestGenerations:
 
         first, second = (reset_emails.token_of(message) for message in mailbox.messages)
 
-        assert resets.holder(first) == resets.holder(second) == user
+        assert accounts.user_of_link(first) == accounts.user_of_link(second) == user
         assert len({message["Message-ID"] for message in mailbox.messages}) == 1
 
     def test_an_older_target_that_tries_again_is_replaced_by_a_newer_one(self, ann, mailbox):
@@ -201,7 +202,7 @@ class TestGenerations:
         send_email_to(ann)
 
         assert run_task(older) == {"outcome": "skipped", "reason": "replaced"}
-        assert resets.holder(latest_token(mailbox)) == ann
+        assert accounts.user_of_link(latest_token(mailbox)) == ann
         assert len(mailbox.messages) == 1
 
     @pytest.mark.parametrize("change", [{"email": "eve@mail.example"}, {"password": "changed"}])
@@ -213,7 +214,7 @@ class TestGenerations:
         User.objects.filter(pk=ann.pk).update(**change)
 
         with pytest.raises(LinkUsed):
-            resets.holder(latest_token(mailbox))
+            accounts.user_of_link(latest_token(mailbox))
 
 
 class TestOtherPrograms:
@@ -221,13 +222,16 @@ class TestOtherPrograms:
 
     def test_it_is_recorded_and_sent_once(self, ann, mailbox):
         for expected in ({"outcome": "done"}, {"outcome": "skipped", "reason": "pending"}):
-            assert resets.send(user_pk=ann.pk, task_id="their-own-id", lease=60) == expected
+            assert (
+                accounts.deliver_reset_email(user_pk=ann.pk, task_id="their-own-id", lease=60)
+                == expected
+            )
 
         assert len(mailbox.messages) == 1
         assert Operation.objects.get().verb == "request_reset_email"
 
     def test_a_user_who_is_not_there(self, db, mailbox):
-        said = resets.send(user_pk=4711, task_id="their-own-id", lease=60)
+        said = accounts.deliver_reset_email(user_pk=4711, task_id="their-own-id", lease=60)
 
         assert said == {"outcome": "skipped", "reason": "gone"}
 
@@ -235,7 +239,7 @@ class TestOtherPrograms:
         target = publish_and_claim(request_email(ann))
         Target.objects.filter(pk=target.pk).update(lock_key=None, state="cancelled")
 
-        said = resets.send(user_pk=ann.pk, task_id=target.task_id, lease=60)
+        said = accounts.deliver_reset_email(user_pk=ann.pk, task_id=target.task_id, lease=60)
 
         assert said == {"outcome": "skipped", "reason": "pending"}
         assert not mailbox.messages

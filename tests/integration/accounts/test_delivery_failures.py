@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from tasks_admin.accounts import resets
+from tasks_admin import accounts
 from tasks_admin.integrations.mail import emails
 from tasks_admin.lib.errors import EmailDeferred, EmailRejected
 from tasks_admin.models import Reset, Target
@@ -155,7 +155,7 @@ class TestNotice:
         user = make_user(is_active=False)
         target = publish_and_claim(request_email(user))
 
-        said = resets.notify_changed(user_pk=user.pk, task_id=target.task_id)
+        said = accounts.deliver_password_changed(user_pk=user.pk, task_id=target.task_id)
 
         assert said == {"outcome": "done"}
         assert mailbox.messages[0]["Subject"].endswith("was changed")
@@ -167,7 +167,7 @@ class TestNotice:
         user = make_user(email=email)
         target = publish_and_claim(request_email(user))
 
-        said = resets.notify_changed(user_pk=user.pk, task_id=target.task_id)
+        said = accounts.deliver_password_changed(user_pk=user.pk, task_id=target.task_id)
 
         assert said == {"outcome": "skipped", "reason": reason}
         assert not mailbox.tries
@@ -178,11 +178,11 @@ class TestNotice:
         pk = user.pk
         user.delete()
 
-        said = resets.notify_changed(user_pk=pk, task_id=target.task_id)
+        said = accounts.deliver_password_changed(user_pk=pk, task_id=target.task_id)
 
         assert said == {"outcome": "skipped", "reason": "gone"}
 
 
 def _letter(target):
     user = User.objects.get(pk=target.subject)
-    return emails.build_email("changed", user=user, target=target, context={})
+    return emails.build_email("password_changed", user=user, target=target, context={})

@@ -6,8 +6,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
-from tasks_admin import operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, operations
 from tasks_admin.accounts.eligibility import with_exclusion_reason
 from tasks_admin.integrations.mail.addresses import is_deliverable
 from tasks_admin.models import Reset, Target
@@ -174,7 +173,7 @@ class TestAgain:
 
     def test_who_waits_for_a_mail_is_left_out(self, make_user):
         user = make_user()
-        resets.request(users=User.objects.filter(pk=user.pk), actor=None)
+        accounts.request_reset_emails(users=User.objects.filter(pk=user.pk), actor=None)
 
         assert reason(user, again=False) == "pending"
         assert reason(user, again=True) == ""
@@ -182,14 +181,14 @@ class TestAgain:
     @pytest.mark.parametrize("state", OUTCOMES)
     def test_who_waits_no_more_is_not(self, make_user, state):
         user = make_user()
-        resets.request(users=User.objects.filter(pk=user.pk), actor=None)
+        accounts.request_reset_emails(users=User.objects.filter(pk=user.pk), actor=None)
         Target.objects.all().settle(state)
 
         assert reason(user, again=False) == ""
 
     def test_another_users_wait_is_none_of_theirs(self, make_user):
         one, other = make_user(), make_user()
-        resets.request(users=User.objects.filter(pk=one.pk), actor=None)
+        accounts.request_reset_emails(users=User.objects.filter(pk=one.pk), actor=None)
 
         assert reason(other, again=False) == ""
 
@@ -208,7 +207,7 @@ def test_select_says_who_and_how_many_are_left_out(make_user, bob, alice):
     fine = [make_user(), make_user()]
     make_user(is_active=False), make_user(email=""), make_user(email="x")
 
-    selection = resets.select(User.objects.exclude(pk=bob.pk), actor=bob)
+    selection = accounts.select(User.objects.exclude(pk=bob.pk), actor=bob)
 
     assert isinstance(selection, Selection)
     assert selection.excluded == {"inactive": 1, "no_address": 1, "bad_address": 1, "outranks": 1}
@@ -223,11 +222,11 @@ def test_select_keeps_the_filter_of_the_list_and_each_user_once(make_user, bob):
 
     found = User.objects.filter(groups__name__in=["a", "b"], username__startswith="c")
 
-    assert list(resets.select(found, actor=bob).rows) == [(str(user.pk), f"user:{user.pk}")]
+    assert list(accounts.select(found, actor=bob).rows) == [(str(user.pk), f"user:{user.pk}")]
 
 
 def test_nobody_at_all_is_no_error(bob):
-    selection = resets.select(User.objects.none(), actor=bob)
+    selection = accounts.select(User.objects.none(), actor=bob)
 
     assert selection.excluded == {}
     assert operations.Selection(rows=selection.rows, excluded={}).fingerprint().startswith("0:")

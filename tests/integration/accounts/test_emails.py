@@ -22,7 +22,7 @@ def user(name="ann", **fields):
     return User(**{"pk": 1, "username": name, "email": "ann@mail.example"} | fields)
 
 
-def compose(to=None, name="reset", pk=5, **operation):
+def compose(to=None, name="password_reset", pk=5, **operation):
     target = Target(pk=pk, operation=Operation(**operation))
     context = {"link": LINK, "minutes": 60}
     message = emails.build_email(name, user=to or user(), target=target, context=context)
@@ -40,7 +40,7 @@ def html_of(message):
 class TestHead:
     """What programs read."""
 
-    @pytest.mark.parametrize("name", ["reset", "changed"])
+    @pytest.mark.parametrize("name", ["password_reset", "password_changed"])
     def test_it_says_that_a_program_wrote_it(self, name):
         assert compose(name=name)["Auto-Submitted"] == "auto-generated"
 
@@ -58,8 +58,10 @@ class TestHead:
         assert compose()["Message-ID"] != compose()["Message-ID"]
         assert re.fullmatch(r"<[0-9a-f-]{36}\.5@console\.example>", compose()["Message-ID"])
 
-    def test_the_subject_names_the_console(self):
-        assert compose()["Subject"] == "Choose a new password for console.example:8443"
+    def test_the_subject_is_the_same_for_every_user(self):
+        assert compose()["Subject"] == "Reset your password"
+        changed = "Your password for console.example:8443 was changed"
+        assert compose(name="password_changed")["Subject"] == changed
 
 
 class TestBody:
@@ -76,12 +78,12 @@ class TestBody:
         message = compose()
 
         for body in (text_of(message), html_of(message)):
-            assert "ann" in body
+            assert "ann at console.example:8443" in re.sub(r"<[^>]*>", "", body)
             assert body.count(LINK) == 1
             assert "60 minutes" in body
 
     def test_the_notice_holds_no_link(self):
-        message = compose(name="changed")
+        message = compose(name="password_changed")
 
         for body in (text_of(message), html_of(message)):
             assert "ann" in body
@@ -126,7 +128,7 @@ EVIL = "Ann\r\nBcc: eve@x.example\r\n\r\nHello,\r\nyour account <b>is</b> & was 
 class TestEvilNames:
     """A name is the user's own choice: it can't write a letter of its own."""
 
-    @pytest.mark.parametrize("name", ["reset", "changed"])
+    @pytest.mark.parametrize("name", ["password_reset", "password_changed"])
     def test_lines_in_it_write_no_header_and_no_paragraph(self, name):
         message = compose(user(EVIL, first_name=EVIL, last_name=EVIL), name=name)
 
@@ -136,7 +138,7 @@ class TestEvilNames:
         assert "\nHello,\n" not in text_of(message).replace("\r", "").partition("\n")[2]
         assert "Ann Bcc: eve@x.example" in text_of(message)
 
-    @pytest.mark.parametrize("name", ["reset", "changed"])
+    @pytest.mark.parametrize("name", ["password_reset", "password_changed"])
     def test_tags_in_it_are_text(self, name):
         message = compose(user("<b>\"Ann\" & 'Bob'</b>"), name=name)
 

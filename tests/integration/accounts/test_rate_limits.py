@@ -26,40 +26,40 @@ def at(monkeypatch):
 
 
 def test_as_many_as_are_allowed_pass():
-    rate_limits.hit("one", "x")
-    rate_limits.hit("one", "x")
+    rate_limits.count_attempt("one", "x")
+    rate_limits.count_attempt("one", "x")
 
     with pytest.raises(RateLimited):
-        rate_limits.hit("one", "x")
+        rate_limits.count_attempt("one", "x")
     with pytest.raises(RateLimited):
-        rate_limits.hit("one", "x")
+        rate_limits.count_attempt("one", "x")
 
 
 def test_values_and_scopes_are_counted_apart():
     for scope, value in [("one", "x"), ("one", "y"), ("other", "x"), ("one", 1), ("one", "")]:
-        rate_limits.hit(scope, value)
-        rate_limits.hit(scope, value)
+        rate_limits.count_attempt(scope, value)
+        rate_limits.count_attempt(scope, value)
 
 
 def test_the_next_window_begins_anew(at):
     for _ in range(2):
-        rate_limits.hit("one", "x")
+        rate_limits.count_attempt("one", "x")
 
     at(1_000_000_079.0)
     with pytest.raises(RateLimited):
-        rate_limits.hit("one", "x")
+        rate_limits.count_attempt("one", "x")
     at(1_000_000_080.0)
 
-    rate_limits.hit("one", "x")
+    rate_limits.count_attempt("one", "x")
 
 
 @pytest.mark.parametrize("value", ["\x00", "a" * 1_000_000, "é\u2028", None, 2**200])
 def test_any_value_can_be_counted(value):
-    rate_limits.hit("one", value)
+    rate_limits.count_attempt("one", value)
 
 
 def test_no_value_is_kept():
-    rate_limits.hit("one", "ann@mail.example")
+    rate_limits.count_attempt("one", "ann@mail.example")
 
     row = RateLimitCounter.objects.values_list().get()
     assert not any("ann" in str(column) for column in row)
@@ -67,12 +67,12 @@ def test_no_value_is_kept():
 
 def test_counts_are_forgotten_when_their_window_is_over(at):
     at(1_000_000_020.0)
-    rate_limits.hit("one", "old")
-    assert rate_limits.forget_expired() == 1
+    rate_limits.count_attempt("one", "old")
+    assert rate_limits.delete_expired() == 1
 
     at(4_000_000_000.0)
-    rate_limits.hit("one", "new")
-    assert rate_limits.forget_expired() == 0
+    rate_limits.count_attempt("one", "new")
+    assert rate_limits.delete_expired() == 0
 
 
 def test_a_count_that_is_forgotten_at_the_very_moment_does_no_harm(monkeypatch):
@@ -84,7 +84,7 @@ def test_a_count_that_is_forgotten_at_the_very_moment_does_no_harm(monkeypatch):
 
     monkeypatch.setattr(RateLimitCounter.objects, "bulk_create", and_gone)
 
-    rate_limits.hit("one", "x")
+    rate_limits.count_attempt("one", "x")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -93,7 +93,7 @@ def test_those_who_try_at_once_are_all_counted():
 
     def work():
         try:
-            rate_limits.hit("one", "x")
+            rate_limits.count_attempt("one", "x")
             outcomes.append("passed")
         except RateLimited:
             outcomes.append("refused")

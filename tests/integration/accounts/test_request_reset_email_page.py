@@ -45,7 +45,7 @@ class TestSignedIn:
         target = Target.objects.get()
         assert answer.status_code == 202
         assert answer.json() == {
-            "detail": "A mail with a link is on its way to you.",
+            "detail": "An email with a link is on its way to you.",
             "task_id": target.task_id_of(1),
         }
         assert run_task(target) == {"outcome": "done"}

@@ -58,7 +58,7 @@ class TestNonsense:
         answer = client.post(PAGE, body, content_type=JSON)
 
         assert answer.status_code == 400
-        assert answer.json() == {"detail": "Enter a valid e-mail address."}
+        assert answer.json() == {"detail": "Enter a valid email address."}
         assert not Operation.objects.exists()
 
     @pytest.mark.parametrize("body", [b"\xff\xfe\x00", b"\x80", "{}".encode("utf-16")])
@@ -92,7 +92,7 @@ class TestNonsense:
         page = client.post(PAGE, {"email": address})
 
         assert page.status_code == 400
-        assert "Enter a valid e-mail address" in page.content.decode()
+        assert "Enter a valid email address" in page.content.decode()
         assert "<script>alert" not in page.content.decode()
         assert not Operation.objects.exists()
 
@@ -203,7 +203,7 @@ class TestLimits:
 
         assert (in_json.status_code, page.status_code) == (429, 429)
         assert in_json.json() == {
-            "detail": "That was tried too often. Wait an hour, then try again."
+            "detail": "Too many attempts. Wait an hour, then try again."
         }
         assert "Wait an hour" in page.content.decode()
         assert not Target.objects.exists()

@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from tasks_admin.accounts import resets, tokens
-from tasks_admin.lib.errors import LinkExpired, LinkRefused, LinkUsed
+from tasks_admin import accounts
+from tasks_admin.accounts import passwords, tokens
+from tasks_admin.lib.errors import LinkExpired, LinkInvalid, LinkUsed
 from tasks_admin.models import Operation, Reset
 from tests.support.factories import run_concurrently
 from tests.support.reset_emails import (
@@ -34,43 +35,43 @@ class TestOnce:
     """A link is used up in the transaction that sets the password."""
 
     def test_it_sets_the_password(self, ann):
-        resets.choose(token=make_token(ann), password=NEW)
+        accounts.set_password(token=make_token(ann), password=NEW)
 
         assert User.objects.get(pk=ann.pk).check_password(NEW)
 
     def test_the_second_time_it_is_refused(self, ann):
         token = make_token(ann)
-        resets.choose(token=token, password=NEW)
+        accounts.set_password(token=token, password=NEW)
         before = password_of(ann)
 
         with pytest.raises(LinkUsed):
-            resets.choose(token=token, password="another passphrase")
+            accounts.set_password(token=token, password="another passphrase")
 
         assert password_of(ann) == before
 
     @pytest.mark.parametrize("spelling", ["{}=", "{}=="])
     def test_another_spelling_of_it_is_refused_the_second_time_too(self, ann, spelling):
         token = make_token(ann)
-        resets.choose(token=token, password=NEW)
+        accounts.set_password(token=token, password=NEW)
 
         with pytest.raises(LinkUsed):
-            resets.choose(token=spelling.format(token), password="another passphrase")
+            accounts.set_password(token=spelling.format(token), password="another passphrase")
 
     def test_it_is_used_up_even_when_the_password_stays_the_same(self, ann, monkeypatch):
         """The password's hash alone would not tell, if it were not salted anew."""
         token = make_token(ann)
-        monkeypatch.setattr(resets, "make_password", lambda password: ann.password)
-        resets.choose(token=token, password="old password")
+        monkeypatch.setattr(passwords, "make_password", lambda password: ann.password)
+        accounts.set_password(token=token, password="old password")
 
         with pytest.raises(LinkUsed):
-            resets.choose(token=token, password="old password")
+            accounts.set_password(token=token, password="old password")
 
     @pytest.mark.django_db(transaction=True)
     def test_of_twenty_at_once_one_succeeds(self, ann):
         token = make_token(ann)
 
         outcomes = run_concurrently(
-            20, lambda n: resets.choose(token=token, password=f"passphrase {n}")
+            20, lambda n: accounts.set_password(token=token, password=f"passphrase {n}")
         )
 
         winners = [n for n, outcome in enumerate(outcomes) if outcome is None]
@@ -87,15 +88,18 @@ class TestRefused:
         token = make_token(ann)
 
         for _ in range(3):
-            assert resets.holder(token) == ann
+            assert accounts.user_of_link(token) == ann
 
-        resets.choose(token=token, password=NEW)
+        accounts.set_password(token=token, password=NEW)
 
     def test_it_has_expired(self, ann, monkeypatch):
         token, now = make_token(ann), time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3602)
 
-        for act in (resets.holder, lambda token: resets.choose(token=token, password=NEW)):
+        for act in (
+            accounts.user_of_link,
+            lambda token: accounts.set_password(token=token, password=NEW),
+        ):
             with pytest.raises(LinkExpired):
                 act(token)
 
@@ -107,7 +111,10 @@ class TestRefused:
         User.objects.filter(pk=ann.pk).update(**change)
         before = password_of(ann)
 
-        for act in (resets.holder, lambda token: resets.choose(token=token, password=NEW)):
+        for act in (
+            accounts.user_of_link,
+            lambda token: accounts.set_password(token=token, password=NEW),
+        ):
             with pytest.raises(LinkUsed):
                 act(token)
 
@@ -118,13 +125,13 @@ class TestRefused:
         gone, used, inactive, never = (make_user() for _ in range(4))
         links = [make_token(user) for user in (gone, used, inactive)] + [tokens.sign(never, 3)]
         gone.delete()
-        resets.choose(token=links[1], password=NEW)
+        accounts.set_password(token=links[1], password=NEW)
         User.objects.filter(pk=inactive.pk).update(is_active=False)
 
         said = set()
         for token in links:
-            with pytest.raises(LinkRefused) as caught:
-                resets.holder(token)
+            with pytest.raises(LinkInvalid) as caught:
+                accounts.user_of_link(token)
             said.add((str(caught.value), caught.value.status))
 
         assert len(said) == 1
@@ -134,11 +141,11 @@ class TestRefused:
         Reset.objects.create(user=ann, generation=5)
         Reset.objects.create(user=eve, generation=5)
         forged = tokens._serializer().dumps(
-            [str(ann.pk), 5, tokens.read(tokens.sign(eve, 5)).fingerprint]
+            [str(ann.pk), 5, tokens.parse(tokens.sign(eve, 5)).fingerprint]
         )
 
         with pytest.raises(LinkUsed):
-            resets.choose(token=forged, password=NEW)
+            accounts.set_password(token=forged, password=NEW)
 
 
 class TestKeys:
@@ -148,22 +155,22 @@ class TestKeys:
         token = make_token(ann)
 
         with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
-            resets.choose(token=token, password=NEW)
+            accounts.set_password(token=token, password=NEW)
 
         assert User.objects.get(pk=ann.pk).check_password(NEW)
 
     def test_a_link_does_not_outlive_its_key(self, ann):
         token = make_token(ann)
 
-        with override_settings(SECRET_KEY="new"), pytest.raises(LinkRefused):
-            resets.choose(token=token, password=NEW)
+        with override_settings(SECRET_KEY="new"), pytest.raises(LinkInvalid):
+            accounts.set_password(token=token, password=NEW)
 
 
 class TestNotice:
     """The user is told by mail that it happened."""
 
     def test_one_is_queued(self, ann):
-        resets.choose(token=make_token(ann), password=NEW)
+        accounts.set_password(token=make_token(ann), password=NEW)
 
         operation = Operation.objects.get()
         assert (operation.verb, operation.actor, operation.total) == (
@@ -174,24 +181,24 @@ class TestNotice:
         assert operation.targets.get().state == "waiting"
 
     def test_it_is_sent(self, ann, mailbox):
-        resets.choose(token=make_token(ann), password=NEW)
+        accounts.set_password(token=make_token(ann), password=NEW)
         target = publish_and_claim(Operation.objects.get().targets.get())
 
-        said = resets.notify_changed(user_pk=ann.pk, task_id=target.task_id)
+        said = accounts.deliver_password_changed(user_pk=ann.pk, task_id=target.task_id)
 
         assert said == {"outcome": "done"}
         assert mailbox.recipients == ["ann@mail.example"]
         assert NEW not in str(mailbox.messages[0])
 
     def test_it_does_not_stand_in_the_way_of_a_reset(self, ann, mailbox):
-        resets.choose(token=make_token(ann), password=NEW)
+        accounts.set_password(token=make_token(ann), password=NEW)
 
         assert send_email_to(ann) == {"outcome": "done"}
-        assert resets.holder(latest_token(mailbox)) == User.objects.get(pk=ann.pk)
+        assert accounts.user_of_link(latest_token(mailbox)) == User.objects.get(pk=ann.pk)
 
     def test_nothing_is_queued_when_nothing_was_changed(self, ann):
-        with pytest.raises(LinkRefused):
-            resets.choose(token="nonsense", password=NEW)
+        with pytest.raises(LinkInvalid):
+            accounts.set_password(token="nonsense", password=NEW)
 
         assert not Operation.objects.exists()
 
@@ -202,12 +209,12 @@ class TestNotice:
         def fail(**_):
             raise RuntimeError("the database is full")
 
-        monkeypatch.setattr(resets.operations, "start", fail)
+        monkeypatch.setattr(passwords.operations, "start", fail)
         with pytest.raises(RuntimeError):
-            resets.choose(token=token, password=NEW)
+            accounts.set_password(token=token, password=NEW)
 
         assert password_of(ann) == before
-        assert resets.holder(token) == ann
+        assert accounts.user_of_link(token) == ann
 
 
 class TestHolders:
@@ -219,7 +226,7 @@ class TestHolders:
     def test_case_does_not_matter(self, make_user, typed):
         user = make_user("mike")
 
-        assert list(resets.holders_of(typed)) == [user]
+        assert list(accounts.users_with_address(typed)) == [user]
 
     @pytest.mark.parametrize(
         ("stored", "typed"),
@@ -237,22 +244,24 @@ class TestHolders:
     def test_what_only_looks_alike_is_another(self, make_user, stored, typed):
         make_user(email=stored)
 
-        assert not resets.holders_of(typed).exists()
+        assert not accounts.users_with_address(typed).exists()
 
     def test_everybody_who_shares_it_is_mailed(self, make_user):
         users = [make_user(email="team@mail.example") for _ in range(3)]
 
-        assert set(resets.holders_of("team@mail.example")) == set(users)
+        assert set(accounts.users_with_address("team@mail.example")) == set(users)
 
     def test_but_no_crowd(self, make_user):
         for _ in range(15):
             make_user(email="team@mail.example")
 
-        assert resets.holders_of("team@mail.example").count() == 10
+        assert accounts.users_with_address("team@mail.example").count() == 10
 
     def test_a_user_who_waits_already_is_not_queued_twice(self, ann):
         request_email(ann)
 
-        operation = resets.request(users=resets.holders_of(ann.email), actor=None)
+        operation = accounts.request_reset_emails(
+            users=accounts.users_with_address(ann.email), actor=None
+        )
 
         assert operation.total == 0

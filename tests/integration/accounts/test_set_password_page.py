@@ -238,5 +238,5 @@ class TestOver:
         assert {page.status_code for page in pages} == {410}
         assert len({page.content for page in pages}) == 1
         text = pages[0].content.decode()
-        assert "used already, or a newer one took its place" in text
+        assert "already used or replaced by a newer one" in text
         assert not re.search(r"ann|inactive|deleted|exist", text)

@@ -177,7 +177,7 @@ class TestLimits:
         answer = client.post(PAGE, BOTH)
 
         assert answer.status_code == 429
-        assert "too often" in answer.content.decode()
+        assert "Too many attempts" in answer.content.decode()
         assert not hashed
         assert User.objects.get(pk=ann.pk).check_password("old password")
 

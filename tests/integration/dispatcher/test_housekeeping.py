@@ -11,8 +11,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_admin import operations, results, tasks
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, operations, results, tasks
 from tasks_admin.dispatcher import housekeeping
 from tasks_admin.lib import deletion
 from tasks_admin.models import (
@@ -185,7 +184,9 @@ class TestRequests:
     """Requests for addresses that nobody has: kept for a day, to count them."""
 
     def ask(self, name, days):
-        operation = resets.request(users=User.objects.filter(username=name), actor=None)
+        operation = accounts.request_reset_emails(
+            users=User.objects.filter(username=name), actor=None
+        )
         operations.finish_ended()
         when = timezone.now() - timedelta(days=days)
         Operation.objects.filter(pk=operation.pk).update(finished_at=when)
@@ -200,7 +201,9 @@ class TestRequests:
         assert left() == {young.pk}
 
     def test_what_somebody_really_asked_for_stays(self, alice):
-        operation = resets.request(users=User.objects.filter(pk=alice.pk), actor=alice)
+        operation = accounts.request_reset_emails(
+            users=User.objects.filter(pk=alice.pk), actor=alice
+        )
         operation.targets.all().settle("done")
         operations.finish_ended()
         Operation.objects.update(finished_at=timezone.now() - timedelta(days=2))

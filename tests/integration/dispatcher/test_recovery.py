@@ -7,8 +7,7 @@ from django.contrib.auth.models import User
 from django.db.models import F
 from django.utils import timezone
 
-from tasks_admin import dispatcher, operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, dispatcher, operations
 from tasks_admin.dispatcher import recovery
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.models import Operation, Queue, Result, Target
@@ -249,7 +248,9 @@ class TestActor:
         assert Operation.objects.get(pk=operation.pk).pause_reason == ""
 
     def test_what_users_asked_for_needs_nobodys_permission(self, broker, bob):
-        resets.request(users=User.objects.filter(pk=bob.pk), actor=self.take_away(bob))
+        accounts.request_reset_emails(
+            users=User.objects.filter(pk=bob.pk), actor=self.take_away(bob)
+        )
 
         assert dispatcher.sweep() == 1
 

@@ -5,8 +5,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatcher, operations, results
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, dispatcher, operations, results
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, Result
 from tasks_admin.operations import Confirmation
@@ -23,13 +22,13 @@ def threshold(settings):
 def start(actor, count=3, prefix="u"):
     make_users(count, prefix)
     users = User.objects.filter(username__startswith=prefix)
-    return resets.send_to_all(
+    return accounts.send_reset_emails(
         users=users,
         confirmation=Confirmation(
             actor=actor,
             reason="r",
             key=uuid.uuid4(),
-            shown=resets.select(users, actor=actor).fingerprint(),
+            shown=accounts.select(users, actor=actor).fingerprint(),
         ),
     )
 
@@ -72,7 +71,10 @@ class TestThreshold:
     def test_what_users_ask_for_does_not(self, settings, alice):
         settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
 
-        assert resets.request(users=User.objects.filter(pk=alice.pk), actor=None).total == 1
+        assert (
+            accounts.request_reset_emails(users=User.objects.filter(pk=alice.pk), actor=None).total
+            == 1
+        )
         assert set(Operation.objects.values_list("state", flat=True)) == {"running"}
 
 

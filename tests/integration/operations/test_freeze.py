@@ -7,8 +7,7 @@ from django.db.models import CharField, F, Value
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_admin import operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, operations
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import Confirmation, Selection
@@ -17,7 +16,7 @@ from tests.support.factories import lock_key, make_users
 
 def freeze(users):
     operation = Operation.objects.create(verb=SEND_RESET_EMAIL)
-    return operation, Target.objects.freeze(operation, resets._rows(users))
+    return operation, Target.objects.freeze(operation, accounts.target_rows(users))
 
 
 def test_each_row_is_a_target_that_waits_and_is_due(db):
@@ -70,7 +69,7 @@ def test_fifty_thousand_users_are_one_statement(db):
     make_users(50_000)
     boss = User.objects.create_superuser("boss")
     users = User.objects.filter(username__startswith="u")
-    selection = Selection(rows=resets._rows(users), excluded={})
+    selection = Selection(rows=accounts.target_rows(users), excluded={})
     shown = selection.fingerprint()
 
     with CaptureQueriesContext(

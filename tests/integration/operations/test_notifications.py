@@ -3,8 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatcher, operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, dispatcher, operations
 from tasks_admin.lib.errors import EmailDeferred
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import notifications
@@ -69,7 +68,7 @@ class TestWho:
         assert queue().count() == 1
 
     def test_users_who_asked_for_themselves_are_not(self, alice):
-        resets.request(users=User.objects.filter(pk=alice.pk), actor=alice)
+        accounts.request_reset_emails(users=User.objects.filter(pk=alice.pk), actor=alice)
         Target.objects.all().settle("done")
 
         assert operations.finish_ended() == 1

@@ -3,8 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import dispatcher, results
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, dispatcher, results
 from tasks_admin.lib.errors import EmailRejected
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import Confirmation
@@ -91,7 +90,7 @@ class TestRetry:
         (message,) = queued_messages(broker)
         assert message.args == [user.pk]
         retried = publish_and_claim(new.targets.get())
-        resets.send(user_pk=user.pk, task_id=retried.task_id, lease=60)
+        accounts.deliver_reset_email(user_pk=user.pk, task_id=retried.task_id, lease=60)
         assert mailbox.recipients == ["ann@mail.example"]
 
     def test_it_takes_the_permission(self, as_user, charlie, operation):

@@ -5,8 +5,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 
-from tasks_admin import operations
-from tasks_admin.accounts import resets
+from tasks_admin import accounts, operations
 from tasks_admin.lib.errors import NothingToDo, SelectionChanged, WrongState
 from tasks_admin.lib.verbs import REQUEST_RESET_EMAIL, SEND_RESET_EMAIL
 from tasks_admin.models import Operation, Target
@@ -15,7 +14,7 @@ from tests.support.factories import confirmed, make_operation, make_users, run_c
 
 
 def selection_of(users, excluded=None):
-    return Selection(rows=resets._rows(users), excluded=excluded or {})
+    return Selection(rows=accounts.target_rows(users), excluded=excluded or {})
 
 
 def start(users=None, **more):
