@@ -202,9 +202,7 @@ class TestLimits:
             page = as_user(ann).post(PAGE)
 
         assert (in_json.status_code, page.status_code) == (429, 429)
-        assert in_json.json() == {
-            "detail": "Too many attempts. Wait an hour, then try again."
-        }
+        assert in_json.json() == {"detail": "Too many attempts. Wait an hour, then try again."}
         assert "Wait an hour" in page.content.decode()
         assert not Target.objects.exists()
 

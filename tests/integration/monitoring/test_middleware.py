@@ -1,17 +1,18 @@
-"""A page says so when the database is away."""
+"""The response to requests while the database is unavailable."""
 
 import sqlite3
 
 import pytest
 from django.db import connection
 
+from tasks_admin.admin.middleware import DatabaseUnavailableMiddleware
 from tests.support.factories import make_operation
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_click_while_the_database_is_locked_says_so_and_changes_nothing(as_user, alice):
+def test_a_request_while_the_database_is_locked_gets_503_and_changes_nothing(as_user, alice):
     if connection.vendor != "sqlite":
-        pytest.skip("only SQLite is locked as a whole")
+        pytest.skip("only SQLite locks the whole database")
     operation, client = make_operation(1), as_user(alice)
     connection.ensure_connection()
     connection.connection.execute("PRAGMA busy_timeout = 200")
@@ -20,7 +21,7 @@ def test_a_click_while_the_database_is_locked_says_so_and_changes_nothing(as_use
         other.execute("BEGIN IMMEDIATE")
         page = client.post(f"/admin/tasks_admin/operation/{operation.pk}/pause/", {"reason": "r"})
         assert page.status_code == 503
-        assert "does not answer" in page.content.decode()
+        assert "Database unavailable" in page.content.decode()
         assert page["Retry-After"] == "5"
     finally:
         other.execute("ROLLBACK")
@@ -30,12 +31,7 @@ def test_a_click_while_the_database_is_locked_says_so_and_changes_nothing(as_use
     assert operation.state == "running"
 
 
-def test_any_other_error_is_an_error(rf):
-    from tasks_admin.admin.middleware import DatabaseUnavailableMiddleware
+def test_other_exceptions_are_not_handled(rf):
+    middleware = DatabaseUnavailableMiddleware(lambda request: None)
 
-    assert (
-        DatabaseUnavailableMiddleware(lambda request: None).process_exception(
-            rf.get("/"), ValueError()
-        )
-        is None
-    )
+    assert middleware.process_exception(rf.get("/"), ValueError()) is None
