@@ -1,59 +1,59 @@
-"""Why somebody is left out, or why a target ended as it did: a label for each code."""
+"""Reasons: why a row was excluded, or why a target ended as it did. A label for each code."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 REASONS: dict[str, str | Promise] = {
-    # users
-    "gone": _("the account no longer exists"),
-    "inactive": _("the account is not active"),
-    "no_address": _("no e-mail address"),
-    "bad_address": _("not a usable e-mail address"),
-    "no_password": _("no usable password (signs in elsewhere)"),
+    # Users
+    "gone": _("account no longer exists"),
+    "inactive": _("account inactive"),
+    "no_address": _("no email address"),
+    "bad_address": _("invalid email address"),
+    "no_password": _("no local password (uses SSO)"),
     "outranks": _("holds permissions that the sender lacks"),
-    "recent": _("was sent a reset mail recently"),
-    "pending": _("waits for a reset mail already"),
+    "recent": _("reset email sent recently"),
+    "pending": _("reset email already queued"),
     "replaced": _("replaced by a newer request"),
-    # results
-    "begun": _("has begun already, or is over"),
-    "ended": _("is over"),
+    # Task results
+    "started": _("already started or finished"),
+    "ended": _("already finished"),
     "not_failed": _("did not fail"),
-    "retried": _("was retried already"),
-    "retrying": _("is or was tried again by itself"),
-    "lossy": _("its arguments were not stored exactly"),
-    "unregistered": _("its task is no longer registered"),
-    "unprotected": _("its task does not claim what it does, and could do it twice"),
-    "expired": _("the result was cleaned up before it could be retried"),
-    "others": _("other tasks and causes"),
-    "not_running": _("does not run at this moment"),
-    # what happened
-    "aborted": _("the operation was aborted"),
-    "actor": _("the sender lost the permission"),
+    "retried": _("already retried"),
+    "retrying": _("retried by Celery"),
+    "lossy": _("arguments not stored exactly"),
+    "unregistered": _("task not registered"),
+    "unprotected": _("task not protected against running twice (base class TargetTask missing)"),
+    "expired": _("result deleted before it could be retried"),
+    "others": _("other tasks and exceptions"),
+    "not_running": _("not running"),
+    # Outcomes
+    "aborted": _("operation aborted"),
+    "actor": _("the user who started the operation lost the permission"),
     "refused": _("refused by the mail server"),
-    "delayed": _("not taken by the mail server yet"),
-    "gave_up": _("tried as often as allowed"),
-    "crashed": _("its process died each time"),
-    "worker_died": _("its process ended without a word"),
+    "delayed": _("deferred by the mail server"),
+    "gave_up": _("attempts used up"),
+    "crashed": _("the worker process died on every attempt"),
+    "worker_died": _("the worker process died without reporting a result"),
     "raised": _("the task raised an exception"),
     "revoked": _("revoked"),
-    "no_kill": _("its worker's pool can't end a single task"),
-    "signalled": _("its process was told to end; whether it did is not known yet"),
-    "ignores": _("its process was told to end, and still runs"),
-    "silent": _("its worker did not answer; the task may still be ended"),
-    "no_reply": _("no answer: it may still be done when the worker wakes up"),
-    "no_reply_maybe_started": _("revoked; a worker did not answer, and may have begun it before"),
-    "not_delivered": _("not done: the worker answers now, and was not told or was started anew"),
-    "worker_gone": _("it gives no sign of life any more"),
-    "stopping": _("was told to stop; it stops when what it runs has ended"),
-    "refused_order": _("the worker refused"),
-    "quarantined": _("its message was purged from the queue, and can be restored"),
-    "purged": _("its message was purged from the queue"),
-    "canary": _("the first one did not succeed"),
-    "database": _("the database did not answer"),
-    "broker": _("the broker did not answer"),
+    "no_kill": _("the worker's pool cannot terminate a single task"),
+    "signalled": _("SIGTERM sent; waiting for the process to end"),
+    "ignores": _("SIGTERM sent; the process is still running"),
+    "silent": _("no reply from the worker; the task may still be terminated"),
+    "no_reply": _("no reply; may still be applied when the worker recovers"),
+    "no_reply_maybe_started": _("revoked, but a worker did not reply and may have started it"),
+    "not_delivered": _("not run: the worker restarted, or never received the command"),
+    "worker_gone": _("the worker no longer sends heartbeats"),
+    "stopping": _("shutting down; stops when its running tasks finish"),
+    "command_refused": _("refused by the worker"),
+    "quarantined": _("message purged from the queue; it can be restored"),
+    "purged": _("message purged from the queue"),
+    "canary": _("the canary failed"),
+    "database": _("the database did not respond"),
+    "broker": _("the broker did not respond"),
 }
 
 
 def label(code: str) -> str:
-    """The words for a code; the code itself when another version wrote it."""
+    """The label of a code; the code itself if another version of the console wrote it."""
     return str(REASONS.get(code, code))

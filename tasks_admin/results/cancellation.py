@@ -15,7 +15,7 @@ def select(results: QuerySet[Any]) -> Selection:
     """The tasks that would be revoked, and the number of excluded ones by reason."""
     exclusion_reason = Case(
         When(status__in=NOT_STARTED, then=Value("")),
-        When(status=ResultState.STARTED, then=Value("begun")),
+        When(status=ResultState.STARTED, then=Value("started")),
         default=Value("ended"),
         output_field=CharField(),
     )

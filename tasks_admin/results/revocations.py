@@ -115,5 +115,5 @@ def _settle(operation: Operation, targets: dict[str, int], begun: set[str] | Non
     reason = "" if begun is not None else "no_reply_maybe_started"
     rows.filter(pk__in=revoked).settle(state, reason=reason)
     others = set(targets.values()) - revoked
-    rows.filter(pk__in=others).settle(TargetState.SKIPPED, reason="begun")
+    rows.filter(pk__in=others).settle(TargetState.SKIPPED, reason="started")
     return len(revoked)

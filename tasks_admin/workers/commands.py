@@ -65,7 +65,7 @@ def outcome(key: str, name: str, reply: dict[str, Any]) -> None:
         # It was said not to be done, and whoever gave the order came to it later still.
         target.filter(reason="not_delivered").update(state=TargetState.UNKNOWN, reason=NO_REPLY)
         if "ok" not in reply:
-            target.settle(TargetState.FAILED, reason="refused_order", detail=detail)
+            target.settle(TargetState.FAILED, reason="command_refused", detail=detail)
         elif reply["ok"] == "stops":  # its absence is the answer
             target.filter(state=TargetState.UNKNOWN).update(reason=STOPPING)
         else:

@@ -32,8 +32,8 @@ class TestFirstStep:
         words = page_text(page)
         assert "3 users will be sent a mail" in words
         assert "2 skipped" in words
-        assert "the account is not active 1" in words
-        assert "no e-mail address 1" in words
+        assert "Account inactive 1" in words
+        assert "No email address 1" in words
         assert not Operation.objects.exists()
 
     def test_superusers_are_named(self, client, make_user):
@@ -160,7 +160,7 @@ class TestSecondStep:
 
         assert Operation.objects.count() == 1
         assert "Nothing to do" in page_text(again)
-        assert "waits for a reset mail already 2" in page_text(again)
+        assert "Reset email already queued 2" in page_text(again)
 
     def test_the_permission_is_asked_for_again(self, as_user, bob):
         client = as_user(bob)

@@ -214,7 +214,7 @@ class TestActor:
         operation.refresh_from_db()
         assert (operation.state, operation.pause_reason) == ("paused", "actor")
         page = page_text(as_user(alice).get(operation.get_absolute_url()))
-        assert "paused this by itself: the sender lost the permission" in page
+        assert "paused this by itself: the user who started the operation" in page
         assert "Grant the permission again" in page
 
     def test_whose_account_is_closed_or_gone(self, operation, bob):

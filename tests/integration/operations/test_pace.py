@@ -196,7 +196,7 @@ class TestCanary:
 
         paused = again(operation)
         assert (paused.state, paused.pause_reason) == ("paused", "canary")
-        assert paused.pause_explanation == "the first one did not succeed"
+        assert paused.pause_explanation == "the canary failed"
         assert operation.counts() == {state: 1, "waiting": 4}
 
     @pytest.mark.parametrize("state", ["skipped", "cancelled"])

@@ -102,7 +102,7 @@ class TestCounts:
         operation.excluded = {"inactive": 3, "from_the_future": 1}
 
         assert progress.of(operation).excluded == [
-            ("the account is not active", 3), ("from_the_future", 1),
+            ("account inactive", 3), ("from_the_future", 1),
         ]  # fmt: skip
 
     def test_in_words(self):

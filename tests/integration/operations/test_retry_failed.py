@@ -69,7 +69,7 @@ class TestRetry:
 
         page = client.post(url)
 
-        assert "was retried already 2" in page_text(page)
+        assert "Already retried 2" in page_text(page)
         assert "Nothing to do" in page_text(page)
 
     def test_a_mail_that_was_refused_goes_out_the_second_time(

@@ -62,10 +62,10 @@ class TestOutcomes:
         [
             ({"ok": "x", "before": 2, "after": 3}, ("done", "", "2 → 3")),
             ({"ok": "x", "before": "a", "after": "a"}, ("done", "", "a")),
-            ({"error": "Not enabled"}, ("failed", "refused_order", "Not enabled")),
-            ({"error": "redis://u:hush@h/0"}, ("failed", "refused_order", "redis://u:••••••@h/0")),
+            ({"error": "Not enabled"}, ("failed", "command_refused", "Not enabled")),
+            ({"error": "redis://u:hush@h/0"}, ("failed", "command_refused", "redis://u:••••••@h/0")),
             ({"ok": "stops"}, ("unknown", "stopping", "")),
-            ({}, ("failed", "refused_order", "")),
+            ({}, ("failed", "command_refused", "")),
         ],
     )  # fmt: skip
     def test_what_it_says(self, monkeypatch, alice, reply, expected):

@@ -61,7 +61,7 @@ class TestAsked:
         ("replies", "expected"),
         [
             ([("w", DONE)], ("done", "", "2 → 3")),
-            ([("w", {"error": "no"})], ("failed", "refused_order", "no")),
+            ([("w", {"error": "no"})], ("failed", "command_refused", "no")),
             ([("w", None)], ("failed", "not_delivered", "")),
             ([("w", None), ("w", DONE), ("w", None)], ("done", "", "2 → 3")),
             ([], ("unknown", "no_reply", "")),

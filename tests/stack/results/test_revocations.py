@@ -42,7 +42,7 @@ def test_what_waits_is_revoked(broker, alice, status):
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [("STARTED", "begun"), ("SUCCESS", "ended"), ("FAILURE", "ended")]
+    ("status", "why"), [("STARTED", "started"), ("SUCCESS", "ended"), ("FAILURE", "ended")]
 )
 def test_what_has_begun_is_left_out(db, alice, status, why):
     rows = [make_result(status), make_result("PENDING")]
@@ -61,7 +61,7 @@ def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
     dispatcher.sweep()
 
     (target,) = operation.targets.all()
-    assert (target.state, target.reason) == ("skipped", "begun")
+    assert (target.state, target.reason) == ("skipped", "started")
     assert not Revocation.objects.exists()
 
 

@@ -141,7 +141,7 @@ def test_real_workers(tmp_path, valkey, url):
         assert give("pool_grow", "one@here", n=2)[1] == [["done", "", "2 → 4"]]
         until(lambda: size("one@here") == 4, "a pool of 4")
         assert give("pool_shrink", "one@here", n=1)[1] == [["done", "", "4 → 3"]]
-        assert give("pool_shrink", "one@here", n=9)[1][0][:2] == ["failed", "refused_order"]
+        assert give("pool_shrink", "one@here", n=9)[1][0][:2] == ["failed", "command_refused"]
         until(lambda: size("one@here") == 3, "a pool of 3")
         assert give("autoscale", "four@here", min=2, max=5)[1] == [["done", "", "1-3 → 2-5"]]
         assert give("cancel_consumer", "two@here", queue="mail")[1] == [
