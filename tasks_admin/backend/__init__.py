@@ -191,7 +191,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         extra = self._get_meta_from_request(request)
         extra = extra if isinstance(extra, dict) else {}
         if status == ResultState.RETRY:
-            exception = failures.exception_of(result) if result else ""
+            exception = failures.exception_class(result) if result else ""
             number = getattr(request, "retries", None) or 0
             extra = extra | result_meta.retry_value(number, at=timezone.now(), exception=exception)
         children = self.current_task_children(request) or ()

@@ -1,4 +1,4 @@
-"""Tasks that fail for one of twelve causes, as a worker stores them."""
+"""Tasks that fail in one of twelve ways, stored as a worker stores them."""
 
 import uuid
 
@@ -23,7 +23,7 @@ def raised_while_handling(number):
     try:
         {}[f"cart {number}"]
     except KeyError:
-        raise LookupError(f"no cart for {uuid.uuid4()}")  # noqa: B904 (that is what is tried)
+        raise LookupError(f"no cart for {uuid.uuid4()}")  # noqa: B904 (the implicit chaining is tested)
 
 
 def multiline(number):
@@ -38,7 +38,7 @@ def recursive(number, depth=3):
     return recursive(number, depth - 1) if depth else int(f"x{number}")
 
 
-#: What each of twelve causes raises, of which task.
+#: The tasks, and functions that raise the twelve exceptions.
 FAILING_TASKS = [
     ("shop.charge", chained),
     ("shop.charge", raised_while_handling),
@@ -56,7 +56,7 @@ FAILING_TASKS = [
 
 
 def store_failure(task, act, number, task_id=""):
-    """Raise it, and have Celery store it as a worker does."""
+    """Raise the exception, and let Celery store it as a worker does."""
     task_id = task_id or str(uuid.uuid4())
     request = Context(id=task_id, task=task, args=[number], kwargs={}, hostname="w@host")
     try:

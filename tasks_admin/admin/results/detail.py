@@ -125,7 +125,7 @@ class ResultPage(ModelAdmin[Any]):
             "this": next(step for step in steps if step.task_id == result.task_id),
             "family": _family(result),
             "inexact_reason": _inexact_reason(result),
-            "group": failure_groups.of(result.task_id)
+            "group": failure_groups.group_of(result.task_id)
             if _can_view_failure_groups(request)
             else None,
             "user_url": _user_url(request, result),
@@ -173,7 +173,7 @@ def _texts(result: Result, *, revealed: bool) -> dict[str, Any]:
     returned = _shown(result.result or "", revealed=revealed)
     return {
         "returned": returned,
-        "traceback": tracebacks.pieces(traceback),
+        "traceback": tracebacks.frame_groups(traceback),
         "masked": not revealed and _hides(result),
     }
 

@@ -1,6 +1,6 @@
-"""Messages: what an exception said, without what differs from one failure to the next.
+"""Messages of exceptions, normalized: without the parts that differ between failures.
 
-All is done to text: nothing that a task raised is imported or made again.
+Only text is processed: no exception class is imported, and no exception is built.
 """
 
 import re
@@ -8,15 +8,15 @@ from typing import Any
 
 from tasks_admin.lib import masks
 
-#: Characters that are looked at for secrets, that are read then, and that are kept.
-MASKED, READ, KEPT = 16_000, 2_000, 500
+#: Characters of a message in which secrets are masked, that are then normalized, and that are kept.
+MAX_MASKED_LENGTH, MAX_READ_LENGTH, MAX_LENGTH = 16_000, 2_000, 500
 #: Exceptions whose only argument is a value, not a sentence.
-_BARE = {"KeyError", "DoesNotExist", "NotRegistered"}
+_VALUE_EXCEPTIONS = {"KeyError", "DoesNotExist", "NotRegistered"}
 _DAY = r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
-#: In this order: what is part of something larger comes after it. None looks back further than
-#: a word, so that each costs a time that grows with the text and no faster.
-_VARIES = [
+#: Patterns and their placeholders, in order: a part of something larger comes after it. None looks
+#: back further than a word, so that the time of each grows linearly with the text.
+_PLACEHOLDERS = [
     (r"(?i)(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-\d+)*", "<uuid>"),
     (r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,9}", "<address>"),
     (r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)(?:[^\s/@]{1,300}@)?([\w.:•-]{0,255})[^\s'\"<>]*(?:<path>)?",
@@ -36,45 +36,48 @@ _VARIES = [
      "<token>"),
     (r"(?<![\w.])[+-]?\d+(?:[.,_:]\d+)*(?:[eE][+-]?\d+)?|\d+", "<number>"),
 ]  # fmt: skip
-_COMPILED = [(re.compile(pattern), to) for pattern, to in _VARIES]
-#: Data that holds nothing but such words: its length differs too.
-_DATA = re.compile(r"[\[{(](?:[\s,:]|b?<\w{3,7}>|None|True|False|null|true|false){1,1000}[\]})]")
-#: The same word again and again.
-_AGAIN = re.compile(r"(<\w{3,7}>)(?:[,;|]? ?\1)+")
+_COMPILED = [(re.compile(pattern), placeholder) for pattern, placeholder in _PLACEHOLDERS]
+#: A collection of nothing but placeholders and constants: its length differs, too.
+_COLLECTION = re.compile(
+    r"[\[{(](?:[\s,:]|b?<\w{3,7}>|None|True|False|null|true|false){1,1000}[\]})]"
+)
+MAX_NESTING = 4
+#: The same placeholder several times in a row.
+_REPEATED = re.compile(r"(<\w{3,7}>)(?:[,;|]? ?\1)+")
 
 
-def said(result: Any) -> str:
-    """What an exception said, out of what Celery stores: `{"exc_message": […], …}`."""
+def message_of(result: Any) -> str:
+    """The message of an exception, from the form that Celery stores: `{"exc_message": […], …}`."""
     if not isinstance(result, dict):
-        return _tame(str(result or ""))
+        return _sanitize(str(result or ""))
     arguments = result.get("exc_message")
     if not isinstance(arguments, (list, tuple)):
-        return _tame(str(arguments or ""))
-    if str(result.get("exc_type")) in _BARE and len(arguments) == 1:
-        return _tame(repr(arguments[0]))
-    return _tame(", ".join(map(_word, range(len(arguments)), arguments)))
+        return _sanitize(str(arguments or ""))
+    if str(result.get("exc_type")) in _VALUE_EXCEPTIONS and len(arguments) == 1:
+        return _sanitize(repr(arguments[0]))
+    return _sanitize(", ".join(map(_format_argument, range(len(arguments)), arguments)))
 
 
-def normalised(text: str) -> str:
-    """Return what alike messages have in common, without secrets, in `KEPT` characters at most."""
-    text = masks.mask_text(text[:MASKED])[:READ]
-    for pattern, to in _COMPILED:
-        text = pattern.sub(to, text)
-    for _depth in range(4):
-        text, before = _DATA.sub("<data>", text), text
+def normalize_message(text: str) -> str:
+    """Replace the varying parts by placeholders, and mask secrets; at most `MAX_LENGTH` long."""
+    text = masks.mask_text(text[:MAX_MASKED_LENGTH])[:MAX_READ_LENGTH]
+    for pattern, placeholder in _COMPILED:
+        text = pattern.sub(placeholder, text)
+    for _level in range(MAX_NESTING):
+        text, before = _COLLECTION.sub("<data>", text), text
         if text == before:
             break
-    text = _AGAIN.sub(r"\1…", " ".join(text.split()))
-    return text if len(text) <= KEPT else f"{text[: KEPT - 1]}…"
+    text = _REPEATED.sub(r"\1…", " ".join(text.split()))
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
-def _word(number: int, value: Any) -> str:
-    """An argument of an exception: sentences are kept, values beside them are values."""
-    if isinstance(value, str) and (number == 0 or " " in value.strip()):
+def _format_argument(position: int, value: Any) -> str:
+    """An argument of an exception: sentences as they are, other values as their `repr`."""
+    if isinstance(value, str) and (position == 0 or " " in value.strip()):
         return value
     return repr(value)
 
 
-def _tame(text: str) -> str:
-    """Make it fit for any database: no NUL, no lone surrogates."""
-    return text[:MASKED].replace("\x00", "").encode("utf-8", "replace").decode()
+def _sanitize(text: str) -> str:
+    """Text that any database accepts: no NUL, no lone surrogates, of limited length."""
+    return text[:MAX_MASKED_LENGTH].replace("\x00", "").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""Notes: a failure is counted when it is stored. Nothing is ever found by scanning."""
+"""Recording: a failure is counted when its result is stored. No table is ever scanned."""
 
 import functools
 import logging
@@ -9,13 +9,13 @@ from django.db.models.functions import Now
 
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 from tasks_admin.models.dialects import Dialect, dialect_of
-from tasks_admin.results.failures.fingerprints import Kind
+from tasks_admin.results.failures.fingerprints import FailureFingerprint
 
 logger = logging.getLogger(__name__)
-#: Causes of one task and exception that are told apart; the others are counted as one.
-MOST = 100
-#: A cause that was deleted under our hands is made anew.
-TRIES = 3
+#: Groups of one task and exception; failures beyond them are counted as one further group.
+MAX_GROUPS = 100
+#: A group may be deleted between two statements: then it is created again.
+MAX_ATTEMPTS = 3
 _GROUP, _HOUR, _FAILURE = (
     model._meta.db_table for model in (FailureGroup, FailureGroupHour, Failure)
 )
@@ -48,78 +48,80 @@ def _statements(dialect: Dialect) -> Statements:
     )
 
 
-class Vanished(Exception):
-    """Housekeeping deleted the group while we counted."""
+class GroupDeleted(Exception):
+    """The dispatcher deleted the group as expired while the failure was counted."""
 
 
 def record_failure(
     *, task_id: str, task: str, result: Any, traceback: str | None, using: str | None = None
 ) -> None:
-    """Count a failure with its cause, once; call it last in the transaction that stores it.
+    """Count a failure in its group, once. Call it last in the transaction that stores the result.
 
-    The rows that many workers write are locked in one order (hour, cause) and only until the
-    commit that follows, so nobody waits in a circle. What goes wrong here is logged and loses no
-    result: it happens under a savepoint. Only a connection that is lost is raised.
+    Many workers update the same rows. They are locked in one order (hour, group) and only until
+    the commit that follows, so that no deadlock can occur. An error is logged and loses no result:
+    it happens within a savepoint. Only a lost connection raises.
     """
     alias = using or router.db_for_write(FailureGroup)
-    for left in reversed(range(TRIES)):
+    for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
-            kind = Kind.of(task=task or _task(task_id, alias), result=result, traceback=traceback)
+            name = task or _task_name(task_id, alias)
+            fingerprint = FailureFingerprint.of(task=name, result=result, traceback=traceback)
             with transaction.atomic(using=alias):
-                _count(task_id, kind, alias)
+                _count(task_id, fingerprint, alias)
             return
         except Exception as error:
-            if _lost(alias):
+            if _is_connection_lost(alias):
                 raise
-            if not (left and isinstance(error, Vanished)):
-                logger.exception("Task %s failed, and was not counted", task_id)
+            if not (attempts_left and isinstance(error, GroupDeleted)):
+                logger.exception("The failure of task %s was not recorded", task_id)
                 return
 
 
-def _count(task_id: str, kind: Kind, alias: str) -> None:
+def _count(task_id: str, fingerprint: FailureFingerprint, alias: str) -> None:
     connection = connections[alias]
     sql = _statements(dialect_of(connection))
     with connection.cursor() as cursor:
-        cursor.execute(sql.insert_failure, [task_id, kind.digest])
+        cursor.execute(sql.insert_failure, [task_id, fingerprint.digest])
         if not cursor.rowcount:
             if Failure.objects.using(alias).filter(task_id=task_id).exists():
-                return  # stored twice
-            kind = _known(kind, alias)
-            cursor.execute(sql.insert_failure, [task_id, kind.digest])
+                return  # recorded before
+            fingerprint = _create_group(fingerprint, alias)
+            cursor.execute(sql.insert_failure, [task_id, fingerprint.digest])
             if not cursor.rowcount:
-                raise Vanished
-        cursor.execute(sql.count_in_hour, [kind.digest])
-        cursor.execute(sql.count_in_group, [kind.digest])
+                raise GroupDeleted
+        cursor.execute(sql.count_in_hour, [fingerprint.digest])
+        cursor.execute(sql.count_in_group, [fingerprint.digest])
         if not cursor.rowcount:
-            raise Vanished
+            raise GroupDeleted
 
 
-def _known(kind: Kind, alias: str) -> Kind:
-    """See to it that there is a row for it, or for all that are no longer told apart."""
+def _create_group(fingerprint: FailureFingerprint, alias: str) -> FailureFingerprint:
+    """Create the group unless it exists; beyond `MAX_GROUPS`, the group of all other failures."""
     groups = FailureGroup.objects.using(alias)
-    if groups.filter(task=kind.task, exception=kind.exception).count() >= MOST:
-        kind = kind.others()
+    same = groups.filter(task=fingerprint.task, exception=fingerprint.exception)
+    if same.count() >= MAX_GROUPS:
+        fingerprint = fingerprint.without_message()
     row = FailureGroup(
-        digest=kind.digest,
-        task=kind.task,
-        exception=kind.exception,
-        place=kind.place,
-        message=kind.message,
+        digest=fingerprint.digest,
+        task=fingerprint.task,
+        exception=fingerprint.exception,
+        place=fingerprint.location,
+        message=fingerprint.message,
         first_at=Now(),
         last_at=Now(),
     )
-    groups.bulk_create([row], ignore_conflicts=True)  # another worker may be as quick
-    return kind
+    groups.bulk_create([row], ignore_conflicts=True)  # another worker may create it first
+    return fingerprint
 
 
-def _task(task_id: str, alias: str) -> str:
-    """The task's name, where who stores its end does not know it."""
+def _task_name(task_id: str, alias: str) -> str:
+    """The task's name as published, for a worker that reports a result without it."""
     names = Result.objects.using(alias).filter(task_id=task_id)
     return names.values_list("task_name", flat=True).first() or ""
 
 
-def _lost(alias: str) -> bool:
-    """Whether the transaction around us can't be saved."""
+def _is_connection_lost(alias: str) -> bool:
+    """Whether the surrounding transaction cannot be committed any more."""
     connection = connections[alias]
     if connection.needs_rollback or connection.connection is None:
         return True

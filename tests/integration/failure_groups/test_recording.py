@@ -1,4 +1,4 @@
-"""Failures are counted by cause when they are stored: each once, and never at a result's cost."""
+"""Failures are counted in groups when they are stored: each once, and without losing a result."""
 
 import logging
 import random
@@ -22,12 +22,14 @@ from tests.support.failing_tasks import FAILING_TASKS, chained, raising, store_f
 pytestmark = pytest.mark.django_db
 
 
-def test_ten_thousand_failures_of_twelve_causes_make_twelve_groups():
+def test_ten_thousand_failures_of_twelve_kinds_make_twelve_groups():
     rng = random.Random(12)
-    count = 10_000 if connection.vendor == "sqlite" else 2_000  # a round trip each is slow
+    count = (
+        10_000 if connection.vendor == "sqlite" else 2_000
+    )  # PostgreSQL needs a round trip for each
     planned = [rng.randrange(12) for _ in range(count)]
 
-    with transaction.atomic():  # one commit: that is not what is tried
+    with transaction.atomic():  # one commit: the transactions are not tested here
         for number, which in enumerate(planned):
             store_failure(*FAILING_TASKS[which], number * 7919)
 
@@ -40,7 +42,7 @@ def test_ten_thousand_failures_of_twelve_causes_make_twelve_groups():
     assert FailureGroupHour.objects.aggregate(n=Sum("count"))["n"] == count
 
 
-def test_what_a_group_knows():
+def test_the_fields_of_a_group():
     before = timezone.now() - timezone.timedelta(seconds=1)
     store_failure("shop.charge", chained, 5)
 
@@ -68,18 +70,18 @@ class TestOnce:
         assert [group.count for group in FailureGroup.objects.all()] == [1]
 
     @pytest.mark.parametrize("status", [states.SUCCESS, states.REVOKED, states.RETRY])
-    def test_other_ends_are_none(self, status):
+    def test_other_statuses_are_no_failures(self, status):
         app.backend.store_result("a", None, status)
 
         assert not Failure.objects.exists()
 
-    def test_a_late_failure_after_a_success_is_none(self):
+    def test_a_failure_after_a_success_is_ignored(self):
         app.backend.store_result("a", 1, states.SUCCESS)
         store_failure("t", raising(), 1, task_id="a")
 
         assert not Failure.objects.exists()
 
-    def test_without_a_request_the_row_names_the_task(self):
+    def test_without_a_request_the_task_name_comes_from_the_row(self):
         make_result("STARTED", task_id="a", task="shop.charge")
 
         app.backend.store_result("a", ValueError("x"), states.FAILURE)
@@ -94,7 +96,7 @@ class TestOnce:
         assert Target.objects.get().state == "failed"
         assert FailureGroup.objects.get().count == 1
 
-    def test_what_died_each_time(self, broker):
+    def test_a_task_whose_process_died_on_every_attempt(self, broker):
         target = make_target("running", due=-1, crashes=2)
         make_result("STARTED", task_id=target.task_id)
 
@@ -107,7 +109,7 @@ class TestOnce:
 
 
 class TestStates:
-    """A resolved group that fails again is open again, and knows it; a muted one stays muted."""
+    """The next failure reopens a resolved group as regressed; a muted one stays muted."""
 
     @pytest.mark.parametrize(
         ("before", "after"), [("resolved", "open"), ("muted", "muted"), ("open", "open")]
@@ -123,11 +125,11 @@ class TestStates:
         assert bool(group.reopened_at) is (before == "resolved")
 
 
-class TestBounds:
-    """Messages that are never alike can't fill the table."""
+class TestLimits:
+    """Messages that are always different cannot fill the table."""
 
-    def test_too_many_messages_are_one_group(self, monkeypatch):
-        monkeypatch.setattr(recording, "MOST", 3)
+    def test_failures_beyond_the_limit_are_one_group(self, monkeypatch):
+        monkeypatch.setattr(recording, "MAX_GROUPS", 3)
         for word in ("ant", "bee", "cow", "dog", "elk", "fox"):
             store_failure("t", raising(word), 1)
         store_failure("t", raising("ant"), 1)
@@ -151,13 +153,13 @@ class TestBounds:
         ], [query["sql"] for query in queries]  # fmt: skip
 
 
-class TestTrouble:
-    """A note that can't be made is logged, and the result is there."""
+class TestErrors:
+    """An error in recording is logged, and the result is stored."""
 
-    def replace(self, monkeypatch, *answers):
-        """Let the statements of each call in turn differ from the real ones in these."""
+    def replace(self, monkeypatch, *changes):
+        """Replace some of the real statements, for one call after the other."""
         real = recording._statements(dialect_of(connection))
-        changed = iter(real._replace(**answer) for answer in answers)
+        changed = iter(real._replace(**change) for change in changes)
         monkeypatch.setattr(recording, "_statements", lambda _dialect: next(changed))
 
     @pytest.mark.parametrize("broken", recording.Statements._fields)
@@ -169,10 +171,10 @@ class TestTrouble:
 
         assert Result.objects.get(task_id="a").status == "FAILURE"
         assert not Failure.objects.exists()
-        assert "Task a failed, and was not counted" in caplog.text
+        assert "The failure of task a was not recorded" in caplog.text
 
-    def test_a_text_that_nobody_can_read(self, monkeypatch, caplog):
-        monkeypatch.setattr(failures.Kind, "of", lambda **_: 1 / 0)
+    def test_a_failure_whose_fingerprint_cannot_be_computed(self, monkeypatch, caplog):
+        monkeypatch.setattr(failures.FailureFingerprint, "of", lambda **_: 1 / 0)
 
         store_failure("t", raising(), 1, task_id="a")
 
@@ -186,7 +188,7 @@ class TestTrouble:
         assert FailureGroup.objects.get().count == 1
         assert not caplog.records
 
-    def test_a_cause_that_is_deleted_meanwhile_is_made_anew(self, monkeypatch):
+    def test_a_group_that_is_deleted_meanwhile_is_created_again(self, monkeypatch):
         store_failure("t", raising(), 1)
         real = recording._statements(dialect_of(connection)).count_in_group
         no_row = real.replace("WHERE digest", "WHERE 1 = 0 AND digest")
@@ -196,8 +198,8 @@ class TestTrouble:
         assert FailureGroup.objects.get().count == 2
         assert FailureGroupHour.objects.get().count == 2
 
-    def test_a_connection_that_is_lost_is_told_to_who_stores(self, monkeypatch):
-        monkeypatch.setattr(recording, "_lost", lambda alias: True)
+    def test_a_lost_connection_raises(self, monkeypatch):
+        monkeypatch.setattr(recording, "_is_connection_lost", lambda alias: True)
         self.replace(monkeypatch, {"insert_failure": "no sql"})
 
         with pytest.raises(DatabaseError), transaction.atomic():

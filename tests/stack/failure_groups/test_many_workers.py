@@ -1,4 +1,4 @@
-"""Many workers store failures of the same causes at once: none waits in a circle, none is lost."""
+"""Many workers record failures of the same groups at once: no deadlock, no lost count."""
 
 import random
 import threading
@@ -16,13 +16,13 @@ from tests.support.factories import run_concurrently
 from tests.support.failing_tasks import FAILING_TASKS, raising, store_failure
 from tests.support.stack import until
 
-HUNG_UP = threading.Event()
+CLOSED = threading.Event()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("transactions", ["one failure each", "several failures each"])
-def test_many_workers_wait_in_no_circle(transactions):
-    """Threads that store failures of the same causes in different orders, from nothing."""
+def test_many_workers_do_not_deadlock(transactions):
+    """Threads record failures of the same groups in different orders, from an empty table."""
     each, workers = 24, 8
 
     def work(number):
@@ -56,23 +56,23 @@ def fails_for(which, number):
     FAILING_TASKS[which][1](number)
 
 
-@shared_task(name="tests.hang_up_failing", ignore_result=True)
-def hang_up():
-    """Connections belong to the worker's thread: close them there."""
+@shared_task(name="tests.close_connections_failing", ignore_result=True)
+def close_connections():
+    """Close the connections in the worker's thread, to which they belong."""
     smtp.close()
     connections.close_all()
-    HUNG_UP.set()
+    CLOSED.set()
 
 
 def test_a_real_worker(broker, transactional_db):
-    """Its tracebacks have Celery's own frames in them. One task: two of the twelve are one."""
+    """Its tracebacks contain frames of Celery. With one task, two of the twelve groups are one."""
     with start_worker(app, perform_ping_check=False, queues=["celery"], loglevel="critical"):
         for number in range(36):
             fails_for.delay(number % 12, number)
         until(lambda: Failure.objects.count() == 36, "all failed")
-        HUNG_UP.clear()
-        hang_up.delay()
-        assert HUNG_UP.wait(20)
+        CLOSED.clear()
+        close_connections.delay()
+        assert CLOSED.wait(20)
 
     assert sorted(FailureGroup.objects.values_list("count", flat=True)) == [3] * 10 + [6]
     assert {group.place.partition(":")[0] for group in FailureGroup.objects.all()} == {

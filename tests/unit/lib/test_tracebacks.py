@@ -1,4 +1,4 @@
-"""Of a traceback one sees the project's own frames; those of libraries are folded."""
+"""Tracebacks are split into the project's own frames and library frames, without loss."""
 
 import django
 import pytest
@@ -11,18 +11,18 @@ STDLIB = '  File "/usr/lib/python3.11/smtplib.py", line 9, in send\n    raise X'
 HEAD, END = "Traceback (most recent call last):", "ValueError: no\n  such thing"
 
 
-def test_frames_of_libraries_stand_apart():
+def test_library_frames_are_grouped():
     text = "\n".join([HEAD, THEIRS, THEIRS, OURS, STDLIB, END])
 
-    found = tracebacks.pieces(text)
+    found = tracebacks.frame_groups(text)
 
-    assert [(piece.library, piece.frames) for piece in found] == [
+    assert [(group.library, group.frames) for group in found] == [
         (False, 0), (True, 2), (False, 1), (True, 1), (False, 0),
     ]  # fmt: skip
-    assert "\n".join(piece.text for piece in found) == text
+    assert "\n".join(group.text for group in found) == text
 
 
-def test_a_real_one():
+def test_a_real_traceback():
     import traceback
 
     try:
@@ -34,11 +34,11 @@ def test_a_real_one():
 
     assert [library for _file, _function, library in frames] == [False, *[True] * (len(frames) - 1)]
     assert len(frames) > 1
-    assert frames[0][:2] == (__file__, "test_a_real_one")
+    assert frames[0][:2] == (__file__, "test_a_real_traceback")
 
 
 @pytest.mark.parametrize("text", ["", "no traceback", "<script>", "x" * 1_000_000, "\n" * 100_000])
-def test_any_text(text):
-    found = tracebacks.pieces(text)
+def test_any_text_is_kept_whole(text):
+    found = tracebacks.frame_groups(text)
 
-    assert "\n".join(piece.text for piece in found) == "\n".join(text.splitlines())
+    assert "\n".join(group.text for group in found) == "\n".join(text.splitlines())
