@@ -40,7 +40,7 @@ class FailureGroupChangeList(ChangeList):
         """Read the page, and look up trends and shares."""
         super().get_results(request)
         rows = list(self.result_list)
-        trends, shares = failure_groups.hourly(rows), failure_groups.shares(rows)
+        trends, shares = failure_groups.hourly(rows), failure_groups.failure_rates(rows)
         for row in rows:
             row.trend, row.share = trends[row.pk], shares.get(row.pk)
         self.result_list = rows
@@ -156,20 +156,22 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         return group  # type: ignore[no-any-return]
 
     def _context(self, request: HttpRequest, group: FailureGroup) -> dict[str, Any]:
-        seen, older = failure_groups.newest(group, before=_key(request.GET.get("before", "")))
+        seen, older = failure_groups.latest_failures(
+            group, before=_key(request.GET.get("before", ""))
+        )
         may_look = request.user.has_perm("tasks_admin.view_result")
         return {
             "group": group,
             "hours": failure_groups.hourly([group])[group.pk],
             "days": failure_groups.daily(group),
-            "share": failure_groups.shares([group]).get(group.pk),
+            "share": failure_groups.failure_rates([group]).get(group.pk),
             "seen": [(one, badge(one.result) if one.result else "") for one in seen],
             "older": older,
             "paged": "before" in request.GET,
             "may_look": may_look,
             "traceback": _sample(seen) if may_look else [],
             "actions": self.offered(request, group),
-            "done": failure_groups.done_to(group),
+            "done": failure_groups.actions_on(group),
             "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
             "may_retry": can(request, RETRY_FAILED),
             "may_edit": can(request, EDIT_AND_RETRY),
@@ -185,8 +187,8 @@ def _key(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _sample(seen: list[failure_groups.Seen]) -> list[tracebacks.Piece]:
+def _sample(seen: list[failure_groups.StoredFailure]) -> list[tracebacks.FrameGroup]:
     """The traceback of the newest failure that is still stored, masked."""
     pk = next((one.result.pk for one in seen if one.result), 0)
     stored = Result.objects.filter(pk=pk).values_list("traceback", flat=True).first() or ""
-    return tracebacks.pieces(masks.mask_text(stored[:LONGEST]))
+    return tracebacks.frame_groups(masks.mask_text(stored[:LONGEST]))

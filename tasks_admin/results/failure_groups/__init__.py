@@ -1,7 +1,7 @@
 """Failure groups: the actions that staff can perform on them, and their overview."""
 
 from tasks_admin.results.failure_groups.actions import (
-    MOVES,
+    TRANSITIONS,
     failures_of,
     is_applicable,
     mute,
@@ -9,24 +9,35 @@ from tasks_admin.results.failure_groups.actions import (
     resolve,
     retry,
 )
-from tasks_admin.results.failure_groups.overview import Seen, done_to, newest, of
-from tasks_admin.results.failure_groups.trends import Share, Trend, daily, hourly, shares
+from tasks_admin.results.failure_groups.overview import (
+    StoredFailure,
+    actions_on,
+    group_of,
+    latest_failures,
+)
+from tasks_admin.results.failure_groups.trends import (
+    FailureRate,
+    Trend,
+    daily,
+    failure_rates,
+    hourly,
+)
 
 __all__ = [
-    "MOVES",
-    "Seen",
-    "Share",
+    "TRANSITIONS",
+    "FailureRate",
+    "StoredFailure",
     "Trend",
+    "actions_on",
     "daily",
-    "done_to",
+    "failure_rates",
     "failures_of",
+    "group_of",
     "hourly",
     "is_applicable",
+    "latest_failures",
     "mute",
-    "newest",
-    "of",
     "reopen",
     "resolve",
     "retry",
-    "shares",
 ]

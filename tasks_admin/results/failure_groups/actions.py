@@ -1,4 +1,4 @@
-"""What staff can do about a cause."""
+"""The actions that staff can perform on a failure group."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from tasks_admin.operations import Confirmation
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: From which states to which state a verb takes a cause.
-MOVES: dict[str, tuple[tuple[FailureGroupState, ...], FailureGroupState]] = {
+#: The states in which a verb applies, and the state that it leads to.
+TRANSITIONS: dict[str, tuple[tuple[FailureGroupState, ...], FailureGroupState]] = {
     RESOLVE: ((FailureGroupState.OPEN, FailureGroupState.MUTED), FailureGroupState.RESOLVED),
     MUTE: ((FailureGroupState.OPEN, FailureGroupState.RESOLVED), FailureGroupState.MUTED),
     REOPEN: ((FailureGroupState.RESOLVED, FailureGroupState.MUTED), FailureGroupState.OPEN),
@@ -24,27 +24,27 @@ MOVES: dict[str, tuple[tuple[FailureGroupState, ...], FailureGroupState]] = {
 
 
 def is_applicable(group: FailureGroup, verb: str) -> bool:
-    """Whether the cause is in a state in which this can be done."""
-    return group.state in MOVES[verb][0]
+    """Whether the verb applies to the group in its present state."""
+    return group.state in TRANSITIONS[verb][0]
 
 
 def resolve(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
-    """Call it mended. The next failure opens it again, and it says so."""
-    return _move(group, RESOLVE, actor, reason, reopened_at=None)
+    """Mark the group as resolved. The next failure reopens it and marks it as regressed."""
+    return _change_state(group, RESOLVE, actor, reason, reopened_at=None)
 
 
 def mute(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
-    """Leave it out of the list. It is counted on."""
-    return _move(group, MUTE, actor, reason)
+    """Hide the group from the list. Its failures are still counted."""
+    return _change_state(group, MUTE, actor, reason)
 
 
 def reopen(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
-    """Take a resolution or a mute back."""
-    return _move(group, REOPEN, actor, reason)
+    """Undo a resolution or a mute."""
+    return _change_state(group, REOPEN, actor, reason)
 
 
 def failures_of(group: FailureGroup) -> QuerySet[Any]:
-    """The results that failed for it, as far as they are stored."""
+    """The results of the group's failures, as far as they are still stored."""
     return Result.objects.filter(task_id__in=group.failures.values("task_id"))
 
 
@@ -53,13 +53,15 @@ def retry(*, group: FailureGroup, confirmation: Confirmation) -> Operation:
     return results.retry_failed(results=failures_of(group), confirmation=confirmation)
 
 
-def _move(group: FailureGroup, verb: str, actor: "User", reason: str, **more: Any) -> Operation:
-    """Change the state, guarded: of two who do it at once, one is told that it is done."""
+def _change_state(
+    group: FailureGroup, verb: str, actor: "User", reason: str, **fields: Any
+) -> Operation:
+    """Change the state by a guarded UPDATE: the loser of a race gets `WrongState`."""
     operations.require(actor, verb)
-    before, after = MOVES[verb]
+    before, after = TRANSITIONS[verb]
     with transaction.atomic():
         rows = FailureGroup.objects.filter(pk=group.pk, state__in=before)
-        if not rows.update(state=after, **more):
+        if not rows.update(state=after, **fields):
             group.refresh_from_db()
             raise WrongState(
                 _("The failure group is %(state)s. Nothing was changed.")

@@ -1,4 +1,4 @@
-"""What a cause's page shows: its newest failures, and what was done about it."""
+"""Overview of a failure group: its latest failures, and the actions performed on it."""
 
 from dataclasses import dataclass
 
@@ -6,49 +6,55 @@ from django.db.models import Exists, OuterRef
 
 from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target
 from tasks_admin.models.lock_keys import LockKind, lock_key
-from tasks_admin.results.failure_groups.actions import MOVES
+from tasks_admin.results.failure_groups.actions import TRANSITIONS
 
-#: Failures on a page, and acts that it lists.
-PAGE, ACTS = 20, 20
+#: Failures on a page, and actions that the page lists.
+PAGE_SIZE, MAX_ACTIONS = 20, 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A failure, with its result while that is stored, and the retry that repeated it."""
+class StoredFailure:
+    """A failure, its result while that is stored, and the operation that retried it."""
 
     failure: Failure
     result: Result | None
     retry: Operation | None
 
 
-def of(task_id: str) -> FailureGroup | None:
-    """The cause that a task failed for; None for what did not fail, or is no longer known."""
+def group_of(task_id: str) -> FailureGroup | None:
+    """The group of a task's failure; None if it did not fail, or its failure has expired."""
     failure = Failure.objects.filter(task_id=task_id).select_related("group").first()
     return failure.group if failure else None
 
 
-def newest(group: FailureGroup, *, before: int | None = None) -> tuple[list[Seen], int | None]:
-    """A page of its failures, newest first, and the key at which the next one begins."""
+def latest_failures(
+    group: FailureGroup, *, before: int | None = None
+) -> tuple[list[StoredFailure], int | None]:
+    """A page of the group's failures, latest first, and the key before which the next one ends."""
     rows = group.failures.order_by("-pk")
     if before is not None:
         rows = rows.filter(pk__lt=before)
-    found = list(rows[: PAGE + 1])
-    ids = [failure.task_id for failure in found[:PAGE]]
-    slim = Result.objects.defer("result", "traceback", "task_args", "task_kwargs", "meta")
-    results = slim.in_bulk(ids, field_name="task_id")
+    page = list(rows[: PAGE_SIZE + 1])
+    ids = [failure.task_id for failure in page[:PAGE_SIZE]]
+    listed = Result.objects.defer("result", "traceback", "task_args", "task_kwargs", "meta")
+    results = listed.in_bulk(ids, field_name="task_id")
     retries = _retries(ids)
-    seen = [
-        Seen(failure=one, result=results.get(one.task_id), retry=retries.get(one.task_id))
-        for one in found[:PAGE]
+    failures = [
+        StoredFailure(
+            failure=failure,
+            result=results.get(failure.task_id),
+            retry=retries.get(failure.task_id),
+        )
+        for failure in page[:PAGE_SIZE]
     ]
-    return seen, found[PAGE - 1].pk if len(found) > PAGE else None
+    return failures, page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None
 
 
-def done_to(group: FailureGroup) -> list[Operation]:
-    """What staff did about it, newest first."""
-    about = Target.objects.filter(operation=OuterRef("pk"), subject=str(group.pk))
-    acts = Operation.objects.filter(Exists(about), verb__in=list(MOVES))
-    return list(acts.order_by("-pk")[:ACTS])
+def actions_on(group: FailureGroup) -> list[Operation]:
+    """The operations that changed the group's state, latest first."""
+    targets = Target.objects.filter(operation=OuterRef("pk"), subject=str(group.pk))
+    actions = Operation.objects.filter(Exists(targets), verb__in=list(TRANSITIONS))
+    return list(actions.order_by("-pk")[:MAX_ACTIONS])
 
 
 def _retries(task_ids: list[str]) -> dict[str, Operation]:

@@ -1,4 +1,4 @@
-"""Trends and shares: how often a cause occurred lately, and in how many of its task's runs."""
+"""Trends and failure rates: recent failures of a group, per hour, per day and per task run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,52 +12,52 @@ from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 from tasks_admin.models.result_states import READY
 
 HOURS, DAYS = 24, 14
-#: The newest results of a task of which shares are told.
-RUNS = 1000
-#: A bar of a chart: its width with the gap, and its greatest height.
-STEP, HEIGHT = 6, 24
+#: The latest results of a task that its failure rate covers.
+MAX_RUNS = 1000
+#: The width of a bar with the gap, and its maximum height.
+STEP, MAX_HEIGHT = 6, 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One hour or day. Numbers are texts: no language may write them its own way in a chart."""
+    """One hour or day. SVG attributes are strings: they must not be localized."""
 
     x: str
     y: str
     height: str
-    #: When, and how often.
+    #: The hour or day, and the count.
     label: str
     count: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """A small chart."""
+    """A small bar chart."""
 
     bars: list[Bar]
     total: int
 
     @property
     def width(self) -> str:
-        """Of all bars."""
+        """The width of all bars."""
         return str(len(self.bars) * STEP)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """Of so many runs so many failed for a cause."""
+class FailureRate:
+    """The failures of a group among the finished runs of its task."""
 
     failed: int
     runs: int
 
     @property
     def percent(self) -> float:
-        """The share, from 0 to 100."""
+        """The rate, from 0 to 100."""
         return self.failed * 100 / self.runs
 
 
 def hourly(groups: Sequence[FailureGroup]) -> dict[int, Trend]:
-    """The last 24 hours of each of these causes, by its key; one query."""
+    """The failures of the last 24 hours by group, in one query."""
     begin = _hour(timezone.now()) - timedelta(hours=HOURS - 1)
     steps = [begin + timedelta(hours=number) for number in range(HOURS)]
     counts: dict[int, dict[datetime, int]] = {group.pk: {} for group in groups}
@@ -71,7 +71,7 @@ def hourly(groups: Sequence[FailureGroup]) -> dict[int, Trend]:
 
 
 def daily(group: FailureGroup) -> Trend:
-    """The last 14 days of a cause, in the time zone that pages are shown in."""
+    """The failures of the last 14 days, in the reader's time zone."""
     today = timezone.localdate()
     steps = [today - timedelta(days=number) for number in reversed(range(DAYS))]
     counts = dict.fromkeys(steps, 0)
@@ -84,36 +84,36 @@ def daily(group: FailureGroup) -> Trend:
     return _chart(labels, list(counts.values()))
 
 
-def shares(groups: Iterable[FailureGroup]) -> dict[int, Share]:
-    """The share of each cause in the newest `RUNS` results of its task, by its key; one query.
+def failure_rates(groups: Iterable[FailureGroup]) -> dict[int, FailureRate]:
+    """The failure rate by group over the latest `MAX_RUNS` results of its task, in one query.
 
-    What has not ended is no run. A task of which nothing has ended has no share.
+    Unfinished runs are not counted. A group whose task has no finished run has no rate.
     """
-    wanted = list(groups)
-    counted = [_by_group(task) for task in sorted({group.task for group in wanted})]
-    if not counted:
+    groups = list(groups)
+    queries = [_count_by_group(task) for task in sorted({group.task for group in groups})]
+    if not queries:
         return {}
     runs: dict[str, int] = {}
     failed: dict[int, int] = {}
     # Django 6.1 orders a union by the model's own order, which is none of its columns.
-    for task, pk, count in counted[0].union(*counted[1:], all=True).order_by():
+    for task, pk, count in queries[0].union(*queries[1:], all=True).order_by():
         runs[task] = runs.get(task, 0) + count
         if pk is not None:
             failed[pk] = failed.get(pk, 0) + count
     return {
-        group.pk: Share(failed=failed.get(group.pk, 0), runs=runs[group.task])
-        for group in wanted
+        group.pk: FailureRate(failed=failed.get(group.pk, 0), runs=runs[group.task])
+        for group in groups
         if group.task in runs
     }
 
 
-def _by_group(task: str):  # type: ignore[no-untyped-def]
-    """Rows of (task, cause or None, how many of its newest results)."""
-    newest = Result.objects.filter(task_name=task).order_by("-id").values("pk")[:RUNS]
+def _count_by_group(task: str):  # type: ignore[no-untyped-def]
+    """Rows of (task, group or None, number of its latest finished results)."""
+    latest = Result.objects.filter(task_name=task).order_by("-id").values("pk")[:MAX_RUNS]
     group = Failure.objects.filter(task_id=OuterRef("task_id")).values("group_id")[:1]
-    ended = Result.objects.filter(pk__in=newest, status__in=READY).order_by()
+    ended = Result.objects.filter(pk__in=latest, status__in=READY).order_by()
     rows = ended.annotate(group=Subquery(group)).values_list("task_name", "group")
-    return rows.annotate(n=Count("pk"))
+    return rows.annotate(count=Count("pk"))
 
 
 def _hour(moment: datetime) -> datetime:
@@ -121,12 +121,12 @@ def _hour(moment: datetime) -> datetime:
 
 
 def _chart(labels: list[str], counts: list[int]) -> Trend:
-    most = max(counts) or 1
-    heights = [-(-count * HEIGHT // most) for count in counts]  # never none for a few
+    highest = max(counts) or 1
+    heights = [-(-count * MAX_HEIGHT // highest) for count in counts]  # at least 1 for a failure
     bars = [
         Bar(
             x=str(number * STEP),
-            y=str(HEIGHT - height),
+            y=str(MAX_HEIGHT - height),
             height=str(height),
             label=f"{label}: {count}",
             count=count,

@@ -43,8 +43,8 @@ class TestActs:
         assert (operation.verb, operation.reason) == (verb, "because")
         assert operation.is_finished
         assert [target.subject for target in operation.targets.all()] == [str(group.pk)]
-        assert failure_groups.done_to(group) == [operation]
-        assert failure_groups.done_to(other) == []
+        assert failure_groups.actions_on(group) == [operation]
+        assert failure_groups.actions_on(other) == []
 
     @pytest.mark.parametrize(
         ("verb", "state"), [("resolve", "resolved"), ("mute", "muted"), ("reopen", "open")]
@@ -134,8 +134,8 @@ class TestLooks:
         failure_groups.retry(group=group, confirmation=Confirmation(actor=alice, reason="r"))
         Result.objects.filter(task_id=group.failures.last().task_id).delete()
 
-        seen, older = failure_groups.newest(group)
-        rest, end = failure_groups.newest(group, before=older)
+        seen, older = failure_groups.latest_failures(group)
+        rest, end = failure_groups.latest_failures(group, before=older)
 
         assert (len(seen), len(rest), end) == (20, 5, None)
         keys = [one.failure.pk for one in seen + rest]
@@ -147,8 +147,8 @@ class TestLooks:
     def test_the_cause_of_a_task(self):
         group = make_failure_group()
 
-        assert failure_groups.of(group.failures.get().task_id) == group
-        assert failure_groups.of("unknown") is None
+        assert failure_groups.group_of(group.failures.get().task_id) == group
+        assert failure_groups.group_of("unknown") is None
 
 
 class TestTrends:
@@ -198,21 +198,23 @@ class TestShares:
         for status in ("SUCCESS",) * 5 + ("REVOKED", "PENDING", "STARTED", "RETRY"):
             make_result(status)
 
-        shares = failure_groups.shares([one, other, elsewhere])
+        shares = failure_groups.failure_rates([one, other, elsewhere])
 
-        assert shares[one.pk] == failure_groups.Share(failed=3, runs=10)
+        assert shares[one.pk] == failure_groups.FailureRate(failed=3, runs=10)
         assert shares[one.pk].percent == 30
         assert shares[other.pk].failed == 1
         assert elsewhere.pk not in shares
-        assert failure_groups.shares([]) == {}
+        assert failure_groups.failure_rates([]) == {}
 
     def test_no_more_than_the_newest(self, monkeypatch):
-        monkeypatch.setattr(failure_groups.trends, "RUNS", 4)
+        monkeypatch.setattr(failure_groups.trends, "MAX_RUNS", 4)
         group = make_failure_group(3)
         for _ in range(3):
             make_result("SUCCESS")
 
-        assert failure_groups.shares([group])[group.pk] == failure_groups.Share(failed=1, runs=4)
+        assert failure_groups.failure_rates([group])[group.pk] == failure_groups.FailureRate(
+            failed=1, runs=4
+        )
 
 
 def grow(count):
@@ -275,4 +277,4 @@ def test_a_hold_of_an_act_keeps_nobody_out(alice):
         act(group=group, actor=alice, reason="r")
 
     assert Target.objects.filter(lock_key__isnull=False).count() == 0
-    assert len(failure_groups.done_to(group)) == 4
+    assert len(failure_groups.actions_on(group)) == 4
