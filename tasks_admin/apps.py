@@ -36,11 +36,17 @@ class TasksAdminConfig(AppConfig):
         for starts_beat in (beat_init, beat_embedded_init):
             starts_beat.connect(heartbeats.begin, weak=False, dispatch_uid="tasks_admin.beat")
         celeryd_after_setup.connect(
-            signals.obey_pauses, weak=False, dispatch_uid="tasks_admin.celeryd_after_setup"
+            signals.exclude_paused_queues,
+            weak=False,
+            dispatch_uid="tasks_admin.celeryd_after_setup",
         )
         task_received.connect(
             control.count_taken, weak=False, dispatch_uid="tasks_admin.task_received"
         )
-        worker_ready.connect(signals.begin, weak=False, dispatch_uid="tasks_admin.worker_ready")
-        worker_shutdown.connect(signals.end, weak=False, dispatch_uid="tasks_admin.worker_shutdown")
+        worker_ready.connect(
+            signals.start_heartbeat, weak=False, dispatch_uid="tasks_admin.worker_ready"
+        )
+        worker_shutdown.connect(
+            signals.stop_heartbeat, weak=False, dispatch_uid="tasks_admin.worker_shutdown"
+        )
         task_prerun.connect(starts.remember, weak=False, dispatch_uid="tasks_admin.starts")

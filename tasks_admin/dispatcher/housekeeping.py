@@ -32,7 +32,7 @@ def clean() -> dict[str, int]:
         "attempts": rate_limits.delete_expired(),
         "dispatchers": dispatchers.delete_offline(),
         "beats": beats.forget_stopped(),
-        "workers": heartbeats.forget_gone(),
+        "workers": heartbeats.delete_expired(),
         "operations": forget_operations(),
         "failures": forget_orphans(),
         "failure_groups": forget_failure_groups(),

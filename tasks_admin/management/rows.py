@@ -18,7 +18,7 @@ Row = dict[str, Any]
 def of_workers(actor: User) -> list[Row]:
     """Who answers, and what is known of who does not."""
     _may_look(actor, "worker")
-    workers.look_around()
+    workers.discover_unmanaged()
     known = workers.overview()
     return [
         {
@@ -36,7 +36,7 @@ def of_workers(actor: User) -> list[Row]:
             "a_minute": _rounded(seen.row.rate if seen.row else None),
             "memory": seen.view.memory,
             "up_for": durations.format_duration(seen.view.up_for),
-            "seen": durations.format_duration(seen.sign_age),
+            "seen": durations.format_duration(seen.last_seen_age),
         }
         for seen in known.workers
     ]

@@ -1,4 +1,4 @@
-"""Periodic tasks, as Celery beat knows them: it writes these rows itself."""
+"""Celery beat and its periodic tasks: the rows that beat writes itself."""
 
 from datetime import timedelta
 from typing import Self
@@ -9,19 +9,19 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from tasks_admin.models.workers import SILENT
+from tasks_admin.models.workers import HEARTBEAT_TIMEOUT
 
 
 class BeatQuerySet(models.QuerySet["Beat"]):
-    """Schedulers."""
+    """Beat processes."""
 
     def online(self) -> Self:
-        """Those that gave a sign of life a moment ago."""
-        return self.filter(last_seen_at__gt=Now() - timedelta(seconds=SILENT))
+        """Filter the beats that have a recent heartbeat."""
+        return self.filter(last_seen_at__gt=Now() - timedelta(seconds=HEARTBEAT_TIMEOUT))
 
 
 class Beat(models.Model):
-    """A Celery beat that is at work: it says so every few seconds."""
+    """A running Celery beat, with its last heartbeat."""
 
     name = models.CharField(max_length=255, primary_key=True)
     last_seen_at = models.DateTimeField(db_index=True)
@@ -36,17 +36,17 @@ class Beat(models.Model):
 
 
 class PeriodicTask(models.Model):
-    """An entry of a beat's schedule."""
+    """An entry of the schedule of Celery beat."""
 
     name = models.CharField(_("name"), max_length=255, primary_key=True)
     task = models.CharField(_("task"), max_length=255)
-    #: When, in Celery's words.
+    #: The schedule as Celery formats it.
     schedule = models.CharField(_("schedule"), max_length=255)
-    #: When beat last queued it, and will next.
-    last_at = models.DateTimeField(_("last"), null=True)
-    next_at = models.DateTimeField(_("next"), null=True)
-    #: How often, since beat began to count.
-    runs = models.PositiveBigIntegerField(_("times"), default=0)
+    #: When beat last queued the task, and will queue it next.
+    last_at = models.DateTimeField(_("last run"), null=True)
+    next_at = models.DateTimeField(_("next run"), null=True)
+    #: The number of times that beat has queued the task.
+    runs = models.PositiveBigIntegerField(_("runs"), default=0)
     last_seen_at = models.DateTimeField(db_index=True)
 
     class Meta:
@@ -58,5 +58,5 @@ class PeriodicTask(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The list: there is no page of one."""
+        """Return the URL of its row in the list: a periodic task has no page of its own."""
         return reverse("admin:tasks_admin_periodictask_changelist") + f"#{quote(self.name)}"

@@ -1,4 +1,4 @@
-"""Queues: what staff want of them, how they were minute by minute, and what was taken out."""
+"""Queues: whether staff paused them, their history by minute, and purged messages."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,13 @@ class QueueQuerySet(models.QuerySet["Queue"]):
     """Queues."""
 
     def decide(self, name: str, *, paused: bool, decision: int) -> None:
-        """Keep what staff want of this queue; of two who decide at once, the later wins."""
+        """Record whether the queue is paused; of two concurrent decisions the later wins."""
         self.bulk_create([Queue(name=name)], ignore_conflicts=True)
         older = self.filter(name=name, decision__lt=decision)
         older.update(paused_at=Now() if paused else None, decision=decision)
 
     def desired(self) -> tuple[list[str], int]:
-        """The queues that nobody shall consume, and the number of the newest decision."""
+        """Return the names of the paused queues, and the number of the latest decision."""
         rows = self.exclude(decision=0).values_list("name", "paused_at", "decision")
         found = list(rows)
         paused = sorted(name for name, paused_at, _decision in found if paused_at)
@@ -34,11 +34,11 @@ class QueueQuerySet(models.QuerySet["Queue"]):
 
 
 class Queue(models.Model):
-    """A queue about which staff decided something."""
+    """A queue that staff have paused or resumed."""
 
     name = models.CharField(_("name"), max_length=255, primary_key=True)
     paused_at = models.DateTimeField(_("paused"), null=True)
-    #: The key of the operation that decided it. The newest of all decisions names their state.
+    #: The key of the operation that decided it. The latest key numbers the state of all queues.
     decision = models.BigIntegerField(default=0)
 
     objects = QueueQuerySet.as_manager()
@@ -52,52 +52,52 @@ class Queue(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The queue's page."""
+        """Return the URL of the queue's page."""
         return queue_page_of(self.name)
 
 
 def queue_page_of(name: str) -> str:
-    """The page of the queue of this name, whatever stands in it."""
+    """Return the URL of the page of the queue with this name, which may have any characters."""
     return reverse("admin:tasks_admin_queue_change", args=[quote(name)])
 
 
 class QueueMinuteQuerySet(models.QuerySet["QueueMinute"]):
-    """Minutes of queues."""
+    """The history of queues, by minute."""
 
     def record(self, moment: "datetime", waiting: dict[str, int], ages: dict[str, float]) -> None:
-        """Store how much waits in each queue at this moment, and how old the oldest is."""
+        """Store the number of waiting messages of each queue, and the age of the oldest."""
         for name, count in waiting.items():
-            told = {"waiting": count, "oldest": ages.get(name), "last_seen_at": moment}
-            self._put(name, moment, told)
+            values = {"waiting": count, "oldest": ages.get(name), "last_seen_at": moment}
+            self._put(name, moment, values)
 
     def add(self, moment: "datetime", taken: dict[str, int]) -> None:
-        """Count what was taken from each queue since the last time."""
+        """Add the number of messages that workers have taken from each queue."""
         for name, count in taken.items():
             self._put(name, moment, {"taken": models.F("taken") + count})
 
     def within(self, minutes: int) -> "QueueMinuteQuerySet":
-        """Those of the last so many minutes."""
+        """Filter the last so many minutes."""
         return self.filter(minute__gt=Now() - timedelta(minutes=minutes))
 
-    def _put(self, name: str, moment: "datetime", told: dict[str, Any]) -> None:
+    def _put(self, name: str, moment: "datetime", values: dict[str, Any]) -> None:
         minute = moment.replace(second=0, microsecond=0)
         row = self.filter(queue=name, minute=minute)
-        if not row.update(**told):
+        if not row.update(**values):
             self.bulk_create([QueueMinute(queue=name, minute=minute)], ignore_conflicts=True)
-            row.update(**told)
+            row.update(**values)
 
 
 class QueueMinute(models.Model):
-    """How a queue was in one minute."""
+    """The state of a queue in one minute."""
 
     queue = models.CharField(max_length=255)
     minute = models.DateTimeField()
-    #: What waited when it was last looked at, in that minute; None: nobody looked.
+    #: Waiting messages at the last observation in this minute; None: not observed.
     waiting = models.PositiveBigIntegerField(null=True)
-    #: Seconds for which the next message had waited by then, at most; None is not known.
+    #: The age of the next message in seconds, at most; None: not known.
     oldest = models.FloatField(null=True)
     last_seen_at = models.DateTimeField(null=True)
-    #: What workers with the console took from it.
+    #: Messages that managed workers have taken from it.
     taken = models.PositiveBigIntegerField(default=0)
 
     objects = QueueMinuteQuerySet.as_manager()
@@ -114,15 +114,15 @@ class QueueMinute(models.Model):
 
 
 class QuarantinedMessageQuerySet(models.QuerySet["QuarantinedMessage"]):
-    """Messages that were taken out of queues."""
+    """Purged messages."""
 
     def holding(self, task_ids: "Iterable[str]") -> set[str]:
-        """Those of these tasks whose message is here."""
+        """Return those of these task ids whose message is in quarantine."""
         return set(self.filter(task_id__in=list(task_ids)).values_list("task_id", flat=True))
 
 
 class QuarantinedMessage(models.Model):
-    """A message that was taken out of its queue, as it was. The keys are in their order."""
+    """A purged message, unchanged. The order of the keys is the order in the queue."""
 
     operation = models.ForeignKey(
         Operation, models.CASCADE, related_name="quarantined", db_index=False, db_constraint=False
@@ -132,7 +132,7 @@ class QuarantinedMessage(models.Model):
     task_id = models.CharField(max_length=255, blank=True)
     task = models.CharField(max_length=255, blank=True)
     payload = models.BinaryField()
-    #: SHA-256 of the payload: what is taken again after a crash is kept once.
+    #: SHA-256 of the payload: a message that is read again after a crash is stored once.
     digest = models.CharField(max_length=64)
     taken_at = models.DateTimeField(db_default=Now())
 

@@ -1,4 +1,4 @@
-"""Workers and dispatchers, as far as the database knows them: who gave a sign of life, and when."""
+"""Workers and dispatchers: the rows that they write themselves, with their last heartbeat."""
 
 from datetime import timedelta
 from typing import Self
@@ -11,12 +11,14 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.lib.conf import settings
 
-#: Seconds between two signs of life of a worker, and after how many it is called silent.
-EVERY, SILENT = 10.0, 35.0
+#: Seconds between two heartbeats of a worker.
+HEARTBEAT_INTERVAL = 10.0
+#: Seconds without a heartbeat after which a worker or a beat counts as offline.
+HEARTBEAT_TIMEOUT = 35.0
 
 
 class Dispatcher(models.Model):
-    """A dispatcher that is at work: it says so every few seconds."""
+    """A running dispatcher, with its last heartbeat."""
 
     name = models.CharField(max_length=255, primary_key=True)
     last_seen_at = models.DateTimeField(db_index=True)
@@ -32,29 +34,30 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
     """Workers."""
 
     def online(self) -> Self:
-        """Those that gave a sign of life a moment ago and did not say that they stop."""
-        return self.filter(stopped_at=None, last_seen_at__gt=Now() - timedelta(seconds=SILENT))
+        """Filter the workers that have a recent heartbeat and have not stopped."""
+        recently = Now() - timedelta(seconds=HEARTBEAT_TIMEOUT)
+        return self.filter(stopped_at=None, last_seen_at__gt=recently)
 
     def may_hold_tasks(self) -> Self:
-        """Those that may hold tasks: a silent one may wake up, but not for ever."""
-        patience = max(settings.LOST_AFTER, SILENT)
-        return self.filter(stopped_at=None, last_seen_at__gt=Now() - timedelta(seconds=patience))
+        """Filter the workers that may hold tasks: a worker may recover until `LOST_AFTER`."""
+        timeout = max(settings.LOST_AFTER, HEARTBEAT_TIMEOUT)
+        return self.filter(stopped_at=None, last_seen_at__gt=Now() - timedelta(seconds=timeout))
 
 
 class Worker(models.Model):
-    """A worker, by the name that Celery gives it. It writes this row itself."""
+    """A worker, by its node name. The worker writes this row itself."""
 
     name = models.CharField(_("name"), max_length=255, primary_key=True)
-    #: Differs with every start. A row that another one took has two workers of its name.
+    #: Differs with each start. If two starts write the row in turn, two workers have its name.
     start = models.UUIDField()
     started_at = models.DateTimeField(_("started"))
-    last_seen_at = models.DateTimeField(_("last sign of life"), db_index=True)
+    last_seen_at = models.DateTimeField(_("last seen"), db_index=True)
     stopped_at = models.DateTimeField(_("stopped"), null=True)
-    #: When another worker of this name was last found to be at work.
+    #: When another running worker of this name was last detected.
     duplicate_seen_at = models.DateTimeField(null=True)
-    #: Tasks a minute between its last two signs of life.
+    #: Tasks per minute between its last two heartbeats.
     rate = models.FloatField(null=True)
-    #: What it told of itself then; see `control.told`.
+    #: Its snapshot at the last heartbeat; see `integrations.control`.
     last_snapshot = models.JSONField(default=dict)
 
     objects = WorkerQuerySet.as_manager()
@@ -68,10 +71,10 @@ class Worker(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The worker's page."""
+        """Return the URL of the worker's page."""
         return page_of(self.name)
 
 
 def page_of(name: str) -> str:
-    """The page of the worker of this name, whatever stands in it."""
+    """Return the URL of the page of the worker with this name, which may have any characters."""
     return reverse("admin:tasks_admin_worker_change", args=[quote(name)])

@@ -128,16 +128,16 @@ def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -
     concerned = [
         seen.name
         for seen in overview().workers
-        if seen.state not in {State.STOPPED, State.FOREIGN}
+        if seen.state not in {State.STOPPED, State.UNMANAGED}
         and name in [*seen.view.queues, *seen.view.paused_queues]
     ]
     with transaction.atomic():
         operation = commands.record(
-            verb=verb, names=concerned, actor=actor, reason=reason, about={"queue": name}
+            verb=verb, names=concerned, actor=actor, reason=reason, arguments={"queue": name}
         )
         Queue.objects.decide(name, paused=paused, decision=operation.pk)
         every, decision = Queue.objects.desired()
-    commands.give(operation, {"paused": every, "decision": decision}, names=concerned)
+    commands.send(operation, {"paused": every, "decision": decision}, names=concerned)
     forget()
     return operation
 

@@ -15,7 +15,7 @@ from tasks_admin.models import Queue, QueueMinute, Result, Worker
 from tasks_admin.models.queues import queue_page_of
 from tasks_admin.models.result_states import ResultState
 from tasks_admin.queues.rates import Rates, rates
-from tasks_admin.workers import Seen as Consumer
+from tasks_admin.workers import WorkerStatus as Consumer
 from tasks_admin.workers import overview as workers
 
 #: Seconds for which what the broker said is shown to everybody who asks.
@@ -118,9 +118,9 @@ def overview() -> Overview:
     every = {*names(), *(name for seen in known.workers for name in _consumed(seen))}
     wanted = sorted(every)[:MOST]
     # Whoever could not be asked a moment ago is not asked again: nobody waits twice.
-    gone = known.trouble and Look(taken_at=time.monotonic(), trouble=known.trouble)
+    gone = known.error and Look(taken_at=time.monotonic(), trouble=known.error)
     look = gone or _look(wanted)
-    heard = not known.trouble and (bool(known.answered) or not look.trouble)
+    heard = not known.error and (bool(known.replied) or not look.trouble)
     paused = dict(Queue.objects.filter(paused_at__isnull=False).values_list("name", "paused_at"))
     past = _past(wanted) if look.trouble else {}
     told = rates(wanted)
@@ -137,10 +137,10 @@ def overview() -> Overview:
                 age=timezone.now() - last if depth is None and last else None,
                 oldest=timedelta(seconds=oldest) if oldest is not None else None,
                 at_most=depth is not None and depth.next is None,
-                consumers=[seen for seen in taking if seen.alive],
-                silent=[seen for seen in taking if not seen.alive],
+                consumers=[seen for seen in taking if seen.is_alive],
+                silent=[seen for seen in taking if not seen.is_alive],
                 counted=depth.consumers if depth else None,
-                held=sum(seen.view.held.get(name, 0) for seen in known.workers if seen.answered),
+                held=sum(seen.view.held.get(name, 0) for seen in known.workers if seen.replied),
                 rates=told.get(name, Rates()),
                 paused_at=paused.get(name),
                 heard=heard,

@@ -1,4 +1,4 @@
-"""What the console's templates need: `{% load console %}`."""
+"""Template filters of the console: `{% load console %}`."""
 
 import time
 from datetime import timedelta
@@ -6,24 +6,25 @@ from datetime import timedelta
 from django import template
 
 from tasks_admin.lib import durations
-from tasks_admin.workers import Seen
+from tasks_admin.workers import WorkerStatus
 
 register = template.Library()
 
 
 @register.filter
 def duration(value: timedelta | None) -> str:
-    """How long, for people."""
+    """Format a duration."""
     return durations.format_duration(value)
 
 
 @register.filter
-def running_for(started: object, seen: Seen) -> str:
-    """How long something runs that began then (seconds since 1970, by the worker's clock).
+def running_for(started: object, worker: WorkerStatus) -> str:
+    """Format the runtime of a task, from its start (seconds since 1970, by the worker's clock).
 
-    Of a worker that does not answer: how long it had run at the last sign of life.
+    If the worker does not reply, this is the runtime at its last heartbeat.
     """
     if not isinstance(started, (int, float)):
         return ""
-    until = time.time() if seen.answered or not seen.row else seen.row.last_seen_at.timestamp()
+    row = None if worker.replied else worker.row
+    until = row.last_seen_at.timestamp() if row else time.time()
     return durations.format_duration(timedelta(seconds=max(until - started, 0.0)))

@@ -1,24 +1,35 @@
-"""Workers: what can be told of them, and what staff can do with them."""
+"""Workers: heartbeats, commands, and the overview of their state."""
 
-from tasks_admin.workers.actions import able, order, possible, would_orphan
-from tasks_admin.workers.options import LIMITS, OPTIONS, SIZES, checked, choices, most
-from tasks_admin.workers.overview import Overview, Seen, State, look_around, one, overview
+from tasks_admin.workers.actions import (
+    available_commands,
+    online_workers_for,
+    send_command,
+    would_orphan,
+)
+from tasks_admin.workers.options import OPTIONS, SIZE_OPTIONS, TIME_OPTIONS, choices, max_value
+from tasks_admin.workers.overview import (
+    Overview,
+    State,
+    WorkerStatus,
+    discover_unmanaged,
+    find,
+    overview,
+)
 
 __all__ = [
-    "LIMITS",
     "OPTIONS",
-    "SIZES",
+    "SIZE_OPTIONS",
+    "TIME_OPTIONS",
     "Overview",
-    "Seen",
     "State",
-    "able",
-    "checked",
+    "WorkerStatus",
+    "available_commands",
     "choices",
-    "look_around",
-    "most",
-    "one",
-    "order",
+    "discover_unmanaged",
+    "find",
+    "max_value",
+    "online_workers_for",
     "overview",
-    "possible",
+    "send_command",
     "would_orphan",
 ]

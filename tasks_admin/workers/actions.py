@@ -1,4 +1,4 @@
-"""What staff can tell workers to do, with a truthful outcome for each of them."""
+"""The actions that staff can perform on workers: commands, with an outcome for each worker."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,90 +10,95 @@ from tasks_admin.lib.errors import WrongArguments, WrongState
 from tasks_admin.lib.verbs import WORKER_COMMANDS
 from tasks_admin.models import Operation
 from tasks_admin.workers import commands
-from tasks_admin.workers.options import checked
-from tasks_admin.workers.overview import Seen, State, overview
+from tasks_admin.workers.options import validate
+from tasks_admin.workers.overview import State, WorkerStatus, overview
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-POOL = {"pool_grow", "pool_shrink", "autoscale", "pool_restart"}
+POOL_COMMANDS = {"pool_grow", "pool_shrink", "autoscale", "pool_restart"}
 
 
-def order(
+def send_command(
     *,
     verb: str,
     names: list[str],
     actor: "User",
     reason: str,
     options: dict[str, Any] | None = None,
-    typed: str = "",
+    confirmed_queues: str = "",
 ) -> Operation:
-    """Tell these workers to do it, and record what became of each.
+    """Send a command to these workers, and record the outcome of each.
 
-    It is recorded before anything is sent, as not known; so is who does not answer. `typed` are
-    the queues that are left without a consumer, see `forsakes`. Raises `WrongArguments` or
-    `WrongState` before that.
+    The operation is recorded before the command is sent, with unknown outcomes; a worker that does
+    not reply keeps its unknown outcome. `confirmed_queues` repeats the names from `would_orphan`,
+    separated by commas. Raises `WrongArguments` or `WrongState` before anything is recorded.
     """
     operations.require(actor, verb)
     if verb not in WORKER_COMMANDS:
-        raise WrongState(_("Workers can't be told to do that."))
-    names = _chosen(verb, names)
-    arguments = checked(verb, names, options or {})
-    left = would_orphan(verb, names, arguments)
-    if left and typed.replace(" ", "") != ",".join(left):
-        text = _("Nobody else consumes %(queues)s. Type that to go on.")
-        raise WrongArguments({"typed": text % {"queues": ",".join(left)}})
-    operation = commands.record(verb=verb, names=names, actor=actor, reason=reason, about=arguments)
-    commands.give(operation, arguments, names=names)
+        raise WrongState(_("This is not a worker command."))
+    names = _require_available(verb, names)
+    arguments = validate(verb, names, options or {})
+    orphaned = would_orphan(verb, names, arguments)
+    if orphaned and confirmed_queues.replace(" ", "") != ",".join(orphaned):
+        text = _("These queues would have no consumer: %(queues)s. Type their names to confirm.")
+        raise WrongArguments({"confirmed_queues": text % {"queues": ",".join(orphaned)}})
+    operation = commands.record(
+        verb=verb, names=names, actor=actor, reason=reason, arguments=arguments
+    )
+    commands.send(operation, arguments, names=names)
     return operation
 
 
 def would_orphan(verb: str, names: list[str], options: dict[str, Any]) -> list[str]:
-    """The queues that nobody would consume any more; those of whom nothing is heard don't count."""
+    """Return the queues that would lose their last consumer; only workers that reply count."""
     if verb not in {"shut_down", "cancel_consumer"}:
         return []
-    known = [seen for seen in overview().workers if seen.answered]
-    taken = {queue for seen in known if seen.name in names for queue in seen.view.queues}
+    online = [worker for worker in overview().workers if worker.replied]
+    affected = {queue for worker in online if worker.name in names for queue in worker.view.queues}
     if verb == "cancel_consumer":
-        taken &= {options.get("queue")}
-    others = {queue for seen in known if seen.name not in names for queue in seen.view.queues}
-    return sorted(taken - others)
+        affected &= {options.get("queue")}
+    kept = {queue for worker in online if worker.name not in names for queue in worker.view.queues}
+    return sorted(affected - kept)
 
 
-def possible(seen: Seen) -> list[str]:
-    """What this worker can be told at all; a silent one may hear it when it wakes up."""
-    if seen.state in {State.FOREIGN, State.STOPPED}:
+def available_commands(worker: WorkerStatus) -> list[str]:
+    """Return the commands that this worker supports.
+
+    A worker that does not respond is included: it runs the command when it recovers.
+    """
+    if worker.state in {State.UNMANAGED, State.STOPPED}:
         return []
-    if seen.duplicate_name:  # both would do it, and what one of them says would be taken for both
+    if worker.duplicate_name:  # both would run it, and one reply would be taken for both
         return ["shut_down"]
-    if not seen.view.pool:  # it never told: it will answer for itself
+    if not worker.view.pool:  # no snapshot yet: the worker itself refuses what it cannot do
         return list(WORKER_COMMANDS)
-    pool = seen.view.pool in control.RESIZABLE
-    scaled = seen.view.autoscale is not None
-    fixed = {"pool_grow", "pool_shrink"} if scaled or not pool else {"autoscale"}
-    excluded = fixed | (set() if pool else POOL)
-    return [verb for verb in WORKER_COMMANDS if verb not in excluded]
+    resizable = worker.view.pool in control.RESIZABLE
+    autoscaled = worker.view.autoscale is not None
+    fixed = {"pool_grow", "pool_shrink"} if autoscaled or not resizable else {"autoscale"}
+    unavailable = fixed | (set() if resizable else POOL_COMMANDS)
+    return [verb for verb in WORKER_COMMANDS if verb not in unavailable]
 
 
-def able(verb: str) -> list[str]:
-    """All workers that answer, where this is possible."""
+def online_workers_for(verb: str) -> list[str]:
+    """Return the names of the workers that replied and support a command."""
     known = overview().workers
-    return [seen.name for seen in known if seen.answered and verb in possible(seen)]
+    return [
+        worker.name for worker in known if worker.replied and verb in available_commands(worker)
+    ]
 
 
-def _chosen(verb: str, names: list[str]) -> list[str]:
-    """These workers, each once. Raises `WrongState` when one is not known or can't do it."""
-    known = {seen.name: seen for seen in overview().workers}
-    strangers = [name for name in names if name not in known]
-    if not names or strangers:
-        raise WrongState(
-            _("Nothing was done: no such worker is known: %(names)s")
-            % {"names": ", ".join(strangers[:5]) or "–"}
-        )
-    unable = [name for name in names if verb not in possible(known[name])]
+def _require_available(verb: str, names: list[str]) -> list[str]:
+    """Return each name once. Raises `WrongState` if a worker is unknown or lacks the command."""
+    known = {worker.name: worker for worker in overview().workers}
+    unknown = [name for name in names if name not in known]
+    if not names:
+        raise WrongState(_("Select at least one worker."))
+    if unknown:
+        text = _("Nothing was changed: unknown worker: %(names)s.")
+        raise WrongState(text % {"names": ", ".join(unknown[:5])})
+    unable = [name for name in names if verb not in available_commands(known[name])]
     if unable:
-        raise WrongState(
-            _("Nothing was done: this is not possible on %(names)s.")
-            % {"names": ", ".join(unable[:5])}
-        )
+        text = _("Nothing was changed: the command is not available on %(names)s.")
+        raise WrongState(text % {"names": ", ".join(unable[:5])})
     return list(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""Options: what each order must be told, what can be chosen, and what is refused by name."""
+"""The options of worker commands: which ones a command takes, their choices, their validation."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 from tasks_admin.integrations import broker
 from tasks_admin.lib.conf import settings
 from tasks_admin.lib.errors import WrongArguments
-from tasks_admin.workers.overview import Seen, overview
+from tasks_admin.workers.overview import WorkerStatus, overview
 
-#: What each verb must be told; names of tasks and queues are chosen from what is known.
+#: The options of each command that has some.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "pool_grow": ("n",),
     "pool_shrink": ("n",),
@@ -19,59 +19,61 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "rate_limit": ("task_name", "rate_limit"),
     "time_limit": ("task_name", "soft", "hard"),
 }
-#: Of sizes of a pool, and of limits (a day, in seconds), what is the most.
-SIZES, LIMITS = ("n", "min", "max"), ("soft", "hard")
-LONGEST = 86_400
+#: The options that are numbers of processes, and those that are seconds.
+SIZE_OPTIONS, TIME_OPTIONS = ("n", "min", "max"), ("soft", "hard")
+#: The longest time limit: a day, in seconds.
+MAX_TIME_LIMIT = 86_400
 
 
-def most(name: str) -> int:
-    """The greatest number that an option takes; the least is 1."""
-    return settings.POOL_MOST if name in SIZES else LONGEST
+def max_value(name: str) -> int:
+    """Return the maximum of a numeric option; the minimum is 1."""
+    return settings.POOL_MOST if name in SIZE_OPTIONS else MAX_TIME_LIMIT
 
 
 def choices(name: str, verb: str, names: list[str]) -> list[str]:
-    """What these workers can be told for an option: a queue or a task, by name, sorted."""
+    """Return the queues or tasks that these workers accept for an option, sorted by name."""
     if name == "task_name":
         return broker.registered()
     known = overview().workers
-    consumed = {queue for seen in known if seen.name in names for queue in _queues(seen)}
+    consumed = {queue for worker in known if worker.name in names for queue in _queues(worker)}
     if verb == "cancel_consumer":
         return sorted(consumed)
-    return sorted({*broker.queues(), *(queue for seen in known for queue in _queues(seen))})
+    return sorted({*broker.queues(), *(queue for worker in known for queue in _queues(worker))})
 
 
-def checked(verb: str, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """The options, as these workers get them. Raises `WrongArguments`, by name."""
-    wanted = OPTIONS.get(verb, ())
-    wrong = {name: _("is no argument of this task.") for name in options if name not in wanted}
-    given = {name: options.get(name) for name in wanted}
-    for name in (*SIZES, *LIMITS):
-        unlimited = name in LIMITS and given.get(name) is None
-        if name in given and not unlimited and not _whole(given[name], most(name)):
-            wrong[name] = _("must be a whole number from 1 to %(most)d.") % {"most": most(name)}
+def validate(verb: str, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options as the workers receive them. Raises `WrongArguments`, by option."""
+    expected = OPTIONS.get(verb, ())
+    wrong = {name: _("is not an option of this command.") for name in options
+             if name not in expected}  # fmt: skip
+    given = {name: options.get(name) for name in expected}
+    for name in (*SIZE_OPTIONS, *TIME_OPTIONS):
+        unlimited = name in TIME_OPTIONS and given.get(name) is None
+        if name in given and not unlimited and not _is_valid_number(given[name], max_value(name)):
+            wrong[name] = _("must be a whole number from 1 to %(max)d.") % {"max": max_value(name)}
     if "queue" in given and given["queue"] not in choices("queue", verb, names):
-        wrong["queue"] = _("is no queue that these workers can be told to consume, or to leave.")
+        wrong["queue"] = _("must be a queue that these workers know.")
     if "task_name" in given and given["task_name"] not in broker.registered():
-        wrong["task_name"] = _("is no task that is registered.")
-    if "rate_limit" in given and not _rate(given["rate_limit"]):
-        wrong["rate_limit"] = _("must be like 10/s, 10/m or 10/h, or empty for no limit.")
+        wrong["task_name"] = _("must be a registered task.")
+    if "rate_limit" in given and not _is_valid_rate(given["rate_limit"]):
+        wrong["rate_limit"] = _("must look like 10/s, 10/m or 10/h, or be empty for no limit.")
     if not wrong and verb == "autoscale" and int(given["min"] or 0) > int(given["max"] or 0):
-        wrong["min"] = _("must not be above the greatest size.")
+        wrong["min"] = _("must not be greater than the maximum.")
     if wrong:
         raise WrongArguments(wrong)
     return given
 
 
-def _queues(seen: Seen) -> list[str]:
-    """What a worker consumes, or would if it were not paused."""
-    return [*seen.view.queues, *seen.view.paused_queues]
+def _queues(worker: WorkerStatus) -> list[str]:
+    """Return the queues that a worker consumes, or would consume if they were not paused."""
+    return [*worker.view.queues, *worker.view.paused_queues]
 
 
-def _whole(value: Any, greatest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= greatest
+def _is_valid_number(value: Any, maximum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum
 
 
-def _rate(value: Any) -> bool:
+def _is_valid_rate(value: Any) -> bool:
     if value == "":
         return True
     number, slash, unit = str(value).partition("/")

@@ -1,4 +1,4 @@
-"""What can be told of the workers: what they answer, and of those who don't, what is known."""
+"""The overview of workers: the replies of those that respond, and the last known data of others."""
 
 import contextlib
 import time
@@ -11,119 +11,123 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.integrations import control
-from tasks_admin.integrations.control import Snapshot, WorkerView
+from tasks_admin.integrations.control import WorkerView
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Worker
-from tasks_admin.models.workers import SILENT, page_of
+from tasks_admin.models.workers import HEARTBEAT_TIMEOUT, page_of
 
-#: Workers on the page: the newest that were seen.
-MOST = 500
+#: The overview shows the workers with the latest heartbeats.
+MAX_WORKERS = 500
 
 
 class State(TextChoices):
-    """How a worker is."""
+    """The state of a worker."""
 
     ONLINE = "online", _("online")
-    DEAF = "deaf", _("consumes nothing")
-    PAUSED = "paused", _("its queues are paused")
-    SILENT = "silent", _("silent")
+    NOT_CONSUMING = "not_consuming", _("not consuming")
+    PAUSED = "paused", _("all queues paused")
+    NOT_RESPONDING = "not_responding", _("not responding")
     STOPPED = "stopped", _("stopped")
-    FOREIGN = "foreign", _("without the console")
+    UNMANAGED = "unmanaged", _("unmanaged")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One worker. `view` is what it says now, or what it last wrote down."""
+class WorkerStatus:
+    """The state of one worker. `view` is its reply, or else its last stored snapshot."""
 
     name: str
     state: State
     view: WorkerView
+    #: The row that the worker writes itself; None for an unmanaged worker.
     row: Worker | None
-    answered: bool
+    #: Whether the worker replied to the last snapshot request.
+    replied: bool
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """The URL of the worker's page."""
         return page_of(self.name)
 
     @property
     def duplicate_name(self) -> bool:
-        """Whether two workers of this name are at work."""
+        """Whether two workers of this name are running."""
         at = self.row.duplicate_seen_at if self.row else None
-        return at is not None and timezone.now() - at < timedelta(seconds=2 * SILENT)
+        return at is not None and timezone.now() - at < timedelta(seconds=2 * HEARTBEAT_TIMEOUT)
 
     @property
-    def alive(self) -> bool:
-        """Whether it answered, or gave a sign of life lately: it may be too busy to answer."""
-        age = self.sign_age
-        lately = age is not None and age < timedelta(seconds=SILENT)
-        return self.answered or (lately and self.state != State.STOPPED)
+    def is_alive(self) -> bool:
+        """Whether it replied or has a recent heartbeat: a busy worker may not reply in time."""
+        age = self.last_seen_age
+        recent = age is not None and age < timedelta(seconds=HEARTBEAT_TIMEOUT)
+        return self.replied or (recent and self.state != State.STOPPED)
 
     @property
-    def sign_age(self) -> timedelta | None:
-        """How long ago it gave a sign of life."""
+    def last_seen_age(self) -> timedelta | None:
+        """The time since its last heartbeat."""
         return timezone.now() - self.row.last_seen_at if self.row else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """All workers, how old their answers are in seconds, and why none could be had."""
+    """All known workers, the age of their replies in seconds, and the broker's error, if any."""
 
-    workers: list[Seen]
+    workers: list[WorkerStatus]
     age: float = 0.0
-    trouble: str = ""
+    error: str = ""
 
     @property
-    def answered(self) -> int:
-        """How many answered."""
-        return sum(seen.answered for seen in self.workers)
+    def replied(self) -> int:
+        """The number of workers that replied."""
+        return sum(worker.replied for worker in self.workers)
 
 
 def overview() -> Overview:
-    """All workers that answer, or that were seen within the last days."""
-    rows = {row.name: row for row in Worker.objects.order_by("-last_seen_at")[:MOST]}
+    """Return the workers that reply, and those with a heartbeat within the last days."""
+    rows = {row.name: row for row in Worker.objects.order_by("-last_seen_at")[:MAX_WORKERS]}
     try:
         snapshot = control.snapshot()
     except BrokerUnreachable as error:
-        silent = [_seen(name, None, row) for name, row in sorted(rows.items())]
-        return Overview(workers=silent, trouble=str(error))
-    return Overview(workers=_all(snapshot, rows), age=time.monotonic() - snapshot.taken_at)
+        stored = [_status(name, None, row) for name, row in sorted(rows.items())]
+        return Overview(workers=stored, error=str(error))
+    views = {view.name: view for view in snapshot.workers}
+    found = [_status(name, views.get(name), rows.get(name)) for name in sorted({*views, *rows})]
+    return Overview(workers=found, age=time.monotonic() - snapshot.taken_at)
 
 
-def look_around() -> None:
-    """See which workers give no sign of life and answer; who asks just once waits for that."""
-    with contextlib.suppress(BrokerUnreachable):  # the overview says so
+def discover_unmanaged() -> None:
+    """Look for workers without a heartbeat, and wait for their replies.
+
+    The web process discovers them in the background; a command that runs once has to wait.
+    """
+    with contextlib.suppress(BrokerUnreachable):  # the overview reports it
         control.unmanaged.unmanaged_workers.look()
 
 
-def one(name: str) -> tuple[Seen | None, Overview]:
-    """The worker of this name, if anything is known of it, and what else there is."""
+def find(name: str) -> tuple[WorkerStatus | None, Overview]:
+    """Return the worker with this name, or None if it is not known, and the whole overview."""
     known = overview()
-    return next((seen for seen in known.workers if seen.name == name), None), known
+    return next((worker for worker in known.workers if worker.name == name), None), known
 
 
-def _all(snapshot: Snapshot, rows: dict[str, Worker]) -> list[Seen]:
-    views = {view.name: view for view in snapshot.workers}
-    return [_seen(name, views.get(name), rows.get(name)) for name in sorted({*views, *rows})]
-
-
-def _seen(name: str, view: WorkerView | None, row: Worker | None) -> Seen:
+def _status(name: str, view: WorkerView | None, row: Worker | None) -> WorkerStatus:
     if view is not None:
-        return Seen(name=name, state=_state(view), view=view, row=row, answered=True)
-    state = State.STOPPED if row is not None and row.stopped_at else State.SILENT
-    return Seen(name=name, state=state, view=_last(name, row), row=row, answered=False)
+        return WorkerStatus(name=name, state=_state(view), view=view, row=row, replied=True)
+    state = State.STOPPED if row is not None and row.stopped_at else State.NOT_RESPONDING
+    return WorkerStatus(
+        name=name, state=state, view=_stored_view(name, row), row=row, replied=False
+    )
 
 
 def _state(view: WorkerView) -> State:
-    """How a worker is that answers."""
+    """Return the state of a worker that replied."""
     if view.foreign:
-        return State.FOREIGN
+        return State.UNMANAGED
     if view.queues:
         return State.ONLINE
-    return State.PAUSED if view.paused_queues else State.DEAF
+    return State.PAUSED if view.paused_queues else State.NOT_CONSUMING
 
 
-def _last(name: str, row: Worker | None) -> WorkerView:
-    """What it last wrote down, as far as that makes sense."""
+def _stored_view(name: str, row: Worker | None) -> WorkerView:
+    """Return the last stored snapshot, or an empty view if it is invalid."""
     last_snapshot: Any = row.last_snapshot if row else {}
     return control.view(name, last_snapshot) or WorkerView(name=name)

@@ -1,4 +1,4 @@
-"""Signs of life of the worker that this process is; connected to Celery's signals."""
+"""Receivers of Celery's worker signals: they run in the worker's main process."""
 
 import logging
 from typing import Any
@@ -8,41 +8,45 @@ from django.db import DatabaseError, connections, router
 from tasks_admin.integrations import control, database
 from tasks_admin.lib.conf import settings
 from tasks_admin.models import Queue
-from tasks_admin.workers.heartbeats import Beat
+from tasks_admin.workers.heartbeats import HeartbeatThread
 
 logger = logging.getLogger(__name__)
-#: Seconds that a worker waits for the database when it starts.
-PATIENCE = 5.0
-_beats: list[Beat] = []
+#: Seconds for which a worker that starts waits for the database.
+DATABASE_TIMEOUT = 5.0
+_threads: list[HeartbeatThread] = []
 
 
-def obey_pauses(sender: Any = None, instance: Any = None, **_: Any) -> None:
-    """Leave out paused queues before anything is consumed; called by `celeryd_after_setup`.
+def exclude_paused_queues(sender: Any = None, instance: Any = None, **_: Any) -> None:
+    """Exclude paused queues before the worker consumes; a receiver of `celeryd_after_setup`.
 
-    While the database is away nobody knows which these are: the worker consumes nothing until
-    its signs of life have found out.
+    Without the database it is unknown which queues are paused: the worker then consumes none until
+    a heartbeat has read them.
     """
     if not settings.WORKER_PRESENCE:
         return
     try:
-        desired = database.retry_until_available(Queue.objects.desired, patience=PATIENCE)
+        desired = database.retry_until_available(Queue.objects.desired, patience=DATABASE_TIMEOUT)
     except DatabaseError:
-        logger.warning("The database is away: nothing is consumed until it tells what is paused.")
+        logger.warning(
+            "The database is unavailable: this worker consumes no queue until it knows which "
+            "queues are paused."
+        )
         control.paused_queues.begin(instance.app, None)
     else:
         control.paused_queues.begin(instance.app, *desired)
     finally:
-        connections[router.db_for_read(Queue)].close()  # what forks must not inherit it
+        connections[router.db_for_read(Queue)].close()  # forked processes must not inherit it
 
 
-def begin(sender: Any = None, **_: Any) -> None:
-    """Begin when the worker is ready; called by Celery's `worker_ready`."""
+def start_heartbeat(sender: Any = None, **_: Any) -> None:
+    """Start the heartbeat when the worker is ready; a receiver of `worker_ready`."""
     if settings.WORKER_PRESENCE and sender is not None:
-        _beats.append(Beat(sender))
-        _beats[-1].begin()
+        thread = HeartbeatThread(sender)
+        _threads.append(thread)
+        thread.start()
 
 
-def end(**_: Any) -> None:
-    """Say that it stopped; called by Celery's `worker_shutdown`."""
-    while _beats:
-        _beats.pop().end()
+def stop_heartbeat(**_: Any) -> None:
+    """Record that the worker stopped; a receiver of `worker_shutdown`."""
+    while _threads:
+        _threads.pop().stop()

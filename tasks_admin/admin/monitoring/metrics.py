@@ -64,12 +64,12 @@ def _queues() -> Iterator[Metric]:
 
 def _workers() -> Iterator[Metric]:
     overview = workers.overview()
-    if overview.trouble:
+    if overview.error:
         return
     states = dict.fromkeys(workers.State.values, 0)
     states |= Counter(str(seen.state.value) for seen in overview.workers)
     yield _labelled("workers", "Workers, by how they are.", "state", states)
-    views = [seen.view for seen in overview.workers if seen.answered]
+    views = [seen.view for seen in overview.workers if seen.replied]
     running = sum(view.running_count for view in views)
     yield _gauge("tasks_running", "Tasks that the answering workers run.", running)
     reserved = sum(view.reserved_count for view in views)

@@ -1,1 +1,1 @@
-"""The pages of workers."""
+"""The pages of workers and of the commands to them."""

@@ -1,4 +1,4 @@
-"""Workers: who is there, and what they are doing."""
+"""The pages of workers: the list, and one page for each."""
 
 from typing import Any
 
@@ -16,27 +16,29 @@ from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Worker
 
-#: Tasks that a row of the list names.
-BRIEF = 3
+#: Running tasks that a row of the list names.
+MAX_LISTED_TASKS = 3
 
 
 @admin.register(Worker)
 class WorkerAdmin(WorkerCommandsMixin, ReadOnlyAdmin):
-    """A page of all workers, and one of each: what they say now, and what was last known."""
+    """The list of all workers, and one page for each, with its reply or its last known data."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask the workers, and show what they said."""
+        """Show all workers and the commands."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         overview = workers.overview()
         context: dict[str, Any] = {
             **self._common(request, str(capfirst(self.opts.verbose_name_plural))),
             "overview": overview,
-            "brief": f":{BRIEF}",
-            "orders": self.offered(request, overview.workers),
-            "able": [seen for seen in overview.workers if workers.possible(seen)],
+            "listed_tasks": f":{MAX_LISTED_TASKS}",
+            "commands": self.offered(request, overview.workers),
+            "controllable": [
+                worker for worker in overview.workers if workers.available_commands(worker)
+            ],
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/tasks_admin/worker/change_list.html", context)
@@ -48,34 +50,37 @@ class WorkerAdmin(WorkerCommandsMixin, ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show one worker; what changes seldom is asked for once, not at each refresh."""
+        """Show one worker; its settings are requested with the page, not with each refresh."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        seen, overview = workers.one(unquote(object_id))
-        if seen is None:
+        worker, overview = workers.find(unquote(object_id))
+        if worker is None:
             raise Http404
         refresh = request.headers.get("HX-Request") == "true"
         context = {
-            **self._common(request, seen.name),
-            "seen": seen,
+            **self._common(request, worker.name),
+            "worker": worker,
             "overview": overview,
-            "orders": self.offered(request, [seen]),
-            "details": {} if refresh or not seen.answered else _details(seen.name),
+            "commands": self.offered(request, [worker]),
+            "details": {} if refresh or not worker.replied else _details(worker.name),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/tasks_admin/worker/change_form.html", context)
 
     def get_object(self, *args: Any, **kwargs: Any) -> None:
-        """There is no history or form of a worker."""
+        """Return None: a worker has neither a history nor a form."""
 
     def get_urls(self) -> list[Any]:
-        """Add the addresses of orders."""
-        return self.order_urls() + super().get_urls()
+        """Add the URL of the commands."""
+        return self.command_urls() + super().get_urls()
 
     def _common(self, request: HttpRequest, title: str) -> dict[str, Any]:
-        context = self.admin_site.each_context(request)
-        may_look = request.user.has_perm("tasks_admin.view_result")
-        return {**context, "title": title, "opts": self.opts, "may_look": may_look}
+        return {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "can_view_results": request.user.has_perm("tasks_admin.view_result"),
+        }
 
 
 def _details(name: str) -> dict[str, Any]:

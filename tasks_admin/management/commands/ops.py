@@ -122,7 +122,9 @@ class Command(BaseCommand):
             order = words.add_parser(word, parents=[acting], help=f"tell workers: {word}")
             order.add_argument("ids", nargs="*", metavar="WORKER")
             order.add_argument("--all", action="store_true", help="all workers that answer")
-            order.add_argument("--typed", default="", help="queues that nobody else consumes")
+            order.add_argument(
+                "--confirm-queues", default="", help="queues that would have no consumer"
+            )
             order.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -169,11 +171,11 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
         MOVES[word](operation=operation, **told)
         operation.refresh_from_db()
     else:
-        told["typed"] = options["typed"]
-        names = workers.able(word) if options["all"] else ids
+        told["confirmed_queues"] = options["confirm_queues"]
+        names = workers.online_workers_for(word) if options["all"] else ids
         given = dict(pair.partition("=")[::2] for pair in options["set"])
         options = {name: int(text) if text.isdigit() else text for name, text in given.items()}
-        operation = workers.order(verb=word, names=names, options=options, **told)
+        operation = workers.send_command(verb=word, names=names, options=options, **told)
     if not operation.is_finished or word not in {*WORKER_COMMANDS, PAUSE_QUEUE, RESUME_QUEUE}:
         return [rows.of_operation(operation)]
     targets = operation.targets.order_by("pk")

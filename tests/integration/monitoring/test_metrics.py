@@ -105,7 +105,7 @@ class TestWhatIsTold:
         assert values["queue_consumers", "mail"] == 1
         assert values["queue_paused", "celery"] == 1
         assert values["workers", "online"] == 1
-        assert values["workers", "silent"] == 0
+        assert values["workers", "not_responding"] == 0
         assert (values["tasks_running",], values["tasks_reserved",]) == (2, 1)
         assert values["operations", "running"] == 1
         assert values["dispatchers",] == 0

@@ -50,7 +50,7 @@ def of_a_queue(verb):
 
 def of_a_worker(verb):
     Worker.objects.all().delete()
-    return f"{WORKERS}order/{verb}/?name={make_worker('w').pk}"
+    return f"{WORKERS}command/{verb}/?name={make_worker('w').pk}"
 
 
 def own_address(verb):

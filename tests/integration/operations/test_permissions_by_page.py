@@ -104,7 +104,7 @@ def perform(client: Client, verb: str) -> bool:
         worker = Worker.objects.create(
             name="w", start=uuid.uuid4(), last_snapshot=last_snapshot, **SEEN
         )
-        client.post(f"{WORKERS}order/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
+        client.post(f"{WORKERS}command/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()
         return Operation.objects.filter(verb=verb).exists()
     if verb in PERIODIC_VERBS:

@@ -1,6 +1,7 @@
-"""What workers are told, and what is said of it: done, refused, or not known."""
+"""Worker commands: outcomes (done, refused, unknown), refusals, and the page."""
 
 import re
+import time
 import uuid
 
 import pytest
@@ -11,43 +12,44 @@ from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots, worker_commands
 from tasks_admin.lib.errors import NotAllowed, WrongArguments, WrongState
 from tasks_admin.models import Operation, Worker
-from tasks_admin.workers.commands import outcome
+from tasks_admin.workers.commands import record_outcome
 from tests.support.pages import OPERATIONS, WORKERS, page_text
 
 pytestmark = pytest.mark.django_db
+NO_REPLY = "it may still be done when the worker wakes up"
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
-    """A snapshot is kept for two seconds."""
+def clear_snapshot():
+    """The process keeps a snapshot for two seconds."""
     control.forget()
     yield
     control.forget()
 
 
-def there(*views):
-    """As if these workers had just answered."""
-    import time
-
+def set_online(*views):
+    """Set the current snapshot: these workers have replied."""
     snapshots._last = Snapshot(workers=list(views), taken_at=time.monotonic() + 60)
 
 
-def view(**fields):
-    known = {"name": "w", "pool": "prefork", "processes": 2, "queues": ["mail"]}
-    return WorkerView(**known | fields)
+def make_view(**fields):
+    defaults = {"name": "w", "pool": "prefork", "processes": 2, "queues": ["mail"]}
+    return WorkerView(**defaults | fields)
 
 
-def say(monkeypatch, **replies):
-    """Let workers answer this; the outermost edge."""
+def set_replies(monkeypatch, **replies):
+    """Set the replies of workers to a command, by name."""
     monkeypatch.setattr(control, "order", lambda key, *more, **others: replies)
 
 
-def give(actor, verb="pool_grow", names=("w",), **options):
+def send(actor, verb="pool_grow", names=("w",), **options):
     options = options or ({"n": 1} if verb in {"pool_grow", "pool_shrink"} else {})
-    return workers.order(verb=verb, names=list(names), actor=actor, reason="r", options=options)
+    return workers.send_command(
+        verb=verb, names=list(names), actor=actor, reason="r", options=options
+    )
 
 
-def told(operation):
+def outcomes(operation):
     return {
         target.subject: (target.state, target.reason, target.detail)
         for target in operation.targets.all()
@@ -55,7 +57,7 @@ def told(operation):
 
 
 class TestOutcomes:
-    """Three, never two."""
+    """Done, refused or unknown."""
 
     @pytest.mark.parametrize(
         ("reply", "expected"),
@@ -68,63 +70,63 @@ class TestOutcomes:
             ({}, ("failed", "command_refused", "")),
         ],
     )  # fmt: skip
-    def test_what_it_says(self, monkeypatch, alice, reply, expected):
-        there(view())
-        say(monkeypatch, w=reply)
+    def test_reply_sets_the_outcome(self, monkeypatch, alice, reply, expected):
+        set_online(make_view())
+        set_replies(monkeypatch, w=reply)
 
-        assert told(give(alice)) == {"w": expected}
+        assert outcomes(send(alice)) == {"w": expected}
 
-    def test_silence(self, monkeypatch, alice):
-        there(view(), view(name="v"))
-        say(monkeypatch, v={"ok": "x", "before": 1, "after": 2})
+    def test_missing_reply_is_unknown_until_the_worker_records_it(self, monkeypatch, alice):
+        set_online(make_view(), make_view(name="v"))
+        set_replies(monkeypatch, v={"ok": "x", "before": 1, "after": 2})
 
-        operation = give(alice, names=["w", "v"])
+        operation = send(alice, names=["w", "v"])
 
-        assert told(operation) == {"w": ("unknown", "no_reply", ""), "v": ("done", "", "1 → 2")}
-        outcome(str(operation.key), "w", {"ok": "x", "before": 2, "after": 3})
-        assert told(operation)["w"] == ("done", "", "2 → 3")
+        assert outcomes(operation) == {"w": ("unknown", "no_reply", ""), "v": ("done", "", "1 → 2")}
+        record_outcome(str(operation.key), "w", {"ok": "x", "before": 2, "after": 3})
+        assert outcomes(operation)["w"] == ("done", "", "2 → 3")
         assert operation.counts()["done"] == 2
-        outcome(str(operation.key), "w", {"error": "late"})
-        assert told(operation)["w"] == ("done", "", "2 → 3")
+        record_outcome(str(operation.key), "w", {"error": "late"})
+        assert outcomes(operation)["w"] == ("done", "", "2 → 3")
 
-    def test_a_page_waits_for_who_is_silent(self, as_user, monkeypatch, alice):
-        there(view())
-        say(monkeypatch)
-        operation = give(alice)
+    def test_page_refreshes_until_the_worker_replies(self, as_user, monkeypatch, alice):
+        set_online(make_view())
+        set_replies(monkeypatch)
+        operation = send(alice)
         client, page = as_user(alice), f"{OPERATIONS}{operation.pk}/progress/"
 
         assert "hx-trigger" in client.get(page).content.decode()
-        outcome(str(operation.key), "w", {"ok": "x", "before": 2, "after": 3})
-        heard = client.get(page)
+        record_outcome(str(operation.key), "w", {"ok": "x", "before": 2, "after": 3})
+        settled = client.get(page)
 
-        assert heard.headers["HX-Refresh"] == "true"
-        assert "hx-trigger" not in heard.content.decode()
+        assert settled.headers["HX-Refresh"] == "true"
+        assert "hx-trigger" not in settled.content.decode()
 
-    def test_no_broker(self, no_broker, alice):
+    def test_broker_unreachable(self, no_broker, alice):
         now = timezone.now()
         Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, last_seen_at=now)
 
-        assert told(give(alice)) == {"w": ("unknown", "no_reply", "")}
+        assert outcomes(send(alice)) == {"w": ("unknown", "no_reply", "")}
 
-    def test_it_is_recorded_before_it_is_sent(self, monkeypatch, alice):
-        there(view())
+    def test_recorded_before_sent(self, monkeypatch, alice):
+        set_online(make_view())
 
         def die(*_, **__):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(control, "order", die)
         with pytest.raises(KeyboardInterrupt):
-            give(alice)
+            send(alice)
 
-        assert told(Operation.objects.get()) == {"w": ("unknown", "no_reply", "")}
+        assert outcomes(Operation.objects.get()) == {"w": ("unknown", "no_reply", "")}
 
-    def test_a_key_of_nobody(self):
-        outcome("nonsense", "w", {"ok": "x"})
-        outcome(str(uuid.uuid4()), "w", {"ok": "x"})
+    def test_unknown_key_is_ignored(self):
+        record_outcome("nonsense", "w", {"ok": "x"})
+        record_outcome(str(uuid.uuid4()), "w", {"ok": "x"})
 
 
 class TestRefusals:
-    """Before anything is sent or recorded."""
+    """Refused before anything is sent or recorded."""
 
     @pytest.mark.parametrize(
         ("verb", "options", "name"),
@@ -141,11 +143,11 @@ class TestRefusals:
              "soft"),
         ],
     )  # fmt: skip
-    def test_options(self, alice, verb, options, name):
-        there(view(autoscale=[1, 2] if verb == "autoscale" else None))
+    def test_invalid_option(self, alice, verb, options, name):
+        set_online(make_view(autoscale=[1, 2] if verb == "autoscale" else None))
 
         with pytest.raises(WrongArguments) as error:
-            give(alice, verb, **options)
+            send(alice, verb, **options)
 
         assert set(error.value.problems) == {name}
         assert not Operation.objects.exists()
@@ -158,98 +160,103 @@ class TestRefusals:
             ("shut_down", {"foreign": True}),
         ],
     )  # fmt: skip
-    def test_what_is_not_possible_there(self, alice, verb, fields):
-        there(view(**fields))
+    def test_command_not_available_on_worker(self, alice, verb, fields):
+        set_online(make_view(**fields))
         options = {"min": 1, "max": 2} if verb == "autoscale" else {}
 
-        with pytest.raises(WrongState, match="not possible"):
-            give(alice, verb, **options)
+        with pytest.raises(WrongState, match="not available"):
+            send(alice, verb, **options)
 
-    def test_two_of_one_name_can_only_be_shut_down(self, monkeypatch, alice):
+    def test_duplicate_name_allows_shut_down_only(self, monkeypatch, alice):
         now = timezone.now()
         Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, last_seen_at=now,
                               duplicate_seen_at=now)  # fmt: skip
-        there(view())
-        with pytest.raises(WrongState, match="not possible"):
-            give(alice)
-        there(view(), view(name="v"))
-        say(monkeypatch, w={"ok": "stops"})
+        set_online(make_view())
+        with pytest.raises(WrongState, match="not available"):
+            send(alice)
+        set_online(make_view(), make_view(name="v"))
+        set_replies(monkeypatch, w={"ok": "stops"})
 
-        assert told(give(alice, "shut_down")) == {"w": ("unknown", "stopping", "")}
+        assert outcomes(send(alice, "shut_down")) == {"w": ("unknown", "stopping", "")}
 
-    @pytest.mark.parametrize("names", [[], ["stranger"], ["w", "stranger"]])
-    def test_nobody_of_that_name(self, alice, names):
-        there(view())
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [([], "at least one"), (["other"], "unknown worker"), (["w", "other"], "unknown worker")],
+    )
+    def test_unknown_worker(self, alice, names, message):
+        set_online(make_view())
 
-        with pytest.raises(WrongState, match="no such worker"):
-            give(alice, names=names)
+        with pytest.raises(WrongState, match=message):
+            send(alice, names=names)
         assert not Operation.objects.exists()
 
     @pytest.mark.parametrize("verb", ["pause", "ping", "election"])
-    def test_no_other_command(self, alice, verb):
+    def test_not_a_worker_command(self, alice, verb):
         with pytest.raises((WrongState, NotAllowed, KeyError)):
-            give(alice, verb)
+            send(alice, verb)
 
-    def test_each_takes_its_own_permission(self, charlie):
-        there(view())
+    def test_missing_permission(self, charlie):
+        set_online(make_view())
 
         with pytest.raises(NotAllowed):
-            give(charlie)
+            send(charlie)
 
 
 class TestPage:
-    """Asked on a GET, done by a POST."""
+    """GET shows the page, POST sends the command."""
 
-    def test_a_get_asks_only(self, as_user, alice):
-        there(view())
+    def test_get_sends_nothing(self, as_user, alice):
+        set_online(make_view())
 
-        page = as_user(alice).get(f"{WORKERS}order/pool_grow/", {"name": "w"})
+        page = as_user(alice).get(f"{WORKERS}command/pool_grow/", {"name": "w"})
 
-        assert "Grow the pool: 1 worker is asked." in page_text(page)
+        assert "Grow the pool: 1 worker w " in page_text(page)
         assert not Operation.objects.exists()
 
-    def test_a_post_does_it_and_says_who_did_not_answer(self, as_user, alice, monkeypatch):
-        there(view(), view(name="v"))
-        say(monkeypatch, v={"ok": "x", "before": 1, "after": 2})
+    def test_post_sends_and_reports_missing_replies(self, as_user, alice, monkeypatch):
+        set_online(make_view(), make_view(name="v"))
+        set_replies(monkeypatch, v={"ok": "x", "before": 1, "after": 2})
         data = {"name": ["w", "v"], "n": "1", "reason": "r"}
 
-        page = as_user(alice).post(f"{WORKERS}order/pool_grow/", data, follow=True)
+        page = as_user(alice).post(f"{WORKERS}command/pool_grow/", data, follow=True)
 
-        words = page_text(page)
-        assert "Asked 2 workers; 1 did not answer." in words
-        assert "it may still be done when the worker wakes up" in words
-        assert "1 → 2" in words
+        text = page_text(page)
+        assert "Sent the command to 2 workers; 1 did not reply." in text
+        assert NO_REPLY in text
+        assert "1 → 2" in text
 
     @pytest.mark.parametrize("data", [{}, {"n": "x"}, {"n": "1"}, {"n": "99", "reason": "r"}])
-    def test_nonsense(self, as_user, alice, data):
-        there(view())
+    def test_invalid_form(self, as_user, alice, data):
+        set_online(make_view())
 
-        page = as_user(alice).post(f"{WORKERS}order/pool_grow/", {"name": "w"} | data)
+        page = as_user(alice).post(f"{WORKERS}command/pool_grow/", {"name": "w"} | data)
 
         assert page.status_code == 200
         assert not Operation.objects.exists()
 
-    def test_nobody_selected_and_no_such_order(self, as_user, alice):
+    def test_no_worker_selected_and_unknown_command(self, as_user, alice):
         client = as_user(alice)
 
-        assert "No worker was selected" in page_text(client.get(f"{WORKERS}order/shut_down/"))
-        assert client.get(f"{WORKERS}order/election/").status_code == 404
+        assert "Select at least one worker." in page_text(
+            client.get(f"{WORKERS}command/shut_down/")
+        )
+        assert client.get(f"{WORKERS}command/election/").status_code == 404
 
     @pytest.mark.parametrize(
         ("fields", "offered"),
         [({"pool": "solo"}, False), ({"pool": "prefork"}, True)],
     )  # fmt: skip
-    def test_a_pool_that_cannot_grow_is_not_offered_to(self, as_user, alice, fields, offered):
-        there(view(**fields))
+    def test_command_offered_only_where_available(self, as_user, alice, fields, offered):
+        set_online(make_view(**fields))
 
         page = as_user(alice).get(f"{WORKERS}w/change/").content.decode()
 
-        assert ("order/pool_grow/" in page) == offered
-        assert "order/shut_down/" in page
+        assert ("command/pool_grow/" in page) == offered
+        assert "command/shut_down/" in page
         assert not re.search("style=|onclick=", page)
 
 
-def test_an_order_that_comes_twice_is_done_once(monkeypatch):
+def test_command_delivered_twice_runs_once(monkeypatch):
     calls = []
     monkeypatch.setattr(worker_commands, "_do", lambda *given: calls.append(given) or {"ok": "x"})
     monkeypatch.setattr(worker_commands, "MOST", 2)
@@ -258,5 +265,5 @@ def test_an_order_that_comes_twice_is_done_once(monkeypatch):
     for key in ("a", "a", "b", "c", "a"):
         worker_commands.console_order(None, key=key, command="pool_grow", arguments={})
 
-    assert len(calls) == 4  # the oldest was forgotten
+    assert len(calls) == 4  # the oldest key was dropped
     worker_commands.done.clear()

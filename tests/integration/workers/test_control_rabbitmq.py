@@ -55,7 +55,7 @@ def ill(node, request):
 def test_it_is_said_soon(ill):
     begun = time.monotonic()
 
-    assert workers.overview().trouble
+    assert workers.overview().error
     assert queues.overview().trouble
     with pytest.raises(BrokerUnreachable):
         control.anybody()

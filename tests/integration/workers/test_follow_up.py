@@ -1,4 +1,4 @@
-"""Orders of which nobody heard: what became of them is found out when the workers answer."""
+"""Following up commands with unknown outcomes when the workers reply again."""
 
 import uuid
 from datetime import timedelta
@@ -16,46 +16,46 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def gave(alice):
-    """An order that was given a while ago, and of which nobody heard."""
+def record_command(alice):
+    """Record a command that was sent some time ago and has no outcome."""
 
-    def give(verb="pool_grow", *names, reason="no_reply", ago=60):
+    def record(verb="pool_grow", *names, reason="no_reply", ago=60):
         operation = commands.record(
-            verb=verb, names=list(names or ("w",)), actor=alice, reason="r", about={}
+            verb=verb, names=list(names or ("w",)), actor=alice, reason="r", arguments={}
         )
         then = timezone.now() - timedelta(seconds=ago)
         Operation.objects.filter(pk=operation.pk).update(created_at=then)
         operation.targets.update(reason=reason)
         return operation
 
-    return give
+    return record
 
 
 @pytest.fixture
-def say(monkeypatch):
-    """Let workers answer this, by name; the outermost edge. Returns who was asked."""
+def set_outcomes(monkeypatch):
+    """Set the outcomes that workers report, by name; return the names that were asked."""
     asked = []
 
-    def say(*replies):
-        def told(keys, *, destination):
+    def set_replies(*replies):
+        def report(keys, *, destination):
             asked.extend(destination)
             return [(name, key, reply) for key in keys for name, reply in replies]
 
-        monkeypatch.setattr(control, "outcomes", told)
+        monkeypatch.setattr(control, "outcomes", report)
         return asked
 
-    return say
+    return set_replies
 
 
-def became(operation):
+def outcomes_of(operation):
     return list(operation.targets.values_list("state", "reason", "detail"))
 
 
 DONE = {"ok": "x", "before": 2, "after": 3}
 
 
-class TestAsked:
-    """A worker that answers again."""
+class TestQuery:
+    """A worker that replies again."""
 
     @pytest.mark.parametrize(
         ("replies", "expected"),
@@ -67,79 +67,79 @@ class TestAsked:
             ([], ("unknown", "no_reply", "")),
         ],
     )  # fmt: skip
-    def test_what_it_says(self, gave, say, replies, expected):
+    def test_reported_outcome(self, record_command, set_outcomes, replies, expected):
         make_worker("w")
-        operation = gave()
-        say(*replies)
+        operation = record_command()
+        set_outcomes(*replies)
 
         commands.follow_up()
 
-        assert became(operation) == [expected]
+        assert outcomes_of(operation) == [expected]
 
-    def test_who_is_silent_or_was_asked_just_now_is_left_alone(self, gave, say):
+    def test_offline_unknown_and_recent_targets_are_skipped(self, record_command, set_outcomes):
         make_worker("w", ago=60)
         make_worker("v")
-        gave("pool_grow", "w")
-        gave("pool_grow", "v", ago=1)
-        gave("pool_grow", "stranger")
-        asked = say(("w", None), ("v", None))
+        record_command("pool_grow", "w")
+        record_command("pool_grow", "v", ago=1)
+        record_command("pool_grow", "other")
+        asked = set_outcomes(("w", None), ("v", None))
 
         commands.follow_up()
 
         assert asked == []
         assert set(Target.objects.values_list("reason", flat=True)) == {"no_reply"}
 
-    def test_an_order_that_was_carried_out_later_still(self, gave, say):
+    def test_command_that_runs_after_the_follow_up(self, record_command, set_outcomes):
         make_worker("w")
-        operation = gave()
-        say(("w", None))
+        operation = record_command()
+        set_outcomes(("w", None))
         commands.follow_up()
 
-        commands.outcome(str(operation.key), "w", DONE)
+        commands.record_outcome(str(operation.key), "w", DONE)
 
-        assert became(operation) == [("done", "", "2 → 3")]
+        assert outcomes_of(operation) == [("done", "", "2 → 3")]
 
-    def test_nothing_to_ask(self, django_assert_num_queries):
+    def test_no_unknown_outcome(self, django_assert_num_queries):
         with django_assert_num_queries(1):
             commands.follow_up()
 
 
 class TestStopping:
-    """A worker that said that it stops is believed when it is not there any more."""
+    """A worker that replied that it stops has stopped when it is gone."""
 
     @pytest.mark.parametrize("ago", [0, 60])
-    def test_it_fell_silent(self, gave, say, ago):
+    def test_no_more_heartbeats(self, record_command, set_outcomes, ago):
         make_worker("w", ago=ago)
-        operation = gave("shut_down", reason="stopping")
-        say(("w", {"ok": "stops"}))
+        operation = record_command("shut_down", reason="stopping")
+        set_outcomes(("w", {"ok": "stops"}))
 
         commands.follow_up()
 
         gone = ("done", "worker_gone", "")
-        assert became(operation) == [gone if ago else ("unknown", "stopping", "")]
+        assert outcomes_of(operation) == [gone if ago else ("unknown", "stopping", "")]
 
-    def test_another_one_has_its_name(self, gave, say):
+    def test_new_worker_with_the_same_name(self, record_command, set_outcomes):
         make_worker("w")
-        operation = gave("shut_down", reason="stopping")
-        say(("w", None))
+        operation = record_command("shut_down", reason="stopping")
+        set_outcomes(("w", None))
 
         commands.follow_up()
 
-        assert became(operation) == [("done", "worker_gone", "")]
+        assert outcomes_of(operation) == [("done", "worker_gone", "")]
 
 
 class TestPauses:
-    """They are told again: they are numbered, and what holds now is told."""
+    """Pauses are sent again: decisions are numbered, and the current state is sent."""
 
-    def test_what_holds_now(self, gave, monkeypatch):
+    def test_current_state_is_sent(self, record_command, monkeypatch):
         make_worker("w")
-        make_worker("silent", ago=60)
-        operation = gave("pause_queue", "w", "silent")
+        make_worker("offline", ago=60)
+        operation = record_command("pause_queue", "w", "offline")
         Queue.objects.decide("mail", paused=True, decision=operation.pk)
-        told = []
+        sent = []
 
         def order(key, verb, arguments, *, destination):
-            told.append((key, arguments, destination))
+            sent.append((key, arguments, destination))
             return {"w": {"ok": "obeys", "before": "mail", "after": ""}}
 
         monkeypatch.setattr(control, "order", order)
@@ -147,21 +147,21 @@ class TestPauses:
         commands.follow_up()
 
         paused = {"paused": ["mail"], "decision": operation.pk}
-        assert told == [(str(operation.key), paused, ["w"])]
-        assert set(became(operation)) == {("done", "", "mail → "), ("unknown", "no_reply", "")}
+        assert sent == [(str(operation.key), paused, ["w"])]
+        assert set(outcomes_of(operation)) == {("done", "", "mail → "), ("unknown", "no_reply", "")}
 
 
-def test_a_worker_tells_what_it_did():
+def test_worker_reports_outcomes():
     key, other = str(uuid.uuid4()), str(uuid.uuid4())
     control.done[key] = DONE
 
-    told = control.worker_commands.console_outcomes(None, keys=[key, other])
+    reported = control.worker_commands.console_outcomes(None, keys=[key, other])
 
-    assert told == {key: DONE, other: None}
+    assert reported == {key: DONE, other: None}
     control.done.clear()
 
 
-def test_every_order_is_followed_up():
+def test_every_command_has_an_aspect_to_compare():
     assert {*verbs.WORKER_COMMANDS, *verbs.QUEUE_CONSUMPTION} <= set(
         control.worker_commands.ASPECTS
     )

@@ -1,4 +1,4 @@
-"""Workers: who answers, what they do, and what is not known when nobody does."""
+"""The pages of workers: replies, last known values, states, and invalid replies."""
 
 import html
 import re
@@ -20,8 +20,8 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
-    """A snapshot is kept for two seconds."""
+def clear_snapshot():
+    """The process keeps a snapshot for two seconds."""
     control.forget()
     yield
     control.forget()
@@ -32,38 +32,38 @@ def client(as_user, alice):
     return as_user(alice)
 
 
-def seen(*views):
-    """As if these workers had just answered."""
+def set_online(*views):
+    """Set the current snapshot: these workers have replied."""
     snapshots._last = Snapshot(workers=list(views), taken_at=time.monotonic() + 60)
 
 
-def view(**fields):
-    known = {"name": "w1@here", "pool": "prefork", "processes": 2, "uptime": 61.0, "total": 7}
-    return WorkerView(**known | fields)
+def make_view(**fields):
+    defaults = {"name": "w1@here", "pool": "prefork", "processes": 2, "uptime": 61.0, "total": 7}
+    return WorkerView(**defaults | fields)
 
 
-def test_who_answers(transactional_db, broker, as_user, make_user):
+def test_online_worker(transactional_db, broker, as_user, make_user):
     client = as_user(make_user(is_staff=True, is_superuser=True))
     with start_worker(app, perform_ping_check=False, queues=["mail"], hostname="w1@here"):
-        words = page_text(client.get(WORKERS))
+        text = page_text(client.get(WORKERS))
 
-    assert "1 worker answered" in words
-    assert re.search(r"w1@here celery \S+ python \S+ online .*solo × 1", words)
-    assert "mail" in words
-
-
-def test_several(client):
-    seen(view(), view(name="w2@here", queues=["mail", "celery"]))
-
-    words = page_text(client.get(WORKERS))
-
-    assert "2 workers answered" in words
-    assert "mail, celery" in words
-    assert "consumes nothing" in words
+    assert "1 worker online" in text
+    assert re.search(r"w1@here celery \S+ python \S+ online .*solo × 1", text)
+    assert "mail" in text
 
 
-def test_what_one_runs_leads_to_its_result(client):
-    seen(view(running=[{"id": "a/b?c=d", "name": "tests.add", "started": 1.0}]))
+def test_two_workers(client):
+    set_online(make_view(), make_view(name="w2@here", queues=["mail", "celery"]))
+
+    text = page_text(client.get(WORKERS))
+
+    assert "2 workers online" in text
+    assert "mail, celery" in text
+    assert "not consuming" in text
+
+
+def test_running_task_links_to_its_result(client):
+    set_online(make_view(running=[{"id": "a/b?c=d", "name": "tests.add", "started": 1.0}]))
 
     page = client.get(WORKERS)
 
@@ -72,63 +72,64 @@ def test_what_one_runs_leads_to_its_result(client):
 
 
 @pytest.mark.parametrize("task_id", ["", None, "a\nb", "..", HOSTILE, "x" * 5000])
-def test_ids_of_any_kind(client, task_id):
-    seen(view(running=[{"id": task_id, "name": None, "started": None}]))
+def test_task_id_of_any_kind(client, task_id):
+    set_online(make_view(running=[{"id": task_id, "name": None, "started": None}]))
 
     assert client.get(WORKERS).status_code == 200
 
 
-def test_what_one_ran_that_fell_silent(client, broker):
+def test_running_tasks_of_an_offline_worker(client, broker):
     last_seen_at = timezone.now() - timedelta(hours=3)
     running = [{"id": "a", "name": "tests.add", "started": last_seen_at.timestamp() - 5, "pid": 7}]
     Worker.objects.create(
         name="w", start=uuid4(), started_at=last_seen_at, last_seen_at=last_seen_at,
         last_snapshot={"pool": "prefork", "running": running},
     )  # fmt: skip
-    seen(view())
+    set_online(make_view())
 
-    words = page_text(client.get(f"{WORKERS}w/change/"))
+    text = page_text(client.get(f"{WORKERS}w/change/"))
 
-    assert "It does not answer." in words
-    assert re.search(r"Had run for .* tests.add a 5.0 s 7", words)
+    assert "This worker does not reply." in text
+    assert re.search(r"Runtime when last seen .* tests.add a 5.0 s 7", text)
 
 
-def test_an_order_can_go_to_all_that_answer(client):
-    seen(view(), view(name="w2@here", pool="solo"), view(name="w3@here", foreign=True))
-
-    assert "all that answer" in page_text(client.get(WORKERS))
-    page = client.get(f"{WORKERS}order/enable_events/", {"all": "1"})
-    assert "Enable events: 2 workers are asked. w1@here" in page_text(page)
-    assert page.content.count(b'type="hidden" name="name"') == 2
-    page = client.get(f"{WORKERS}order/pool_grow/", {"all": "1"})
-    assert "Grow the pool: 1 worker is asked. w1@here consumes nothing prefork × 2" in page_text(
-        page
+def test_command_to_all_online_workers(client):
+    set_online(
+        make_view(), make_view(name="w2@here", pool="solo"), make_view(name="w3@here", foreign=True)
     )
 
+    assert "All online workers" in page_text(client.get(WORKERS))
+    page = client.get(f"{WORKERS}command/enable_events/", {"all": "1"})
+    assert "Enable events: 2 workers w1@here" in page_text(page)
+    assert page.content.count(b'type="hidden" name="name"') == 2
+    page = client.get(f"{WORKERS}command/pool_grow/", {"all": "1"})
+    text = page_text(page)
+    assert "Grow the pool: 1 worker w1@here not consuming prefork × 2" in text
 
-def test_what_nobody_can_do_is_not_offered(client):
-    seen(view(pool="solo"))
+
+def test_unavailable_command_is_not_offered(client):
+    set_online(make_view(pool="solo"))
 
     page = client.get(WORKERS)
 
-    assert b"order/pool_grow/" not in page.content
-    assert b"order/shut_down/" in page.content
+    assert b"command/pool_grow/" not in page.content
+    assert b"command/shut_down/" in page.content
 
 
-def test_queues_to_choose_from_follow_the_workers(client):
-    seen(view(queues=["mail"]), view(name="w2@here", queues=["special"]))
+def test_queue_choices_follow_the_workers(client):
+    set_online(make_view(queues=["mail"]), make_view(name="w2@here", queues=["special"]))
 
     def offered(verb):
-        page = client.get(f"{WORKERS}order/{verb}/", {"name": "w2@here"})
+        page = client.get(f"{WORKERS}command/{verb}/", {"name": "w2@here"})
         return [value for value, _label in page.context_data["form"].fields["queue"].choices]
 
     assert offered("add_consumer") == ["celery", "mail", "special"]
     assert offered("cancel_consumer") == ["special"]
 
 
-def test_markup_is_text(client):
+def test_markup_is_escaped(client):
     hostile = {"id": HOSTILE, "name": HOSTILE, "started": HOSTILE}
-    seen(view(name=HOSTILE, pool=HOSTILE, queues=[HOSTILE], running=[hostile]))
+    set_online(make_view(name=HOSTILE, pool=HOSTILE, queues=[HOSTILE], running=[hostile]))
 
     page = client.get(WORKERS)
 
@@ -136,50 +137,47 @@ def test_markup_is_text(client):
     assert page.content.count(b"&lt;script&gt;alert(1)") >= 4
 
 
-def test_nobody_answers(client, broker):
+def test_no_worker_replies(client, broker):
     page = client.get(WORKERS)
 
     assert page.status_code == 200
-    assert "No worker answered within a second" in page_text(page)
+    assert "No worker replied within a second" in page_text(page)
 
 
 @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
-def test_the_broker_does_not_answer(client, request, ill):
+def test_broker_unreachable(client, request, ill):
     request.getfixturevalue(ill)
     began = time.monotonic()
 
     page = client.get(WORKERS)
 
     assert page.status_code == 200
-    assert (
-        "The broker does not answer. What is shown is what the workers last wrote down"
-        in page_text(page)
-    )
+    assert "The broker does not answer. Showing the last known values." in page_text(page)
     assert b"redis" not in page.content
     assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("path", ["w2@here/change/", "x/", "_/change/"])
-def test_nobody_of_that_name(client, path):
-    seen(view())
+def test_unknown_worker(client, path):
+    set_online(make_view())
 
     assert client.get(WORKERS + path, follow=True).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["w1@here", "w/ü?&#<b>@h", "x" * 200, "a_2Fb"])
-def test_a_page_of_its_own(client, no_broker, name):
+def test_page_of_a_worker(client, no_broker, name):
     running = [{"id": "a", "name": "tests.add", "started": 1.0, "pid": 7}]
-    seen(view(name=name, running=running, running_count=1))
+    set_online(make_view(name=name, running=running, running_count=1))
     (link,) = re.findall(r'<th scope="row"><a href="([^"]*)"', client.get(WORKERS).content.decode())
 
     page = client.get(html.unescape(link))
 
     assert page.status_code == 200
-    assert page.context_data["seen"].name == name
+    assert page.context_data["worker"].name == name
     assert "Running (1)" in page_text(page)
 
 
-def test_a_silent_one_stays_with_what_it_ran(client, broker):
+def test_offline_worker_stays_listed_with_its_tasks(client, broker):
     last_snapshot = {
         "pool": "prefork",
         "queues": ["mail"],
@@ -194,52 +192,52 @@ def test_a_silent_one_stays_with_what_it_ran(client, broker):
         last_snapshot=last_snapshot,
     )
 
-    words = page_text(client.get(WORKERS))
-    assert "w9 silent since" in words
-    assert "tests.add" in words
-    assert "It does not answer" in page_text(client.get(f"{WORKERS}w9/change/"))
+    text = page_text(client.get(WORKERS))
+    assert "w9 not responding since" in text
+    assert "tests.add" in text
+    assert "This worker does not reply" in page_text(client.get(f"{WORKERS}w9/change/"))
 
 
-def test_one_that_stopped_and_two_of_one_name(client, broker):
+def test_stopped_worker_and_duplicate_name(client, broker):
     now = timezone.now()
     known = {"started_at": now, "last_seen_at": now}
     Worker.objects.create(name="gone", start=uuid4(), stopped_at=now, **known)
     Worker.objects.create(name="twin", start=uuid4(), duplicate_seen_at=now, **known)
 
-    words = page_text(client.get(WORKERS))
+    text = page_text(client.get(WORKERS))
 
-    assert "gone stopped" in words
-    assert "Two workers have this name" in words
+    assert "gone stopped" in text
+    assert "two running workers have this name" in text
 
 
-def test_one_of_another_app(client):
-    seen(WorkerView(name="other@there", foreign=True))
+def test_unmanaged_worker(client):
+    set_online(WorkerView(name="other@there", foreign=True))
 
-    assert "without the console" in page_text(client.get(WORKERS))
+    assert "unmanaged" in page_text(client.get(WORKERS))
 
 
 @pytest.mark.parametrize("path", ["add/", "w1@here/delete/"])
-def test_nothing_is_made_or_deleted_by_hand(client, path):
-    seen(view())
+def test_workers_cannot_be_added_or_deleted(client, path):
+    set_online(make_view())
 
     assert client.post(WORKERS + path, {"name": "x"}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["", "?q=x", "?p=9", "?name__in=x", "w1@here/history/"])
-def test_nothing_asks_the_database_for_a_table_that_is_none(client, path):
-    seen(view())
+def test_changelist_parameters_are_ignored(client, path):
+    set_online(make_view())
 
     assert client.get(WORKERS + path).status_code in {200, 302, 404}
 
 
-def test_a_post_does_nothing(client):
-    seen(view())
+def test_post_to_the_list_changes_nothing(client):
+    set_online(make_view())
 
     assert client.post(WORKERS, {"action": "delete_selected"}).status_code in {200, 405}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
         {"uptime": 1e300},
         {"uptime": float("nan")},
@@ -255,18 +253,18 @@ def test_a_post_does_nothing(client):
         {"running": [{"id": "a", "name": "n", "started": float("nan")}]},
         {"running": [{"id": "a", "name": "n", "started": -1e17}]},
     ],
-    ids=lambda told: next(iter(told)),
+    ids=lambda reply: next(iter(reply)),
 )
-def test_a_reply_that_makes_no_sense_or_is_huge(client, told):
+def test_invalid_or_huge_reply(client, reply):
     for path in ("", "w1@here/change/"):
-        seen(control.view("w1@here", {"pool": "prefork"} | told))
+        set_online(control.view("w1@here", {"pool": "prefork"} | reply))
         page = client.get(WORKERS + path)
         assert page.status_code == 200
         assert len(page.content) < 400_000
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reply",
     [
         {"tasks": 7},
         {"tasks": [7]},
@@ -274,9 +272,9 @@ def test_a_reply_that_makes_no_sense_or_is_huge(client, told):
         {"tasks": [{"name": "x" * 999}] * 50_000},
     ],
 )
-def test_details_that_make_no_sense_or_are_huge(client, monkeypatch, told):
-    monkeypatch.setattr(control.snapshots, "ask", lambda *_, **__: [("w1@here", told)])
-    seen(view())
+def test_invalid_or_huge_details(client, monkeypatch, reply):
+    monkeypatch.setattr(control.snapshots, "ask", lambda *_, **__: [("w1@here", reply)])
+    set_online(make_view())
 
     page = client.get(WORKERS + "w1@here/change/")
     assert page.status_code == 200

@@ -22,7 +22,7 @@ from tasks_admin import workers
 from tests.host import celery_app as project
 project.app.set_current()
 boss = User.objects.filter(username="boss").first() or User.objects.create_superuser("boss")
-operation = workers.order(
+operation = workers.send_command(
     verb={verb!r}, names={names!r}, actor=boss, reason="r", options={options!r}
 )
 rows = operation.targets.order_by("subject").values_list("state", "reason", "detail")
@@ -30,7 +30,7 @@ print(json.dumps([operation.pk, [list(one) for one in rows]]))
 """
 AGAIN = """
 from tasks_admin.workers import commands
-commands.LATER = 0
+commands.SEND_TIMEOUT = 0
 commands.follow_up()
 """
 SEEN = """

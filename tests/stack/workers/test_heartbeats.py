@@ -1,4 +1,4 @@
-"""Workers write their own rows: who is at work, who fell silent, who stopped, who is two."""
+"""Heartbeats: online, offline and stopped workers, and duplicate names."""
 
 import contextlib
 import json
@@ -17,16 +17,15 @@ from django.utils import timezone
 from tasks_admin import workers
 from tasks_admin.integrations import control
 from tasks_admin.models import Worker
-from tasks_admin.models.workers import SILENT
+from tasks_admin.models.workers import HEARTBEAT_TIMEOUT
 from tasks_admin.results import lost
 from tasks_admin.workers import heartbeats
-from tasks_admin.workers import heartbeats as signs
 from tests.support.factories import make_result
 from tests.support.host_project import prepare_host, run_python, start_worker
 from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
-FACTS = {"pool": "prefork", "queues": ["mail"]}
+SNAPSHOT = {"pool": "prefork", "queues": ["mail"]}
 
 
 def make_worker(name="w", *, ago=0.0, **fields):
@@ -35,64 +34,66 @@ def make_worker(name="w", *, ago=0.0, **fields):
         "start": uuid.uuid4(),
         "started_at": moment,
         "last_seen_at": moment,
-        "last_snapshot": FACTS,
+        "last_snapshot": SNAPSHOT,
     }
     return Worker.objects.create(name=name, **known | fields)
 
 
-class TestSign:
-    """A row a name; a start that is not its own is another worker."""
+class TestRecordHeartbeat:
+    """One row for each name; a different start is another worker."""
 
-    def sign(self, start, **more):
-        signs.sign("w", start, last_snapshot=FACTS, rate=None, **more)
+    def record(self, start, **more):
+        heartbeats.record_heartbeat("w", start, last_snapshot=SNAPSHOT, rate=None, **more)
         return Worker.objects.get()
 
-    def test_one_worker(self):
+    def test_single_worker(self):
         start = uuid.uuid4()
 
-        assert self.sign(start, first=True).duplicate_seen_at is None
-        assert self.sign(start).duplicate_seen_at is None
+        assert self.record(start, first=True).duplicate_seen_at is None
+        assert self.record(start).duplicate_seen_at is None
 
-    def test_one_that_was_killed_and_started_again(self):
-        self.sign(uuid.uuid4(), first=True)
+    def test_killed_and_restarted(self):
+        self.record(uuid.uuid4(), first=True)
 
-        row = self.sign(new := uuid.uuid4(), first=True)
+        row = self.record(new := uuid.uuid4(), first=True)
 
         assert (row.start, row.duplicate_seen_at) == (new, None)
 
-    def test_two_of_one_name(self):
+    def test_duplicate_name(self):
         one, other = uuid.uuid4(), uuid.uuid4()
-        self.sign(one, first=True)
-        self.sign(other, first=True)
+        self.record(one, first=True)
+        self.record(other, first=True)
 
-        assert self.sign(one).duplicate_seen_at is not None
+        assert self.record(one).duplicate_seen_at is not None
 
-    def test_two_no_longer(self):
+    def test_duplicate_name_ends(self):
         one, other = uuid.uuid4(), uuid.uuid4()
-        self.sign(one, first=True)
-        self.sign(other, first=True)
-        Worker.objects.update(last_seen_at=timezone.now() - timedelta(seconds=2 * SILENT))
+        self.record(one, first=True)
+        self.record(other, first=True)
+        Worker.objects.update(
+            last_seen_at=timezone.now() - timedelta(seconds=2 * HEARTBEAT_TIMEOUT)
+        )
 
-        assert self.sign(one).duplicate_seen_at is None
+        assert self.record(one).duplicate_seen_at is None
 
 
-class TestBeat:
-    """A thread of the worker's, which must not harm it."""
+class TestHeartbeatThread:
+    """The thread must not disturb the worker."""
 
-    def test_a_consumer_without_parts_lives_on(self):
+    def test_reconnecting_consumer(self):
         queues = SimpleNamespace(consume_from={})
         app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
-        beat = signs.Beat(SimpleNamespace(hostname="w@here", app=app))
+        thread = heartbeats.HeartbeatThread(SimpleNamespace(hostname="w@here", app=app))
 
-        beat._sign(first=True)
+        thread._record(first=True)
 
         assert Worker.objects.get().last_snapshot == {}
 
-    def test_nobody_is_forked_while_it_writes(self):
+    def test_fork_waits_for_a_write(self):
         written = threading.Event()
 
         def write():
-            with signs.writing.lock:
+            with heartbeats.write_lock.lock:
                 written.set()
                 time.sleep(0.3)
 
@@ -102,42 +103,42 @@ class TestBeat:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python 3.12 warns of forks beside threads
             if not (child := os.fork()):
-                os._exit(int(signs.writing.lock.locked()))
+                os._exit(int(heartbeats.write_lock.lock.locked()))
         took = time.monotonic() - begun
 
         assert os.waitpid(child, 0)[1] == 0
         assert took > 0.2
-        assert not signs.writing.lock.locked()
+        assert not heartbeats.write_lock.lock.locked()
 
 
-class TestWhoCounts:
-    """Whose answer is waited for, and whose silence means that nothing is known."""
+class TestStates:
+    """Which workers are online, and which may still hold tasks."""
 
-    def test_who_is_believed(self):
-        make_worker("fresh")
-        make_worker("silent", ago=60)
+    def test_online_and_may_hold_tasks(self):
+        make_worker("online")
+        make_worker("offline", ago=60)
         make_worker("gone", ago=90_000)
         make_worker("stopped", stopped_at=timezone.now())
 
-        assert control.requests.online() == {"fresh"}
-        assert control.requests.may_hold_tasks() == {"fresh", "silent"}
+        assert control.requests.online() == {"online"}
+        assert control.requests.may_hold_tasks() == {"online", "offline"}
 
-    def test_nothing_is_lost_while_one_is_silent(self, broker, monkeypatch):
+    def test_no_task_is_lost_while_a_worker_may_hold_it(self, broker, monkeypatch):
         row = make_result("PENDING", date_created=timezone.now() - timedelta(days=1))
         type(row).objects.update(date_created=timezone.now() - timedelta(days=1))
-        make_worker("silent", ago=60)
+        make_worker("offline", ago=60)
         monkeypatch.setattr(control.tasks, "ask", lambda *args, **more: [("other", {})])
         assert lost.Search().scan_next() == 0
         Worker.objects.update(stopped_at=timezone.now())
 
         assert lost.Search().scan_next() == 1
 
-    def test_old_rows_fade(self, settings):
+    def test_expired_rows_are_deleted(self, settings):
         settings.TASKS_ADMIN_WORKER_EXPIRES_DAYS = 2
         make_worker("old", ago=3 * 86_400)
         make_worker("young", ago=86_400)
 
-        assert heartbeats.forget_gone() == 1
+        assert heartbeats.delete_expired() == 1
         assert Worker.objects.get().name == "young"
 
 
@@ -147,7 +148,7 @@ from tasks_admin import workers
 from tests.host import celery_app as project
 project.app.set_current()
 known = workers.overview()
-print(json.dumps([[seen.name, seen.state, seen.answered, seen.view.pool, seen.view.processes,
+print(json.dumps([[seen.name, seen.state, seen.replied, seen.view.pool, seen.view.processes,
                    seen.view.queues, bool(seen.view.memory), len(seen.view.running)]
                   for seen in known.workers]))
 """
@@ -255,7 +256,7 @@ class TestRealWorkers:
         os.kill(three["one@here"].pid, signal.SIGSTOP)
         begun = time.monotonic()
         rows = {row[0]: row[1:3] for row in self.told(environment)}
-        assert rows["one@here"] == ["silent", False]
+        assert rows["one@here"] == ["not_responding", False]
         assert rows["two@here"] == rows["three@here"] == ["online", True]
         assert time.monotonic() - begun < 30
         os.kill(three["one@here"].pid, signal.SIGCONT)
@@ -275,13 +276,13 @@ class TestRealWorkers:
         assert rows == {"one@here": "online", "two@here": "stopped", "three@here": "online"}
 
 
-def test_the_overview_when_the_broker_is_away(no_broker):
+def test_overview_without_a_broker(no_broker):
     control.forget()
     make_worker("w", ago=5)
 
     known = workers.overview()
 
     (seen,) = known.workers
-    assert known.trouble
-    assert (seen.state, seen.view.queues, seen.answered) == ("silent", ["mail"], False)
+    assert known.error
+    assert (seen.state, seen.view.queues, seen.replied) == ("not_responding", ["mail"], False)
     control.forget()

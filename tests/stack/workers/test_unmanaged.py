@@ -1,4 +1,4 @@
-"""Workers without the console, and what they alone consume."""
+"""Unmanaged workers, and the queues that only one worker consumes."""
 
 import contextlib
 import os
@@ -139,9 +139,9 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     app.control.revoke("later")
     until(lambda: there()[0].revoked == 1, "one that is revoked")
     page = page_text(as_user(alice).get(WORKERS))
-    assert re.search("other@there without the console .* prefork × 2 1 ", page)
+    assert re.search("other@there unmanaged .* prefork × 2 1 ", page)
     page = page_text(as_user(alice).get(f"{WORKERS}other@there/change/"))
-    assert "It answers, and does not know the console" in page
+    assert "does not have tasks_admin installed" in page
     assert not queues.one("theirs")[0].unconsumed
     # It is told of as one who does not obey.
     queues.pause(name="theirs", actor=alice, reason="r")
@@ -168,7 +168,7 @@ def test_who_leaves_a_question_open_is_not_asked_on(monkeypatch):
 
 
 class TestTheLastConsumer:
-    """A queue is not left alone by a slip."""
+    """A queue loses its last consumer only after confirmation."""
 
     @pytest.fixture(autouse=True)
     def two(self, broker, settings):
@@ -180,42 +180,50 @@ class TestTheLastConsumer:
         ]
         snapshots._last = Snapshot(workers=views, taken_at=time.monotonic() + 60)
 
-    def give(self, actor, names=("one",), verb="shut_down", typed="", **options):
-        return workers.order(
-            verb=verb, names=list(names), actor=actor, reason="r", typed=typed, options=options
+    def send(self, actor, names=("one",), verb="shut_down", confirmed="", **options):
+        return workers.send_command(
+            verb=verb,
+            names=list(names),
+            actor=actor,
+            reason="r",
+            confirmed_queues=confirmed,
+            options=options,
         )
 
-    def test_it_must_be_typed(self, alice):
-        with pytest.raises(WrongArguments, match="Nobody else consumes mail"):
-            self.give(alice)
+    def test_confirmation_is_required(self, alice):
+        with pytest.raises(WrongArguments, match="no consumer: mail"):
+            self.send(alice)
         with pytest.raises(WrongArguments):
-            self.give(alice, typed="celery")
+            self.send(alice, confirmed="celery")
         assert not Operation.objects.exists()
 
-        assert self.give(alice, typed="mail")
+        assert self.send(alice, confirmed="mail")
 
-    def test_where_others_are_left_nothing_is_asked(self, alice):
-        assert self.give(alice, names=["two"])
+    def test_queue_with_another_consumer(self, alice):
+        assert self.send(alice, names=["two"])
 
-    def test_all_of_them(self, alice):
+    def test_all_consumers(self, alice):
         with pytest.raises(WrongArguments, match="celery,mail"):
-            self.give(alice, names=["one", "two"])
+            self.send(alice, names=["one", "two"])
 
-        assert self.give(alice, names=["one", "two"], typed="celery, mail")
+        assert self.send(alice, names=["one", "two"], confirmed="celery, mail")
 
-    def test_one_queue_alone(self, alice):
+    def test_cancel_consumer(self, alice):
         cancel = {"verb": "cancel_consumer"}
         with pytest.raises(WrongArguments, match="mail"):
-            self.give(alice, **cancel, queue="mail")
+            self.send(alice, **cancel, queue="mail")
         snapshots._last.workers[1].queues.append("mail")
 
-        assert self.give(alice, **cancel, queue="mail")
+        assert self.send(alice, **cancel, queue="mail")
 
-    def test_the_page_asks_for_it(self, as_user, alice):
-        client, path = as_user(alice), f"{WORKERS}order/shut_down/"
+    def test_page_requires_confirmation(self, as_user, alice):
+        client, path = as_user(alice), f"{WORKERS}command/shut_down/"
 
         page = client.post(path, {"name": "one", "reason": "r"})
-        assert "Nobody else consumes mail. Type that to go on." in page_text(page)
-        done = client.post(path, {"name": "one", "reason": "r", "typed": "mail"})
+        assert (
+            "These queues would have no consumer: mail. Type their names to confirm."
+            in page_text(page)
+        )
+        done = client.post(path, {"name": "one", "reason": "r", "confirmed_queues": "mail"})
 
         assert done.url.startswith(OPERATIONS)
