@@ -1,4 +1,4 @@
-"""The dispatcher's work: rounds over all operations."""
+"""The dispatcher: publishes due targets, recovers lost ones and deletes expired data."""
 
 from tasks_admin.dispatcher.publishing import sweep
 

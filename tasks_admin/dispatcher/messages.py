@@ -1,4 +1,4 @@
-"""The messages of targets: what is published for each of them."""
+"""The messages of targets."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from tasks_admin.models.results import Verdict
 def messages(
     operation: Operation, targets: list[Target]
 ) -> Iterator[tuple[Target, Message | None]]:
-    """Pair each target with its message; None when there is none (any more)."""
+    """Pair each target with its message; None when none can be built."""
     task = operation.verb_definition.task if operation.verb_definition else ""
     results = {}
     if not task and targets:
-        known = Result.objects.defer("result", "traceback")  # they can be megabytes long
+        known = Result.objects.defer("result", "traceback")  # these columns can hold megabytes
         results = known.in_bulk([t.subject for t in targets], field_name="task_id")
     for target in targets:
         target.operation = operation
@@ -28,11 +28,11 @@ def messages(
                 broker.routed(task_id=target.task_id, task=task, args=[_key(target.subject)]),
             )
         else:
-            yield target, _again(target, results.get(target.subject))
+            yield target, _repeat(target, results.get(target.subject))
 
 
-def _again(target: Target, result: Result | None) -> Message | None:
-    """The message that repeats a result: its task, its very arguments or the edited, its queue."""
+def _repeat(target: Target, result: Result | None) -> Message | None:
+    """The message that repeats a result: its task and queue, with its own or edited arguments."""
     if result is None or result.task_name not in broker.repeatable():
         return None
     verdict, args, kwargs = result.arguments
@@ -50,5 +50,5 @@ def _again(target: Target, result: Result | None) -> Message | None:
 
 
 def _key(subject: str) -> int | str:
-    """A primary key as it goes into a message: a number where it is one ("0042" is none)."""
+    """A primary key as a message carries it: an integer where it is one ("0042" is a string)."""
     return int(subject) if subject.isdecimal() and str(int(subject)) == subject else subject

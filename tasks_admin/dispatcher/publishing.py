@@ -1,7 +1,7 @@
-"""The dispatcher's work: publish what is due, bring back what got lost, end what is done.
+"""The sweep: publish due targets, recover lost ones, finish operations.
 
-Any number of dispatchers may do this at once: rows are taken with SKIP LOCKED where the database
-has it, and by one writer at a time where it has not (SQLite).
+Any number of dispatchers may sweep at once: they take rows with SKIP LOCKED where the database
+supports it, and one at a time where it does not (SQLite).
 """
 
 import logging
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from tasks_admin import operations
 from tasks_admin.dispatcher.messages import messages
-from tasks_admin.dispatcher.recovery import bring_back
+from tasks_admin.dispatcher.recovery import recover
 from tasks_admin.integrations import broker, database
 from tasks_admin.integrations.broker import Message
 from tasks_admin.lib import failpoints
@@ -29,36 +29,36 @@ from tasks_admin.operations import pace
 from tasks_admin.results import revocations
 
 logger = logging.getLogger(__name__)
-#: Rows taken in one transaction.
-CHUNK = 500
-#: Seconds until a batch that the broker did not confirm is tried again.
-AGAIN = 2.0
+#: Targets taken in one transaction.
+BATCH_SIZE = 500
+#: Seconds until a batch that the broker did not confirm is published again.
+RETRY_DELAY = 2.0
 
 
 def sweep() -> int:
-    """One round over all operations; return how many messages were published.
+    """Serve every operation once; return the number of published messages.
 
-    Raises `BrokerUnreachable`; whatever was due is due again then.
+    Raises `BrokerUnreachable`; the targets that were due stay due.
     """
     published = 0
     refused: BrokerUnreachable | None = None
     due = Target.objects.filter(operation=OuterRef("pk"), finished_at=None, due_at__lte=Now())
-    busy = Q(state=OperationState.ABORTED) | Exists(due)  # others only wait for their workers
+    busy = Q(state=OperationState.ABORTED) | Exists(due)  # the others only wait for workers
     for operation in Operation.objects.active().filter(busy).order_by("pk"):
         verb = operation.verb_definition
         if verb is None:  # of another version, whose dispatcher serves it
             continue
         try:
             published += _serve(operation, verb)
-        except QueueFull as error:  # of this operation; there may be room for the others
+        except QueueFull as error:  # other operations may use other queues
             refused = error
         except BrokerUnreachable as error:
             refused = error
             break
         except database.UNAVAILABLE_ERRORS:
             raise
-        except Exception:  # what is wrong with one operation must not stop the others
-            logger.exception("Operation %s could not be served.", operation.pk)
+        except Exception:  # an error in one operation must not stop the others
+            logger.exception("The dispatcher could not serve operation %s.", operation.pk)
     operations.finish_ended()
     if refused:
         raise refused
@@ -66,8 +66,8 @@ def sweep() -> int:
 
 
 def _serve(operation: Operation, verb: Verb) -> int:
-    """Do what one operation needs now; return how many messages were published."""
-    bring_back(operation)
+    """Serve one operation; return the number of published messages."""
+    recover(operation)
     if operation.state == OperationState.ABORTED:
         operations.cancel_unstarted(operation)
     if operation.state != OperationState.RUNNING:
@@ -82,10 +82,10 @@ def _serve(operation: Operation, verb: Verb) -> int:
 
 
 def _publish_due(operation: Operation) -> int:
-    """Publish due targets, a chunk at a time, until there is no room."""
+    """Publish due targets in batches while the pace allows it."""
     room = pace.room(operation)
     published = 0
-    while room > 0 and (taken := _take(operation, min(room, CHUNK))):
+    while room > 0 and (taken := _take(operation, min(room, BATCH_SIZE))):
         made = []
         for target, message in messages(operation, taken):
             if message is None:
@@ -107,7 +107,7 @@ def _take(operation: Operation, limit: int) -> list[Target]:
     """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
     with transaction.atomic():
         targets = operation.targets.all()
-        if operation.canary:  # the same one until it has an outcome, however often it is tried
+        if operation.canary:  # the same target until it has an outcome, over all attempts
             targets = targets.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
         due = targets.take_due(limit)
         taken = Target.objects.filter(pk__in=[target.pk for target in due])
@@ -121,7 +121,7 @@ def _take(operation: Operation, limit: int) -> list[Target]:
 
 
 def _publish(messages: list[Message]) -> None:
-    """Store the rows of the results, then publish; undo both when the broker did not confirm."""
+    """Store the results' rows, then publish; undo both when the broker does not confirm."""
     Result.objects.insert_pending(
         Result.build_pending(
             task_id=message.task_id,
@@ -135,18 +135,18 @@ def _publish(messages: list[Message]) -> None:
     try:
         broker.publish(messages)
     except BrokerUnreachable:
-        for message in messages:  # some may be queued all the same, or even run by now
+        for message in messages:  # some may be queued nevertheless, or even running
             target = Target.objects.for_current_attempt(message.task_id).filter(
                 state=TargetState.QUEUED
             )
-            target.requeue(AGAIN, reason="broker")
+            target.requeue(RETRY_DELAY, reason="broker")
         ids = [message.task_id for message in messages]
         Result.objects.filter(task_id__in=ids, status=ResultState.PENDING).delete()
         raise
 
 
 def _skip(target: Target) -> None:
-    """Settle a target whose message can no longer be made."""
+    """Settle a target for which no message can be built."""
     known = Result.objects.filter(task_id=target.subject).first()
     reason = "expired"
     if known is not None:

@@ -1,4 +1,4 @@
-"""What comes back: targets whose message got lost on the way, or whose process died."""
+"""Recovery: requeue targets whose message was lost or whose process died."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,17 +16,17 @@ from tasks_admin.models.stored_exceptions import WORKER_LOST
 from tasks_admin.models.targets import TargetQuerySet, TargetState, after
 from tasks_admin.results import failures
 
-#: Rows looked at in one round.
-CHUNK = 500
-#: Seconds until a broker that was away is asked again.
-AGAIN = 2.0
-#: Two messages published so shortly after each other may be taken in either order.
-MARGIN = timedelta(seconds=5)
+#: Targets examined in one sweep.
+BATCH_SIZE = 500
+#: Seconds until an unavailable broker is tried again.
+RETRY_DELAY = 2.0
+#: Messages published within this time of each other may be consumed in either order.
+ORDER_TOLERANCE = timedelta(seconds=5)
 
 
-def bring_back(operation: Operation) -> None:
-    """Let wait again what got lost on the way, or with the process that ran it."""
-    died = list(operation.targets.overdue(TargetState.RUNNING)[:CHUNK])
+def recover(operation: Operation) -> None:
+    """Requeue the targets whose message was lost, or whose process died while running them."""
+    died = list(operation.targets.overdue(TargetState.RUNNING)[:BATCH_SIZE])
     for target in lost(operation):
         target.operation = operation
         if Target.objects.for_current_attempt(target.task_id).due().requeue(0):
@@ -42,57 +42,61 @@ def bring_back(operation: Operation) -> None:
 
 
 def _fail(task_id: str) -> None:
-    """Store that it failed, and count that like any failure."""
+    """Store the failure, and count it in its failure group."""
     with transaction.atomic():
         if Result.objects.filter(task_id=task_id).fail_crashed():
             failures.record_failure(task_id=task_id, task="", result=WORKER_LOST, traceback=None)
 
 
 def lost(operation: Operation) -> list[Target]:
-    """Those that were published and will not be run.
+    """The published targets that no worker will run.
 
-    A queue is served in order. So a message is lost when a later one was taken from its queue, or
-    none is left in there. Else it waits its turn, and its lease goes on.
+    A queue is served in order. So a message is lost when a later one has been consumed from its
+    queue, or when the queue is empty. Otherwise it waits, and its lease is extended.
     """
     overdue = operation.targets.overdue(TargetState.QUEUED)
-    _let_wait(operation, overdue)
+    _extend_paused(operation, overdue)
     ancient = Q(queued_at=None)
     ancient |= Q(queued_at__lt=Now() - timedelta(seconds=settings.QUEUE_LEASE_MAX))
-    gone = list(overdue.filter(ancient)[:CHUNK])
-    others = list(overdue.exclude(ancient).order_by("queued_at")[:CHUNK])
+    gone = list(overdue.filter(ancient)[:BATCH_SIZE])
+    others = list(overdue.exclude(ancient).order_by("queued_at")[:BATCH_SIZE])
     if not others:
         return gone
     queues = _queues(operation, others)
     try:
-        left = broker.waiting(set(queues.values()))
-    except BrokerUnreachable:  # the page says so of what waits
-        overdue.filter(pk__in=[t.pk for t in others]).requeue(AGAIN, reason="broker")
+        remaining = broker.waiting(set(queues.values()))
+    except BrokerUnreachable:  # the page shows the reason
+        overdue.filter(pk__in=[t.pk for t in others]).requeue(RETRY_DELAY, reason="broker")
         raise
-    taken = _taken(operation, since=others[0].queued_at)
+    consumed = _consumed(operation, since=others[0].queued_at)
     for target in others:
         queue = queues.get(target.pk, "")
-        if left.get(queue) == 0 or (queue in taken and target.queued_at < taken[queue] - MARGIN):
+        if remaining.get(queue) == 0 or (
+            queue in consumed and target.queued_at < consumed[queue] - ORDER_TOLERANCE
+        ):
             gone.append(target)
-    patient = overdue.filter(pk__in={t.pk for t in others} - {t.pk for t in gone})
-    patient.update(due_at=after(settings.QUEUE_LEASE / 2))
+    waiting = overdue.filter(pk__in={t.pk for t in others} - {t.pk for t in gone})
+    waiting.update(due_at=after(settings.QUEUE_LEASE / 2))
     return gone
 
 
-def _let_wait(operation: Operation, overdue: TargetQuerySet) -> None:
-    """Let what lies in a paused queue lie there, however long."""
+def _extend_paused(operation: Operation, overdue: TargetQuerySet) -> None:
+    """Extend the leases of messages in paused queues, which may wait for any time."""
     paused = set(Queue.objects.desired()[0])
     if not paused:
         return
-    queues = _queues(operation, list(overdue.order_by("queued_at")[:CHUNK]))
+    queues = _queues(operation, list(overdue.order_by("queued_at")[:BATCH_SIZE]))
     held = [pk for pk, queue in queues.items() if queue in paused]
     overdue.filter(pk__in=held).update(due_at=after(settings.QUEUE_LEASE))
 
 
-def _taken(operation: Operation, *, since: Any) -> dict[str, Any]:
-    """When the newest message that was taken from each queue had been published."""
-    begun = Q(state=TargetState.RUNNING) | Q(finished_at__gt=since)
-    taken = operation.targets.filter(begun, queued_at__gt=since, started_at__gte=F("queued_at"))
-    newest = list(taken.order_by("-queued_at")[:CHUNK])
+def _consumed(operation: Operation, *, since: Any) -> dict[str, Any]:
+    """The publishing time of the newest consumed message, by queue."""
+    started = Q(state=TargetState.RUNNING) | Q(finished_at__gt=since)
+    consumed = operation.targets.filter(
+        started, queued_at__gt=since, started_at__gte=F("queued_at")
+    )
+    newest = list(consumed.order_by("-queued_at")[:BATCH_SIZE])
     queues = _queues(operation, newest)
     return {queues[t.pk]: t.queued_at for t in reversed(newest) if t.pk in queues}
 

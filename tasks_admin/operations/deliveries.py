@@ -1,4 +1,4 @@
-"""Delivering a mail for a target, and writing down what became of it."""
+"""Deliveries: send the email of a target, and store the outcome."""
 
 import random
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def deliver(message: Any, target: Target) -> None:
-    """Hand the mail over; write down why not, with the time of the next try, before raising."""
+    """Send the email; when it cannot be sent, store why and when to retry, then raise.
+
+    Raises `EmailRejected` when it will never be sent, `EmailDeferred` when it is tried again.
+    """
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     try:
         failpoints.reach("before_smtp")
@@ -43,7 +46,11 @@ def deliver(message: Any, target: Target) -> None:
 
 
 def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
-    """Write down that the mail is out. If that can't be done, only the lease's end may act."""
+    """Store that the email was sent; returns what the task returns.
+
+    Raises `OutcomeNotStored` when the database stays unavailable: the lease then runs out, and the
+    email may be sent again.
+    """
 
     def write() -> dict[str, str]:
         with transaction.atomic():
@@ -53,10 +60,11 @@ def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
     try:
         return database.retry_until_available(write)
     except database.UNAVAILABLE_ERRORS:
-        raise OutcomeNotStored(f"{target.task_id} was done") from None
+        raise OutcomeNotStored(f"The outcome of {target.task_id} was not stored.") from None
 
 
 def settle(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
+    """Store the outcome of a target's current attempt; returns what the task returns."""
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     fence.settle(state, reason=reason)
     return {"outcome": state.value} | ({"reason": reason} if reason else {})

@@ -1,4 +1,4 @@
-"""Which dispatchers are at work."""
+"""The heartbeats of dispatchers."""
 
 from datetime import timedelta
 
@@ -7,13 +7,13 @@ from django.db.models.functions import Now
 from tasks_admin.models import Dispatcher, Operation
 from tasks_admin.models.operations import OperationState
 
-#: Seconds between two signs of life, and after how many nobody is believed to be there.
+#: Seconds between two heartbeats, and without one until a dispatcher counts as offline.
 HEARTBEAT_INTERVAL = 5.0
 OFFLINE_AFTER = 60.0
 
 
 def record_heartbeat(name: str) -> None:
-    """Say that a dispatcher is at work."""
+    """Record that a dispatcher is running."""
     if not Dispatcher.objects.filter(pk=name).update(last_seen_at=Now()):
         Dispatcher.objects.bulk_create(
             [Dispatcher(name=name, last_seen_at=Now())], ignore_conflicts=True
@@ -21,12 +21,12 @@ def record_heartbeat(name: str) -> None:
 
 
 def sign_off(name: str) -> None:
-    """Say that a dispatcher has stopped."""
+    """Record that a dispatcher has stopped."""
     Dispatcher.objects.filter(pk=name).delete()
 
 
 def none_online() -> bool:
-    """Whether something is to be published and no dispatcher has been seen for a minute."""
+    """Whether an operation is running while no dispatcher is online."""
     lately = Now() - timedelta(seconds=OFFLINE_AFTER)
     if Dispatcher.objects.filter(last_seen_at__gt=lately).exists():
         return False
@@ -34,5 +34,5 @@ def none_online() -> bool:
 
 
 def delete_offline() -> int:
-    """Delete the rows of dispatchers that were killed a day ago."""
+    """Delete the rows of dispatchers whose last heartbeat is a day old."""
     return Dispatcher.objects.filter(last_seen_at__lt=Now() - timedelta(days=1)).delete()[0]

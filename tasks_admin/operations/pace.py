@@ -1,4 +1,4 @@
-"""How many targets of an operation may be published now: window, rate, canary."""
+"""Pace: how many targets of an operation may be published now, by window, rate and canary."""
 
 import math
 from datetime import datetime, timedelta
@@ -10,15 +10,15 @@ from tasks_admin.lib.conf import settings
 from tasks_admin.models.operations import Operation, OperationState
 from tasks_admin.models.targets import TargetState
 
-#: A rate may be made up for this long after a pause of the dispatcher, no longer.
-BURST = 2.0
-#: In flight at least, however slow the workers are.
-LEAST = 100
+#: Seconds of a rate that a dispatcher may catch up on after an interruption.
+MAX_BURST = 2.0
+#: Targets in flight that are always allowed, however slow the workers are.
+MIN_WINDOW = 100
 IN_FLIGHT = Q(state__in=[TargetState.QUEUED, TargetState.RUNNING])
 
 
 def room(operation: Operation) -> int:
-    """The number of targets that may be published now. A rate's allowance is used up by asking."""
+    """The number of targets that may be published now. Calling it uses up a rate's allowance."""
     in_flight = operation.targets.filter(IN_FLIGHT).count()
     free = _window(operation) - in_flight
     if operation.canary:
@@ -27,13 +27,13 @@ def room(operation: Operation) -> int:
 
 
 def _window(operation: Operation) -> int:
-    """In flight at most: what workers do in twenty seconds, so that nothing waits in vain."""
+    """The most targets in flight: what the workers finish in twenty seconds."""
     ended = operation.targets.ended_within(10).count()
-    return max(min(LEAST, settings.WINDOW), min(2 * ended, settings.WINDOW))
+    return max(min(MIN_WINDOW, settings.WINDOW), min(2 * ended, settings.WINDOW))
 
 
 def _canary(operation: Operation) -> int:
-    """One until one is done; none, and the operation is paused, when it failed."""
+    """One until one is done; when it failed, none, and the operation is paused."""
     if operation.targets.filter(state=TargetState.DONE).exists():
         Operation.objects.filter(pk=operation.pk).update(canary=False)
         operation.canary = False
@@ -46,23 +46,23 @@ def _canary(operation: Operation) -> int:
 
 
 def auto_pause(operation: Operation, pause_reason: str) -> None:
-    """Pause an operation for a reason of the console's own; staff may resume it."""
+    """Pause an operation on the console's own initiative; staff can resume it."""
     running = Operation.objects.filter(pk=operation.pk, state=OperationState.RUNNING)
     running.update(state=OperationState.PAUSED, pause_reason=pause_reason)
 
 
 def _allowance(operation: Operation, wanted: int) -> int:
-    """What the rate allows since it was used last; of two dispatchers that ask, one gets it."""
+    """What the rate allows since its last use; of two concurrent dispatchers, one gets it."""
     if not operation.rate:
         return wanted
     row = Operation.objects.filter(pk=operation.pk)
     now: datetime = row.annotate(clock=Now()).values_list("clock", flat=True).get()
     each = timedelta(seconds=60 / operation.rate)
-    burst = max(each, timedelta(seconds=BURST))
-    # What no worker took yet would go out at once when they come back: no more than a burst.
-    untaken = operation.targets.filter(state=TargetState.QUEUED)
-    untaken = untaken.exclude(started_at__gte=F("queued_at"))
-    wanted = min(wanted, math.floor(burst / each) - untaken.count())
+    burst = max(each, timedelta(seconds=MAX_BURST))
+    # When the workers come back they run what is queued at once: allow no more than a burst.
+    unclaimed = operation.targets.filter(state=TargetState.QUEUED)
+    unclaimed = unclaimed.exclude(started_at__gte=F("queued_at"))
+    wanted = min(wanted, math.floor(burst / each) - unclaimed.count())
     oldest = now - burst
     since = max(operation.paced_at or now - each, oldest)
     allowed = min(wanted, math.floor((now - since) / each))

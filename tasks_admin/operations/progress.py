@@ -1,4 +1,4 @@
-"""How far an operation is, and its targets a page at a time."""
+"""The progress of an operation, and its targets a page at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,45 +20,46 @@ from tasks_admin.models.operations import OperationState
 from tasks_admin.models.targets import OPEN, TargetState
 
 #: Targets on a page.
-PAGE = 50
-#: Seconds: longer than a dispatcher takes to find out again that the broker is away.
-BROKER_AWAY = 20
-#: Seconds after which a rate says something.
-LONG_ENOUGH = 5
-#: For so long a page looks for the answer of a worker that was silent.
-HEARD = timedelta(hours=1)
-#: Seconds after which a message that nobody takes is worth a word.
-UNTAKEN = 30
+PAGE_SIZE = 50
+#: Seconds; longer than the interval at which a dispatcher tries the broker again.
+BROKER_RETRY_WINDOW = 20
+#: Seconds that an operation must have run before its rate means anything.
+MIN_RATE_AGE = 5
+#: How long a page waits for the outcome of a worker that did not reply.
+LATE_REPLY_TIMEOUT = timedelta(hours=1)
+#: Seconds after which a queued target that no worker has claimed is worth a warning.
+UNCLAIMED_AFTER = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Counts, and what they mean."""
+    """The counts of an operation, and what follows from them."""
 
-    #: (state, its name, how many, percent of all), for the states that occur.
+    #: (state, its label, number, percent of all), for the states that occur.
     counts: list[tuple[str, str, int, float]]
-    done: int
+    #: Targets with an outcome.
+    finished: int
     total: int
     excluded: list[tuple[str, int]]
-    #: Targets that ended in the last minute.
+    #: Targets that finished in the last minute.
     rate: int
     time_left: timedelta | None
-    #: Whether the broker did not take what was last published.
-    broker_away: bool
-    #: Whether what was published half a minute ago and more is taken by no worker.
-    untaken: bool
-    #: Whether something may still change.
+    #: Whether the broker did not accept the latest messages.
+    broker_unavailable: bool
+    #: Whether no worker claims what was published `UNCLAIMED_AFTER` ago.
+    unclaimed: bool
+    #: Whether anything may still change.
     changing: bool
 
     @property
     def percent(self) -> int:
-        """How much has an outcome; 100 only when everything has."""
-        return self.done * 100 // self.total if self.total else 100
+        """The share with an outcome; 100 only when every target has one."""
+        return self.finished * 100 // self.total if self.total else 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Some targets of an operation."""
+    """One page of an operation's targets."""
 
     targets: list[Target]
     state: str
@@ -82,53 +83,54 @@ def of(operation: Operation) -> Progress:
             for state in TargetState
             if counts[state]
         ],
-        done=total - todo,
+        finished=total - todo,
         total=total,
         excluded=[(label(code), number) for code, number in operation.excluded.items()],
         rate=rate,
-        broker_away=bool(todo) and _waits_for_broker(operation),
-        untaken=bool(counts[TargetState.QUEUED]) and _waits_for_worker(operation),
+        broker_unavailable=bool(todo) and _waits_for_broker(operation),
+        unclaimed=bool(counts[TargetState.QUEUED]) and _waits_for_worker(operation),
         time_left=_time_left(operation, todo, rate),
-        changing=not operation.is_finished or _may_be_heard(operation, counts[TargetState.UNKNOWN]),
+        changing=not operation.is_finished
+        or _awaits_late_reply(operation, counts[TargetState.UNKNOWN]),
     )
 
 
 def _time_left(operation: Operation, todo: int, ended: int) -> timedelta | None:
-    """How long it takes at the rate of the last minute; None when nothing can be said."""
+    """The time left at the rate of the last minute; None when it cannot be estimated."""
     age = (timezone.now() - operation.created_at).total_seconds()
-    if operation.state != OperationState.RUNNING or not (todo and ended) or age < LONG_ENOUGH:
+    if operation.state != OperationState.RUNNING or not (todo and ended) or age < MIN_RATE_AGE:
         return None
     return timedelta(seconds=round(todo * min(age, 60) / ended))
 
 
-def _may_be_heard(operation: Operation, unknown: int) -> bool:
-    """Whether a worker that did not answer may soon say what became of an order."""
-    lately = timezone.now() - operation.created_at < HEARD
+def _awaits_late_reply(operation: Operation, unknown: int) -> bool:
+    """Whether a worker that did not reply may still report the outcome of a command."""
+    lately = timezone.now() - operation.created_at < LATE_REPLY_TIMEOUT
     return bool(unknown) and lately and operation.verb in (*WORKER_COMMANDS, *QUEUE_CONSUMPTION)
 
 
 def _waits_for_worker(operation: Operation) -> bool:
-    """Whether workers take nothing: none may run, or none that consumes the queue."""
-    before = Now() - timedelta(seconds=UNTAKEN)
+    """Whether no worker claims anything: none is running, or none consumes the queue."""
+    before = Now() - timedelta(seconds=UNCLAIMED_AFTER)
     waiting = operation.targets.filter(state=TargetState.QUEUED, queued_at__lt=before)
     if operation.targets.filter(state=TargetState.RUNNING).exists() or not waiting.exists():
         return False
-    return not operation.targets.ended_within(UNTAKEN).exists()
+    return not operation.targets.ended_within(UNCLAIMED_AFTER).exists()
 
 
 def _waits_for_broker(operation: Operation) -> bool:
-    """Whether the broker refused something just now: what it refused is due again soon."""
-    lately = Now() - timedelta(seconds=BROKER_AWAY)
+    """Whether the broker has just refused messages; they are due again soon."""
+    lately = Now() - timedelta(seconds=BROKER_RETRY_WINDOW)
     return operation.targets.filter(
         finished_at=None, due_at__gt=lately, state=TargetState.WAITING, reason="broker"
     ).exists()
 
 
 def sentence(counts: Mapping[str, int]) -> str:
-    """Counts as words: "12 done, 1 failed"."""
+    """Counts as text: "2,103 done, 1 failed"."""
     states = [state for state in TargetState if counts.get(state.value)]
     return pgettext("between counts", ", ").join(
-        _("%(count)d %(state)s") % {"count": counts[state.value], "state": state.label}
+        _("%(count)s %(state)s") % {"count": f"{counts[state.value]:,}", "state": state.label}
         for state in states
     )
 
@@ -142,41 +144,43 @@ def page(operation: Operation, *, state: str = "", after: str = "", subject: str
         targets = targets.filter(subject__in=_subjects(operation, subject))
     if after.isdecimal() and len(after) < 19:
         targets = targets.filter(pk__gt=int(after))
-    rows = list(targets[: PAGE + 1])
-    _describe(operation, rows[:PAGE])
+    rows = list(targets[: PAGE_SIZE + 1])
+    _describe(operation, rows[:PAGE_SIZE])
     return Page(
-        targets=rows[:PAGE],
+        targets=rows[:PAGE_SIZE],
         state=state,
         subject=subject,
         states=list(TargetState.choices),
-        next=str(rows[PAGE - 1].pk) if len(rows) > PAGE else "",
+        next=str(rows[PAGE_SIZE - 1].pk) if len(rows) > PAGE_SIZE else "",
     )
 
 
 def _subjects(operation: Operation, text: str) -> list[str]:
-    """What a search means: the subject itself, or a user by name or address."""
+    """The subjects that a search matches: the text itself, or users by name or email address."""
     if operation.target_type != TargetType.USER:
         return [text]
     model = get_user_model()
     users = model._default_manager.all()
     named = users.filter(**{model.USERNAME_FIELD: text})
     addressed = users.filter(**{f"{model.get_email_field_name()}__iexact": text})
-    if "@" not in text:  # reading all addresses takes a while
+    if "@" not in text:  # it would read every address
         addressed = addressed.none()
     return [text, *(str(user.pk) for user in [*named[:5], *addressed[:5]])]
 
 
 def _describe(operation: Operation, targets: list[Target]) -> None:
-    """Give each target what the page shows: `name`, `why`, and whether it is `there`."""
+    """Set on each target what the page shows: `name`, `details`, and whether it `exists`."""
     names = _names(operation, targets)
     for target in targets:
         target.operation = operation
-        target.there = target.subject in names  # type: ignore[attr-defined]
+        target.exists = target.subject in names  # type: ignore[attr-defined]
         target.name = names.get(target.subject) or _unnamed(operation, target)  # type: ignore[attr-defined]
-        why = [label(target.reason) if target.reason else "", masks.mask_text(target.detail)]
+        details = [label(target.reason) if target.reason else "", masks.mask_text(target.detail)]
         if target.possibly_duplicated:
-            why.append(_("may have been sent twice: a try before ended without a word"))
-        target.why = " · ".join(filter(None, why))  # type: ignore[attr-defined]
+            details.append(
+                _("may have been sent twice: an earlier attempt ended without an outcome")
+            )
+        target.details = " · ".join(filter(None, details))  # type: ignore[attr-defined]
 
 
 def _names(operation: Operation, targets: list[Target]) -> dict[str, str]:
@@ -197,7 +201,7 @@ def _unnamed(operation: Operation, target: Target) -> str:
 
 
 def _usernames(targets: list[Target]) -> dict[str, str]:
-    """The names of the users that are still there, by key."""
+    """The names of the users that still exist, by key."""
     try:
         users = get_user_model()._default_manager.in_bulk([t.subject for t in targets])
     except (ValueError, ValidationError):  # the user model changed its kind of key

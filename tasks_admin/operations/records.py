@@ -1,4 +1,4 @@
-"""Records: what was done at once, kept as an operation that is over."""
+"""Records: an action that took effect at once, stored as a finished operation."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one target of an act: `done`, `failed` (refused) or `unknown`."""
+    """The outcome of one target: `done`, `failed` (refused) or `unknown`."""
 
     subject: str
     state: TargetState = TargetState.DONE
-    #: A code of `reasons`, and what was said.
+    #: A code of `reasons`, and the details, such as a reply.
     reason: str = ""
     detail: str = ""
 
@@ -29,7 +29,7 @@ class Outcome:
 def record(
     *, verb: str, actor: "Actor", reason: str, outcomes: Iterable[Outcome] = ()
 ) -> Operation:
-    """Keep who did what, why, to what, and what came of it, as an operation that is over."""
+    """Record an action, its actor, reason, targets and outcomes, as a finished operation."""
     outcomes = list(outcomes)
     with transaction.atomic():
         operation = Operation.objects.create(

@@ -61,7 +61,7 @@ def measure() -> dict[str, float]:
     call_command("migrate", verbosity=0)
     found = {"nobody": _longest(lambda: time.sleep(QUIET))}
     for kind, clean in (
-        ("ours", lambda: (expiry.delete_expired(AGE), housekeeping.forget_orphans())),
+        ("ours", lambda: (expiry.delete_expired(AGE), housekeeping.delete_orphaned_failures())),
         ("stock", lambda: TaskResult.objects.delete_expired(AGE)),
     ):
         _fill()

@@ -45,7 +45,7 @@ def link_targets(request: HttpRequest, operation: Operation, targets: list[Targe
         if operation.target_type == TargetType.RESULT:
             query = urlencode({"id": target.subject})
             target.url = f"{reverse('admin:tasks_admin_result_of')}?{query}"  # type: ignore[attr-defined]
-        elif target.there:  # type: ignore[attr-defined]
+        elif target.exists:  # type: ignore[attr-defined]
             page = f"admin:{opts.app_label}_{opts.model_name}_change"
             with contextlib.suppress(NoReverseMatch):  # the project shows its users elsewhere
                 target.url = reverse(page, args=[quote(target.subject)])  # type: ignore[attr-defined]

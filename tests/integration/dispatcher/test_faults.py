@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from tasks_admin import dispatcher, operations
 from tasks_admin.dispatcher import publishing
+from tasks_admin.dispatcher.loop import MAX_PAUSE, MIN_PAUSE, Loop
 from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
-from tasks_admin.management.commands.dispatch import LONGEST, PAUSE, Command
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import progress
 from tests.support.factories import make_operation, make_result, make_target, queued_messages
@@ -109,7 +109,7 @@ class TestBroker:
         finally:
             broker.config_set("maxmemory", 0)
 
-        assert progress.of(target.operation).broker_away
+        assert progress.of(target.operation).broker_unavailable
 
     def test_a_full_queue_does_not_stop_the_others(self, broker, monkeypatch):
         full, other = make_operation(1, prefix="a"), make_operation(1, prefix="b")
@@ -140,10 +140,10 @@ class TestBroker:
     def test_the_command_waits_longer_each_time(self, no_broker):
         make_operation(1)
 
-        pauses = [PAUSE]
-        while pauses[-1] < LONGEST:
+        pauses = [MIN_PAUSE]
+        while pauses[-1] < MAX_PAUSE:
             make_due()
-            pauses.append(Command().sweep(pauses[-1]))
+            pauses.append(Loop().round(pauses[-1]))
 
         assert pauses == [0.5, 1, 2, 4, 5]
 
@@ -151,7 +151,7 @@ class TestBroker:
     def test_the_command_is_quick_when_all_is_well(self, broker):
         make_operation(1)
 
-        assert Command().sweep(LONGEST) == PAUSE
+        assert Loop().round(MAX_PAUSE) == MIN_PAUSE
         assert broker.llen("mail") == 1
 
 

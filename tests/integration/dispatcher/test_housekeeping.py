@@ -125,7 +125,7 @@ class TestOperations:
         ended(91)
         young = ended(89)
 
-        assert housekeeping.forget_operations() == 1
+        assert housekeeping.delete_operations() == 1
 
         assert left() == {young.pk}
         assert set(Target.objects.values_list("operation", flat=True)) == {young.pk}
@@ -134,14 +134,14 @@ class TestOperations:
         monkeypatch.setattr(deletion, "MAX_BATCH", 1)
         ended(400)
 
-        assert housekeeping.forget_operations() == 1
+        assert housekeeping.delete_operations() == 1
         assert not Target.objects.exists()
 
     def test_none_means_never(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = None
         ended(4000)
 
-        assert housekeeping.forget_operations() == 0
+        assert housekeeping.delete_operations() == 0
         assert Target.objects.count() == 2
 
     @pytest.mark.parametrize("state", ["pending", "running", "paused", "aborted"])
@@ -150,14 +150,14 @@ class TestOperations:
         long_ago = timezone.now() - timedelta(days=4000)
         Operation.objects.update(state=state, created_at=long_ago)
 
-        assert housekeeping.forget_operations() == 0
+        assert housekeeping.delete_operations() == 0
         assert left() == {operation.pk}
 
     def test_what_belonged_to_it_stays_without_it(self):
         old = ended(400)
         child = Operation.objects.create(verb="pause", parent=old, finished_at=timezone.now())
 
-        housekeeping.forget_operations()
+        housekeeping.delete_operations()
 
         child.refresh_from_db()
         assert child.parent is None
@@ -171,13 +171,13 @@ class TestOperations:
         long_ago = timezone.now() - timedelta(days=400)
         Operation.objects.update(state="finished", finished_at=long_ago)
 
-        assert housekeeping.forget_operations() == 0
+        assert housekeeping.delete_operations() == 0
         assert (
             results.with_exclusion_reason(Result.objects.all()).get().exclusion_reason == "retried"
         )
 
         row.delete()
-        assert housekeeping.forget_operations() == 1
+        assert housekeeping.delete_operations() == 1
 
 
 class TestRequests:
@@ -197,7 +197,7 @@ class TestRequests:
         self.ask("nobody", 1.1)
         young = self.ask("nobody", 0.9)
 
-        assert housekeeping.forget_operations() == 1
+        assert housekeeping.delete_operations() == 1
         assert left() == {young.pk}
 
     def test_what_somebody_really_asked_for_stays(self, alice):
@@ -208,14 +208,14 @@ class TestRequests:
         operations.finish_ended()
         Operation.objects.update(finished_at=timezone.now() - timedelta(days=2))
 
-        assert housekeeping.forget_operations() == 0
+        assert housekeeping.delete_operations() == 0
 
     def test_an_act_without_targets_stays(self):
         Operation.objects.create(
             verb="pause", finished_at=timezone.now() - timedelta(days=2), state="finished"
         )
 
-        assert housekeeping.forget_operations() == 0
+        assert housekeeping.delete_operations() == 0
 
 
 def test_the_hourly_task_does_all_of_it():

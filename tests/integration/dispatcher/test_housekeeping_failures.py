@@ -35,9 +35,9 @@ def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
     gone = list(group.failures.values_list("task_id", flat=True))[::2]
     Result.objects.filter(task_id__in=gone).delete()
 
-    assert housekeeping.forget_orphans() == 4
+    assert housekeeping.delete_orphaned_failures() == 4
     assert group.failures.count() == 3
-    assert housekeeping.forget_orphans() == 0
+    assert housekeeping.delete_orphaned_failures() == 0
 
 
 def test_hours_go_after_a_month():

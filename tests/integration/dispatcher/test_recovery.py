@@ -214,7 +214,7 @@ class TestActor:
         operation.refresh_from_db()
         assert (operation.state, operation.pause_reason) == ("paused", "actor")
         page = page_text(as_user(alice).get(operation.get_absolute_url()))
-        assert "paused this by itself: the user who started the operation" in page
+        assert "Paused automatically: the user who started the operation" in page
         assert "Grant the permission again" in page
 
     def test_whose_account_is_closed_or_gone(self, operation, bob):
@@ -267,7 +267,7 @@ class TestTroubles:
 
         assert dispatcher.sweep() == 2
 
-        assert f"Operation {broken.pk} could not be served." in caplog.text
+        assert f"could not serve operation {broken.pk}." in caplog.text
         assert len(queued_messages(broker)) == 2
 
     def test_nothing_to_do_costs_nothing(self, broker, django_assert_num_queries):

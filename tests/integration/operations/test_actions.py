@@ -43,7 +43,7 @@ class TestThrottle:
         page = self.throttle(client, operation, "120")
 
         assert rate_of(operation) == 120
-        assert "at most 120 a minute" in page_text(page)
+        assert "at most 120/min" in page_text(page)
         record = Operation.objects.get(verb="throttle")
         assert (record.rate, record.actor, record.parent) == (120, alice, operation)
         assert record.reason == "the provider limits us"

@@ -63,7 +63,7 @@ class TestPage:
 
         words = page_text(client.get(operation.get_absolute_url()))
 
-        for word in ("alice", "Why r", "1 of 3 have an outcome", "waiting 2", "done 1", "u00000"):
+        for word in ("alice", "Reason r", "1 of 3 finished", "waiting 2", "done 1", "u00000"):
             assert word in words, word
 
     def test_it_says_who_was_left_out(self, client, operation):
@@ -71,7 +71,7 @@ class TestPage:
 
         words = page_text(client.get(operation.get_absolute_url()))
 
-        assert "Left out when it was confirmed account inactive: 7" in words
+        assert "Skipped at confirmation account inactive: 7" in words
 
     def test_targets_can_be_filtered_searched_and_paged(self, client, alice):
         operation = make_operation(60, prefix="p", actor=alice)
@@ -83,7 +83,7 @@ class TestPage:
         assert f"?after={after}" in client.get(url).content.decode()
         assert "p00050" in page_text(client.get(url, {"after": after}))
         assert "p00055" in page_text(client.get(url, {"q": "p00055"}))
-        assert "Find a target" in page_text(client.get(url))
+        assert "Find target" in page_text(client.get(url))
         assert "No target matches" in page_text(client.get(url, {"state": "failed"}))
 
     @pytest.mark.parametrize("name", ["q", "state", "after", "z"])

@@ -32,7 +32,7 @@ class TestCounts:
         assert [(state, count) for state, _label, count, _share in seen.counts] == [
             ("waiting", 6), ("done", 3), ("failed", 1),
         ]  # fmt: skip
-        assert (seen.done, seen.total, seen.percent) == (4, 10, 40)
+        assert (seen.finished, seen.total, seen.percent) == (4, 10, 40)
 
     def test_a_hundred_percent_is_when_all_have_an_outcome(self):
         operation = make_operation(300)
@@ -72,13 +72,13 @@ class TestCounts:
 
     def test_messages_that_no_worker_takes_are_worth_a_word(self):
         operation = make_operation(2)
-        assert not progress.of(operation).untaken
+        assert not progress.of(operation).unclaimed
         operation.targets.update(state="queued", queued_at=timezone.now() - timedelta(minutes=1))
 
-        assert progress.of(operation).untaken
+        assert progress.of(operation).unclaimed
 
         operation.targets.filter(pk=operation.targets.first().pk).update(state="running")
-        assert not progress.of(operation).untaken
+        assert not progress.of(operation).unclaimed
 
     def test_without_a_rate_nobody_knows_how_long(self):
         assert progress.of(make_operation(1)).time_left is None
@@ -86,7 +86,7 @@ class TestCounts:
     def test_an_operation_without_targets(self):
         seen = progress.of(Operation.objects.create(verb="pause"))
 
-        assert (seen.counts, seen.done, seen.total, seen.percent) == ([], 0, 0, 100)
+        assert (seen.counts, seen.finished, seen.total, seen.percent) == ([], 0, 0, 100)
 
     def test_the_end_is_counted_once(self, django_assert_num_queries):
         operation = make_operation(2)
@@ -114,7 +114,7 @@ class TestPage:
     """Targets in the order in which they were frozen."""
 
     def test_pages_follow_each_other_without_gap_or_overlap(self):
-        operation = make_operation(progress.PAGE * 2 + 5)
+        operation = make_operation(progress.PAGE_SIZE * 2 + 5)
 
         seen, after = [], ""
         for _ in range(3):
@@ -126,7 +126,7 @@ class TestPage:
         assert seen == list(operation.targets.order_by("pk").values_list("pk", flat=True))
 
     def test_a_page_that_is_just_full_is_the_last(self):
-        assert progress.page(make_operation(progress.PAGE)).next == ""
+        assert progress.page(make_operation(progress.PAGE_SIZE)).next == ""
 
     def test_by_state(self):
         operation = make_operation(5)
@@ -179,13 +179,13 @@ class TestPage:
 
         (target,) = progress.page(operation).targets
 
-        assert target.why == "refused by the mail server · 550 no such user"
+        assert target.details == "refused by the mail server · 550 no such user"
 
     def test_what_may_have_been_done_twice_says_so(self):
         operation = make_operation(1)
         operation.targets.update(state="done", uncertain=True)
 
-        assert "twice" in progress.page(operation).targets[0].why
+        assert "twice" in progress.page(operation).targets[0].details
 
     def test_a_page_costs_the_same_however_many_targets(self, django_assert_max_num_queries):
         operation = make_operation(200)
