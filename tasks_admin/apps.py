@@ -1,17 +1,17 @@
-"""The app."""
+"""The configuration of the Django app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class TasksAdminConfig(AppConfig):
-    """Wires the app together: system checks, and the row that a result has from publishing on."""
+    """Registers the system checks, and connects Celery's signals."""
 
     name = "tasks_admin"
     verbose_name = _("Tasks")
 
     def ready(self) -> None:
-        """Connect what Django and Celery call."""
+        """Register the checks and connect the receivers."""
         from celery.signals import (
             beat_embedded_init,
             beat_init,
@@ -29,12 +29,12 @@ class TasksAdminConfig(AppConfig):
         from tasks_admin.periodic import heartbeats
         from tasks_admin.workers import signals
 
-        checks.connect()
+        checks.register()
         before_task_publish.connect(
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
         )
-        for starts_beat in (beat_init, beat_embedded_init):
-            starts_beat.connect(heartbeats.begin, weak=False, dispatch_uid="tasks_admin.beat")
+        for beat_signal in (beat_init, beat_embedded_init):
+            beat_signal.connect(heartbeats.begin, weak=False, dispatch_uid="tasks_admin.beat")
         celeryd_after_setup.connect(
             signals.exclude_paused_queues,
             weak=False,

@@ -1,4 +1,4 @@
-"""System checks: every misconfiguration that can be seen at start, with what to do about it."""
+"""System checks: one for each misconfiguration that can be detected at startup."""
 
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -11,63 +11,77 @@ from django.http.request import split_domain_port, validate_host
 from tasks_admin.integrations.mail import transports
 from tasks_admin.lib.conf import Settings, settings
 
-#: Characters of the token that opens the metrics, at least.
-SHORTEST_TOKEN = 20
+#: The minimum length of the token for the metrics page.
+MIN_TOKEN_LENGTH = 20
+#: The time limit of the tasks that send emails, in seconds.
+MAX_EMAIL_TIMEOUT = 15
 
 
-def connect() -> None:
+def register() -> None:
     """Register the checks."""
-    for check in (host_url, serializers, import_export_permissions, email_timeout, limits, token):
+    for check in (
+        check_host_url,
+        check_accept_content,
+        check_import_export_permissions,
+        check_email_timeout,
+        check_limits,
+        check_metrics_token,
+    ):
         checks.register(check)
 
 
-def host_url(**kwargs: Any) -> list[CheckMessage]:
-    """HOST_URL is absolute, ours, and safe."""
-    url = _split(getattr(django_settings, "HOST_URL", None))
+def check_host_url(**kwargs: Any) -> list[CheckMessage]:
+    """HOST_URL is an absolute URL of this site, and uses HTTPS."""
+    url = _parse(getattr(django_settings, "HOST_URL", None))
     if url is None:
-        hint = 'Set HOST_URL to what links in mails begin with, like "https://console.example.com".'
-        return [Error("HOST_URL is not scheme and host.", hint=hint, id="tasks_admin.E001")]
+        text = "The HOST_URL setting is not a scheme and a host, as links in emails require."
+        hint = 'Set HOST_URL to the base URL of the site, such as "https://console.example.com".'
+        return [Error(text, hint=hint, id="tasks_admin.E001")]
     problems: list[CheckMessage] = []
     host = split_domain_port(url.netloc)[0]
     if not validate_host(host, django_settings.ALLOWED_HOSTS or ["localhost", "127.0.0.1"]):
+        text = "ALLOWED_HOSTS does not contain the host of HOST_URL: links in emails do not work."
         hint = f"Add {host!r} to ALLOWED_HOSTS, or correct HOST_URL."
-        text = "The links in mails lead to a host that ALLOWED_HOSTS refuses."
         problems.append(Error(text, hint=hint, id="tasks_admin.E002"))
     local = url.hostname in {"localhost", "127.0.0.1", "::1"}
     if url.scheme == "http" and not local and not django_settings.DEBUG:
-        hint = "Serve the console over HTTPS and begin HOST_URL with https://."
-        text = "The links in mails, which let one choose a password, are not encrypted."
+        text = "HOST_URL does not use HTTPS: the links in reset emails are not encrypted."
+        hint = "Serve the site over HTTPS, and set HOST_URL to a URL that starts with https://."
         problems.append(checks.Warning(text, hint=hint, id="tasks_admin.W001"))
     return problems
 
 
-def _split(url: object) -> SplitResult | None:
-    """An address of scheme and host (and port) alone; None when it is something else."""
+def _parse(url: object) -> SplitResult | None:
+    """Split a URL that consists of a scheme, a host and at most a port; None for any other."""
     try:
         parts = urlsplit(str(url))
-        whole = parts.port != 0 and f"{parts.scheme}://{parts.netloc}" == url
+        complete = parts.port != 0 and f"{parts.scheme}://{parts.netloc}" == url
     except ValueError:
         return None
     usable = parts.scheme in {"http", "https"} and split_domain_port(parts.netloc)[0]
-    return parts if whole and usable else None
+    return parts if complete and usable else None
 
 
-def serializers(**kwargs: Any) -> list[CheckMessage]:
-    """Nothing but JSON is read from the broker: a pickle can run code."""
+def check_accept_content(**kwargs: Any) -> list[CheckMessage]:
+    """Workers accept no messages except JSON."""
     accepted = set(getattr(django_settings, "CELERY_ACCEPT_CONTENT", ["json"]))
     if accepted <= {"json", "application/json"}:
         return []
+    text = (
+        "CELERY_ACCEPT_CONTENT contains formats other than JSON: a pickled message can execute "
+        "arbitrary code in a worker."
+    )
     hint = 'Set CELERY_ACCEPT_CONTENT = ["json"].'
-    return [Error("Workers accept more than JSON.", hint=hint, id="tasks_admin.E003")]
+    return [Error(text, hint=hint, id="tasks_admin.E003")]
 
 
-def import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
-    """django-import-export lets every member of staff in while its permission codes are unset."""
+def check_import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
+    """Import and export require a permission. By default, django-import-export requires none."""
     names = ("IMPORT_EXPORT_IMPORT_PERMISSION_CODE", "IMPORT_EXPORT_EXPORT_PERMISSION_CODE")
     return [
         Error(
-            f"{name} is not set: staff without any permission can import and export.",
-            hint=f'Set {name} to a permission\'s codename, like "change".',
+            f"{name} is not set: all staff can import and export, whatever their permissions.",
+            hint=f'Set {name} to the codename of a permission, such as "change".',
             id="tasks_admin.E004",
         )
         for name in names
@@ -75,38 +89,30 @@ def import_export_permissions(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def email_timeout(**kwargs: Any) -> list[CheckMessage]:
-    """A mail server that hangs must not hold a worker for ever."""
-    if 0 < (transports.configured().timeout() or 0) < 15:
+def check_email_timeout(**kwargs: Any) -> list[CheckMessage]:
+    """The mail server's timeout is shorter than the time limit of the tasks."""
+    if 0 < (transports.configured().timeout() or 0) < MAX_EMAIL_TIMEOUT:
         return []
-    hint = (
-        "Set EMAIL_TIMEOUT (from Django 6.1 on: MAILERS' option timeout) to 10: the reset task is "
-        "stopped after 15 seconds."
+    text = (
+        f"The timeout of the mail server is unset, or not below {MAX_EMAIL_TIMEOUT} seconds: a "
+        "mail server that does not reply blocks a worker until the task's time limit."
     )
-    text = "The mail server's timeout is unset or too long."
+    hint = "Set EMAIL_TIMEOUT = 10 (since Django 6.1: the option timeout in MAILERS)."
     return [checks.Warning(text, hint=hint, id="tasks_admin.W002")]
 
 
-def limits(**kwargs: Any) -> list[CheckMessage]:
-    """Every rate limit is there, and is a limit."""
-    given = settings.LIMITS if isinstance(settings.LIMITS, dict) else {}
-    wrong = sorted(scope for scope in Settings.LIMITS if not _is_limit(given.get(scope)))
-    if not wrong:
+def check_limits(**kwargs: Any) -> list[CheckMessage]:
+    """TASKS_ADMIN_LIMITS has a valid limit for each scope."""
+    limits = settings.LIMITS if isinstance(settings.LIMITS, dict) else {}
+    invalid = sorted(scope for scope in Settings.LIMITS if not _is_limit(limits.get(scope)))
+    if not invalid:
         return []
-    hint = (
-        f"Give {', '.join(wrong)} a pair (how many, in how many seconds): TASKS_ADMIN_LIMITS "
-        "replaces the defaults as a whole."
+    text = (
+        "TASKS_ADMIN_LIMITS, which replaces all default limits, has missing or invalid limits: "
+        f"{', '.join(invalid)}."
     )
-    text = "TASKS_ADMIN_LIMITS lacks a limit."
+    hint = f"Set each of {', '.join(invalid)} to a pair (number of attempts, seconds)."
     return [Error(text, hint=hint, id="tasks_admin.E005")]
-
-
-def token(**kwargs: Any) -> list[CheckMessage]:
-    """The token that opens the metrics can't be guessed."""
-    if not settings.METRICS_TOKEN or len(str(settings.METRICS_TOKEN)) >= SHORTEST_TOKEN:
-        return []
-    hint = f"Make one of {SHORTEST_TOKEN} characters or more, for instance: openssl rand -hex 20"
-    return [Error("TASKS_ADMIN_METRICS_TOKEN is short.", hint=hint, id="tasks_admin.E006")]
 
 
 def _is_limit(value: Any) -> bool:
@@ -114,3 +120,15 @@ def _is_limit(value: Any) -> bool:
         case (int(allowed), int(seconds)):
             return allowed >= 0 and seconds > 0
     return False
+
+
+def check_metrics_token(**kwargs: Any) -> list[CheckMessage]:
+    """The token for the metrics page is too long to be guessed."""
+    if not settings.METRICS_TOKEN or len(str(settings.METRICS_TOKEN)) >= MIN_TOKEN_LENGTH:
+        return []
+    text = (
+        f"TASKS_ADMIN_METRICS_TOKEN is shorter than {MIN_TOKEN_LENGTH} characters and might be "
+        "guessed."
+    )
+    hint = "Generate a longer token, for example with: openssl rand -hex 20"
+    return [Error(text, hint=hint, id="tasks_admin.E006")]

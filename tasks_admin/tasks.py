@@ -1,4 +1,4 @@
-"""The Celery tasks: shells around the verbs."""
+"""The Celery tasks: thin wrappers around the functions that do the work."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,8 +18,9 @@ from tasks_admin.models.targets import TASK_ID
 from tasks_admin.operations import notifications
 from tasks_admin.results import revocations
 
-#: Seconds; a mail server that hangs longer is asked again later. The lease is longer than both.
-MAIL: dict[str, Any] = {
+#: Options of tasks that send an email. The limits, in seconds, bound the time that a mail server
+#: can block a worker; the email is then attempted again later. The lease is longer than both.
+EMAIL_OPTIONS: dict[str, Any] = {
     "acks_late": True,
     "soft_time_limit": 15,
     "time_limit": 20,
@@ -28,27 +29,27 @@ MAIL: dict[str, Any] = {
 
 
 class TargetTask(DjangoTask):  # type: ignore[type-arg]
-    """The base of all tasks: one that was published for a target runs only when it can claim it."""
+    """The base class of all tasks: a task of an operation runs only if it can claim its target."""
 
     abstract = True
-    #: Says that a task may be repeated: its second delivery does nothing.
+    #: Marks a task as protected against running twice: a second delivery has no effect.
     claims = True
 
     @property
     def lease(self) -> float:
-        """Seconds for which a claim holds: longer than the task can run."""
+        """The lease of a claim, in seconds: longer than the task can run."""
         limit = self.time_limit or self.app.conf.task_time_limit
         return limit + settings.LEASE_MARGIN if limit else settings.LEASE_UNLIMITED
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Claim the target; end quietly when another attempt has it, or it is over."""
+        """Claim the target. Raises `Ignore` if the task must not run."""
         if TASK_ID.fullmatch(task_id):
             self._claim(task_id)
         elif self._revoked(task_id):
-            raise Ignore("not to be run: it was revoked")
+            raise Ignore("not run: the task was revoked")
 
     def _revoked(self, task_id: str) -> bool:
-        """Whether staff revoked it; while the database is away, whether Celery was told so."""
+        """Whether staff revoked the task; without a database, whether Celery has its revocation."""
         try:
             return database.retry_until_available(
                 lambda: revocations.revoked(task_id), patience=1.0
@@ -57,20 +58,20 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
             return control.told_to_revoke(task_id)
 
     def _claim(self, task_id: str) -> None:
-        # Only what has a target is published again: for others the database is not asked.
         try:
             if not database.retry_until_available(lambda: operations.claim(task_id, self.lease)):
-                raise Ignore("not to be run: another attempt has it, or it is over")
+                raise Ignore("not run: another attempt holds the target, or it has finished")
             failpoints.reach("after_claim")
-        except LookupError:  # the id looks like a target's, and is none
+        except LookupError:  # another program chose an ID of the same form
             return
-        except database.UNAVAILABLE_ERRORS:
-            raise Ignore("the database is away: queued again when the lease is over") from None
+        except database.UNAVAILABLE_ERRORS:  # the dispatcher recovers targets, so nothing is lost
+            text = "not run: the database is unavailable; published again when the lease ends"
+            raise Ignore(text) from None
 
 
 @contextlib.contextmanager
 def outcomes(task: TargetTask) -> Iterator[None]:
-    """Say in Celery's words what became of a mail that neither went out nor failed."""
+    """Raise Celery's exceptions for emails that are attempted again later."""
     try:
         yield
     except EmailDeferred as error:
@@ -79,26 +80,26 @@ def outcomes(task: TargetTask) -> Iterator[None]:
         raise Ignore(str(error)) from None
     except database.UNAVAILABLE_ERRORS as error:
         operations.postpone(task.request.id or "")
-        raise Retry("the database was away", exc=error) from None
+        raise Retry("the database is unavailable", exc=error) from None
 
 
-@shared_task(name="tasks_admin.send_reset_email", **MAIL)
+@shared_task(name="tasks_admin.send_reset_email", **EMAIL_OPTIONS)
 def send_reset_email(self: TargetTask, user_pk: Any) -> dict[str, str]:
-    """Mail a user a link for choosing a new password."""
+    """Send a user an email with a link to set a new password."""
     with outcomes(self):
         return accounts.deliver_reset_email(
             user_pk=user_pk, task_id=self.request.id or "", lease=self.lease
         )
 
 
-@shared_task(name="tasks_admin.notify_password_changed", **MAIL)
+@shared_task(name="tasks_admin.notify_password_changed", **EMAIL_OPTIONS)
 def notify_password_changed(self: TargetTask, user_pk: Any) -> dict[str, str]:
-    """Tell a user by mail that their password was changed."""
+    """Notify a user by email that their password was changed."""
     with outcomes(self):
         return accounts.deliver_password_changed(user_pk=user_pk, task_id=self.request.id or "")
 
 
-@shared_task(name="tasks_admin.send_notification", **MAIL)
+@shared_task(name="tasks_admin.send_notification", **EMAIL_OPTIONS)
 def send_notification(self: TargetTask, subject: str) -> dict[str, str]:
     """Send the notification `CHANNEL:OPERATION` that an operation has finished."""
     with outcomes(self):
@@ -107,5 +108,5 @@ def send_notification(self: TargetTask, subject: str) -> dict[str, str]:
 
 @shared_task(name="tasks_admin.housekeeping", ignore_result=True)
 def housekeep() -> dict[str, int]:
-    """Delete what nobody needs any more."""
+    """Delete expired data."""
     return housekeeping.clean()

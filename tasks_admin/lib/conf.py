@@ -6,17 +6,17 @@ from django.conf import settings as django_settings
 
 
 class Settings:
-    """One attribute a setting. Times are in seconds."""
+    """One attribute for each setting. Times are in seconds unless stated otherwise."""
 
-    #: How long the link in a reset mail works (NIST allows a day, OWASP asks for "short").
+    #: The lifetime of the link in a reset email (NIST allows a day, OWASP recommends "short").
     RESET_TIMEOUT: int = 3600
-    #: Staff don't mail a person again who was sent a reset mail within this time.
+    #: Staff cannot send a user another reset email within this time.
     RESET_INTERVAL: int = 3600
-    #: The user model's field that holds a language code, where it has one.
+    #: The field of the user model that contains a language code, if there is one.
     USER_LANGUAGE_FIELD: str = "language"
-    #: The `request.META` key with the client's address, for installations behind a proxy.
+    #: The key in `request.META` of the client's IP address, for installations behind a proxy.
     CLIENT_ADDRESS_KEY: str = "REMOTE_ADDR"
-    #: Attempts allowed per scope: (how many, in how many seconds).
+    #: The rate limit of each scope: (number of attempts, seconds).
     LIMITS: dict[str, tuple[int, int]] = {
         "request.user": (3, 3600),
         "request.address": (3, 3600),
@@ -25,74 +25,74 @@ class Settings:
         "choose.client": (30, 3600),
     }
 
-    #: How often a failure that may pass is tried, the first attempt included.
+    #: The maximum number of attempts after temporary errors, including the first.
     MAX_TRIES: int = 15
-    #: Exponential back-off with full jitter: random(0, min(cap, base * 2 ** tries)).
+    #: Exponential backoff with full jitter: random(0, min(cap, base * 2 ** tries)).
     BACKOFF_BASE: float = 4.0
     BACKOFF_CAP: float = 900.0
-    #: A task whose process died this often while it ran is given up.
+    #: The number of crashes of its process after which a target fails.
     MAX_CRASHES: int = 3
-    #: A worker has its task's time limit and this much more to finish a target it claimed,
+    #: The lease of a claimed target is the time limit of its task plus this margin,
     LEASE_MARGIN: float = 5.0
-    #: or this long, where the task has no time limit.
+    #: or this, if the task has no time limit.
     LEASE_UNLIMITED: float = 3600.0
-    #: A published message that nobody claimed may be lost after this time (it is looked into),
+    #: After this time, the dispatcher checks whether an unclaimed message has been lost,
     QUEUE_LEASE: float = 20.0
-    #: and is taken for lost after this, whatever the broker says.
+    #: and after this time it considers the message lost, whatever the broker reports.
     QUEUE_LEASE_MAX: float = 900.0
-    #: Messages in flight per operation.
+    #: The maximum number of messages in flight per operation.
     WINDOW: int = 1000
-    #: Operations with more targets than this wait for a second person's approval; None: never.
+    #: Operations with more targets than this require a second user's approval; None: never.
     APPROVAL_ABOVE: int | None = None
-    #: Who started an operation is told by mail when it has ended.
+    #: Send an email to the user who started an operation when it has finished.
     MAIL_SUMMARY: bool = True
-    #: Operations are deleted so many days after their end; None: never.
+    #: Days after which finished operations are deleted; None: never.
     OPERATION_EXPIRES_DAYS: int | None = 365
-    #: Seconds after which a task that has no end may be lost: longer than the time for which Redis
-    #: keeps the messages of a worker that died (`visibility_timeout`).
+    #: The time after which an unfinished task may be lost. It must exceed `visibility_timeout`, for
+    #: which Redis keeps the unacknowledged messages of a dead worker.
     LOST_AFTER: float = 3600.0
-    #: A task that was revoked must not be queued for longer than so many days.
+    #: Days for which a revocation is kept. A revoked task must not stay queued for longer.
     REVOCATION_EXPIRES_DAYS: int = 90
-    #: Results are stored from the moment of publishing, for every task of the project.
+    #: Store a result as soon as a task is published, for all tasks of the project.
     STORE_PENDING: bool = True
-    #: Arguments longer than this are not stored exactly, and can't be retried without an edit.
+    #: Longer arguments are not stored exactly, and can only be retried after an edit.
     ARGUMENTS_MAX_BYTES: int = 1_000_000
-    #: A result is on the disk before its task counts as done. False is faster on PostgreSQL: when
-    #: its machine crashes, the last half second of results of tasks without a target is lost.
+    #: Wait until a result is on disk. False is faster on PostgreSQL, but if the database server
+    #: crashes, the last half second of results of tasks without a target is lost.
     RESULTS_DURABLE: bool = True
-    #: Bytes allowed for an import file, and rows in it.
+    #: The maximum size of an import file, and the maximum number of its rows.
     IMPORT_MAX_BYTES: int = 5_000_000
     IMPORT_MAX_ROWS: int = 20_000
-    #: What stands under these names is masked: whole words, in any spelling.
+    #: Values with these names are masked. Names are matched as whole words, in any spelling.
     MASKED_NAMES: tuple[str, ...] = (
         "password", "passwd", "pwd", "passphrase", "secret", "token", "authorization", "auth",
         "api_key", "apikey", "access_key", "private_key", "secret_key", "credential",
         "credentials", "cookie", "cookies", "passwords", "secrets", "session", "session_id",
         "sessionid", "otp", "pin", "cvv",
     )  # fmt: skip
-    #: A count stops here and says "10,000+".
+    #: The maximum of a count; larger ones are shown as "10,000+".
     COUNT_BOUND: int = 10_000
-    #: Of several filters of the results one is read off an index; the others are looked for among
-    #: so many of its rows at a time, newest first.
+    #: If results are filtered by several conditions, one uses an index; the others are applied to
+    #: at most this many of its rows at a time, newest first.
     SEARCH_BOUND: int = 20_000
-    #: Workers write a row of their own every ten seconds.
+    #: Workers write a heartbeat to their row every ten seconds.
     WORKER_PRESENCE: bool = True
-    #: A worker that was not seen for so many days is no longer listed.
+    #: Days after its last heartbeat for which a worker is listed.
     WORKER_EXPIRES_DAYS: int = 7
-    #: The greatest size that staff can give to a worker's pool.
+    #: The maximum size of a worker's pool that staff can set.
     POOL_MOST: int = 64
-    #: What Prometheus sends as its bearer token to `/metrics`; empty: staff with the permission
-    #: alone may look.
+    #: The bearer token that Prometheus sends to `/metrics`; empty: only staff with the permission
+    #: have access.
     METRICS_TOKEN: str = ""
-    #: The version of the project, as its workers tell it; empty: they tell none.
+    #: The version of the project, which its workers report; empty: none.
     APP_VERSION: str = ""
-    #: What was purged from a queue is kept for so many days.
+    #: Days for which purged messages are kept in quarantine.
     QUARANTINE_EXPIRES_DAYS: int = 30
-    #: Seconds that a page waits for the workers to answer.
+    #: The time that a page waits for replies of workers.
     CONTROL_TIMEOUT: float = 1.0
 
     def __getattribute__(self, name: str) -> Any:
-        """Prefer the project's setting, so that `override_settings` just works."""
+        """Return the project's setting or the default, uncached, so `override_settings` works."""
         default = super().__getattribute__(name)
         if not name.isupper():
             return default

@@ -7,7 +7,7 @@ import django
 import pytest
 from django.core.mail import EmailMessage
 
-from tasks_admin.checks import email_timeout
+from tasks_admin.checks import check_email_timeout
 from tasks_admin.integrations.mail import smtp, transports
 from tasks_admin.integrations.mail.transports import EmailTransport
 
@@ -65,6 +65,6 @@ def test_a_row_selects_another(provider):
 
 
 def test_the_check_reads_its_timeout(provider):
-    (warning,) = email_timeout()
+    (warning,) = check_email_timeout()
 
     assert warning.id == "tasks_admin.W002"

@@ -87,7 +87,7 @@ class TestWhoMayLook:
 
         errors = [one for one in run_checks() if one.id == "tasks_admin.E006"]
 
-        assert len(errors) == len(checks.token()) == found
+        assert len(errors) == len(checks.check_metrics_token()) == found
 
 
 class TestWhatIsTold:
