@@ -165,10 +165,10 @@ CELERY_TASK_QUEUES = (
     Queue("celery", routing_key="celery"),
     Queue("mail", routing_key="mail"),
 )
+# The tasks of the console that send emails have a queue of their own.
 CELERY_TASK_ROUTES = {
-    "tasks_admin.send_reset_email": {"queue": "mail"},
-    "tasks_admin.notify_password_changed": {"queue": "mail"},
-    "tasks_admin.send_notification": {"queue": "mail"},
+    "tasks_admin.send_*": {"queue": "mail"},
+    "tasks_admin.notify_*": {"queue": "mail"},
 }
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
