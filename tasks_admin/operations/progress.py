@@ -126,12 +126,13 @@ def _waits_for_broker(operation: Operation) -> bool:
     ).exists()
 
 
-def sentence(counts: Mapping[str, int]) -> str:
-    """Counts as text: "2,103 done, 1 failed"."""
-    states = [state for state in TargetState if counts.get(state.value)]
+def sentence(counts: Mapping[str, int], *, done: Any = TargetState.DONE.label) -> str:
+    """Counts as text: "2,103 done, 1 failed"; `done` is the word for that state."""
+    labels = dict(TargetState.choices) | {TargetState.DONE.value: done}
     return pgettext("between counts", ", ").join(
-        _("%(count)s %(state)s") % {"count": f"{counts[state.value]:,}", "state": state.label}
-        for state in states
+        _("%(count)s %(state)s") % {"count": f"{counts[state]:,}", "state": state_label}
+        for state, state_label in labels.items()
+        if counts.get(state)
     )
 
 

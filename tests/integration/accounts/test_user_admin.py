@@ -30,7 +30,7 @@ class TestFirstStep:
 
         assert page.status_code == 200
         words = page_text(page)
-        assert "3 users will be sent a mail" in words
+        assert "3 users will receive a password-reset email" in words
         assert "2 skipped" in words
         assert "Account inactive 1" in words
         assert "No email address 1" in words
@@ -46,7 +46,7 @@ class TestFirstStep:
 
         page = run_action(as_user(bob), USERS, ACTION, users)
 
-        assert "1 user will be sent a mail" in page_text(page)
+        assert "1 user will receive a password-reset email" in page_text(page)
         assert "Superusers" not in page_text(page)
 
     def test_an_empty_remainder_offers_no_button(self, client, make_user):
@@ -60,7 +60,7 @@ class TestFirstStep:
 
         page = run_action(client, f"{USERS}?q=u0", ACTION, users[:100], select_across="1")
 
-        assert "150 users will be sent a mail" in page_text(page)
+        assert "150 users will receive a password-reset email" in page_text(page)
         assert hidden_fields(page)["select_across"] == "1"
         assert isinstance(hidden_fields(page)["_selected_action"], str), "one stands for all"
 
@@ -147,7 +147,7 @@ class TestSecondStep:
 
         assert not Operation.objects.exists()
         assert "have changed since the page was shown" in page_text(again)
-        assert "3 users will be sent a mail" in page_text(again)
+        assert "3 users will receive a password-reset email" in page_text(again)
         assert b"because" in again.content, "the reason is still there"
         assert confirm(client, again, f"{USERS}?q=u0").status_code == 302
 
@@ -195,7 +195,7 @@ class TestSecondStep:
         users = make_users(5000)
 
         page = run_action(client, USERS, ACTION, users)
-        assert "5000 users will be sent a mail" in page_text(page)
+        assert "5,000 users will receive a password-reset email" in page_text(page)
         confirm(client, page, USERS)
 
         assert Operation.objects.get().total == 5000

@@ -124,11 +124,28 @@ class TestMail:
         assert (target.state, target.operation_id) == ("done", queue().get().operation_id)
         (message,) = mailbox.messages
         assert message["To"] == alice.email
-        assert message["Subject"] == f"#{ended.pk} Send reset emails: finished"
+        assert message["Subject"] == "Password-reset emails: 2 sent, 1 failed"
         for kind in ("plain", "html"):
             body = message.get_body((kind,)).get_content()
-            assert "2 done, 1 failed" in body
+            assert f"Your operation #{ended.pk} has finished." in body
+            assert "Password-reset emails: 2 sent, 1 failed" in body
             assert f"https://console.example{ended.get_absolute_url()}" in body
+
+    def test_other_operations_are_named_by_their_title_and_counts(self, ended, mailbox):
+        Operation.objects.filter(pk=ended.pk).update(verb="retry_failed")
+
+        send()
+
+        assert mailbox.messages[0]["Subject"] == "Retry failed tasks: 2 done, 1 failed"
+
+    def test_an_aborted_operation(self, ended, mailbox):
+        Operation.objects.filter(pk=ended.pk).update(state="aborted")
+
+        send()
+
+        for kind in ("plain", "html"):
+            body = mailbox.messages[0].get_body((kind,)).get_content()
+            assert f"Your operation #{ended.pk} was aborted." in body
 
     def test_no_address_or_name_of_a_target(self, ended, mailbox):
         send()
