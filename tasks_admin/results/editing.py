@@ -1,4 +1,4 @@
-"""Edits: retry what failed with other arguments, one set of them for all that is selected."""
+"""Editing: retry failed tasks with other arguments, the same for all selected results."""
 
 import uuid
 from datetime import timedelta
@@ -23,23 +23,25 @@ from tasks_admin.models.result_states import RETRYABLE
 from tasks_admin.models.results import Verdict
 from tasks_admin.operations import Confirmation, Selection
 from tasks_admin.results import signatures
-from tasks_admin.results.signatures import Placed, Signature
+from tasks_admin.results.signatures import BoundArguments, Signature
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: Characters of a value that are kept of what was changed, and retries that are named.
-LONGEST, MOST = 4_000, 3
-#: How long one may go on editing what one was shown.
-REVEALED_FOR = timedelta(hours=1)
-#: Names of tasks that a refusal lists.
-MOST_TASKS = 5
+#: Characters of a value in the record of changes.
+MAX_VALUE_LENGTH = 4_000
+#: Retries and task names that a message lists.
+MAX_RETRIES, MAX_TASKS = 3, 5
+#: The name of a problem that concerns all arguments; no parameter can have it.
+ALL = "args, kwargs"
+#: How long revealed values can be edited.
+REVEAL_TIMEOUT = timedelta(hours=1)
 
 
-def require(actor: "User", task: str) -> None:
-    """Raise `NotAllowed` unless the actor may edit, and may do what this very task is for.
+def require_permissions(actor: "User", task: str) -> None:
+    """Raise `NotAllowed` unless the actor may edit, and may perform the verb of this task.
 
-    Else a mail for one user could be turned into one for another.
+    Otherwise an email to one user could be turned into an email to another.
     """
     operations.require(actor, EDIT_AND_RETRY)
     for verb in VERBS.values():
@@ -56,63 +58,68 @@ def select(rows: QuerySet[Any]) -> Selection:
     return Selection(rows=results.targets(eligible), excluded=excluded)
 
 
-def task_of(rows: QuerySet[Any]) -> str:
-    """The task of all these results. Raises `WrongState` unless it is one that can be queued."""
-    names = _tasks_of(rows)
+def single_task(rows: QuerySet[Any]) -> str:
+    """The task of all these results. Raises `WrongState` for several, or one without retries."""
+    names = _task_names(rows)
     if not names:
-        raise WrongState(_("Nothing is selected, or it was cleaned up meanwhile."))
+        raise _nothing_selected()
     if len(names) > 1:
-        listed = ", ".join([*names[:MOST_TASKS], *(["…"] if len(names) > MOST_TASKS else [])])
-        said = _("These are results of several tasks, and one set of arguments fits one: %(names)s")
-        raise WrongState(said % {"names": listed})
+        listed = ", ".join([*names[:MAX_TASKS], *(["…"] if len(names) > MAX_TASKS else [])])
+        text = _("The selected results belong to several tasks: %(names)s. Select one task only.")
+        raise WrongState(text % {"names": listed})
     if names[0] not in broker.repeatable():
-        why = label(broker.unrepeatable(names[0]))
-        said = _("%(task)s can't be retried: %(why)s.")
-        raise WrongState(said % {"task": names[0], "why": why})
+        reason = label(broker.unrepeatable(names[0]))
+        text = _("%(task)s cannot be retried: %(reason)s.")
+        raise WrongState(text % {"task": names[0], "reason": reason})
     return names[0]
 
 
-def _tasks_of(rows: QuerySet[Any]) -> list[str]:
-    """The tasks of these results, one after the other: DISTINCT would read all before it tells."""
+def _nothing_selected() -> WrongState:
+    text = _("No results are selected, or they have expired. Select the results again.")
+    return WrongState(text)
+
+
+def _task_names(rows: QuerySet[Any]) -> list[str]:
+    """The tasks of the results, one query each: DISTINCT would read all rows."""
     names: list[str] = []
-    known = rows.order_by().annotate(name=Coalesce("task_name", Value("?")))
-    while len(names) <= MOST_TASKS:
-        found = known.exclude(name__in=names).values_list("name", flat=True)[:1]
+    named = rows.order_by().annotate(name=Coalesce("task_name", Value("?")))
+    while len(names) <= MAX_TASKS:
+        found = named.exclude(name__in=names).values_list("name", flat=True)[:1]
         if not found:
             break
         names += found
     return sorted(names)
 
 
-def model_of(rows: QuerySet[Any]) -> Result:
-    """The result whose arguments an edit begins with: the newest that failed."""
+def latest_failure(rows: QuerySet[Any]) -> Result:
+    """The result whose arguments fill the form: the latest that failed."""
     failed = rows.filter(status__in=RETRYABLE).order_by("-pk")
     found: Result | None = failed.first() or rows.order_by("-pk").first()
     if found is None:
-        raise WrongState(_("Nothing is selected, or it was cleaned up meanwhile."))
+        raise _nothing_selected()
     return found
 
 
-def before(model: Result, signature: Signature) -> Placed | None:
-    """The arguments of that result by name; None when they were not stored exactly."""
-    verdict, args, kwargs = model.arguments
-    return signatures.placed(signature, args, kwargs) if verdict == Verdict.EXACT else None
+def stored_arguments(result: Result, signature: Signature) -> BoundArguments | None:
+    """The arguments of a result by name; None if they were not stored exactly."""
+    verdict, args, kwargs = result.arguments
+    return signatures.bind(signature, args, kwargs) if verdict == Verdict.EXACT else None
 
 
-def alike(rows: QuerySet[Any], model: Result) -> bool:
-    """Whether all that failed had the same arguments."""
+def have_same_arguments(rows: QuerySet[Any], result: Result) -> bool:
+    """Whether all failed results have the arguments of this one."""
     failed = rows.filter(status__in=RETRYABLE)
-    others = failed.exclude(task_args=model.task_args, task_kwargs=model.task_kwargs)
+    others = failed.exclude(task_args=result.task_args, task_kwargs=result.task_kwargs)
     return not others.order_by().exists()
 
 
 def was_revealed(key: str, *, actor: "User", result: Result) -> bool:
-    """Whether a key names the record that this actor was shown this result's masked values."""
+    """Whether `key` is that of a recent operation in which the actor revealed this result."""
     try:
-        known = Operation.objects.filter(key=uuid.UUID(key), verb=REVEAL_ARGUMENTS, actor=actor)
+        reveals = Operation.objects.filter(key=uuid.UUID(key), verb=REVEAL_ARGUMENTS, actor=actor)
     except ValueError:
         return False
-    recent = known.filter(created_at__gt=timezone.now() - REVEALED_FOR)
+    recent = reveals.filter(created_at__gt=timezone.now() - REVEAL_TIMEOUT)
     return recent.filter(targets__subject=result.task_id).exists()
 
 
@@ -124,81 +131,92 @@ def edit_and_retry(
     confirmation: Confirmation,
     parent: Operation | None = None,
 ) -> Operation:
-    """Queue the failed ones of these results again with other arguments, once each.
+    """Queue the failed tasks again with other arguments, once each.
 
-    Raises `WrongArguments` before anything is stored when the task does not take them, and
-    `WrongState` when the results are not of one task that can be queued.
+    Raises `WrongArguments` before anything is stored if the task does not accept them, and
+    `WrongState` if the results are not of one task that can be retried.
     """
-    task = task_of(results)
-    require(operations.require_actor(confirmation, EDIT_AND_RETRY), task)
-    signature, model = signatures.of(task), model_of(results)
-    old = before(model, signature)
-    signatures.check(signature, args, kwargs, before=old)
-    kept = _kept(args, kwargs)
-    known = old if old and alike(results, model) else None
-    new = signatures.placed(signature, args, kwargs)
+    task = single_task(results)
+    require_permissions(operations.require_actor(confirmation, EDIT_AND_RETRY), task)
+    signature, source = signatures.signature_of(task), latest_failure(results)
+    stored = stored_arguments(source, signature)
+    signatures.check(signature, args, kwargs, old=stored)
+    encoded = _encode(args, kwargs)
+    old = stored if stored and have_same_arguments(results, source) else None
+    new = signatures.bind(signature, args, kwargs)
     try:
         return operations.start(
             verb=EDIT_AND_RETRY,
             selection=select(results),
             confirmation=confirmation,
-            arguments=kept | {"changes": changes(signature, known, new)},
+            arguments=encoded | {"changes": changes(signature, old, new)},
             parent=parent,
         )
     except (NothingToDo, SelectionChanged) as error:
-        raise type(error)(retried(results) or str(error)) from None
+        raise type(error)(describe_retries(results) or str(error)) from None
 
 
-def _kept(args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as they will be sent, to the letter."""
+def _encode(args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as the exact JSON that will be sent."""
     try:
-        kept = {"args": celery_json.encode(args), "kwargs": celery_json.encode(kwargs)}
+        encoded = {"args": celery_json.encode(args), "kwargs": celery_json.encode(kwargs)}
     except celery_json.ENCODING_ERRORS:
-        raise WrongArguments({"*": _("can't be sent as JSON.")}) from None
-    if sum(map(len, kept.values())) > settings.ARGUMENTS_MAX_BYTES:
-        raise WrongArguments({"*": _("are too large to be stored exactly.")})
-    return kept
+        raise WrongArguments({ALL: _("cannot be sent as JSON.")}) from None
+    if sum(map(len, encoded.values())) > settings.ARGUMENTS_MAX_BYTES:
+        raise WrongArguments({ALL: _("too large to be stored exactly.")})
+    return encoded
 
 
-def changes(signature: Signature, old: Placed | None, new: Placed) -> list[dict[str, str | None]]:
-    """What differs: `name`, `old`, `new` as masked JSON; "" is not given, None is not known."""
+def changes(
+    signature: Signature, old: BoundArguments | None, new: BoundArguments
+) -> list[dict[str, str | None]]:
+    """The differences: `name`, `old`, `new` as masked JSON; "" is not given, None varies."""
     found: list[dict[str, str | None]] = []
     for one in signature.parameters:
-        known = old is not None and one.name in old.values
-        given = one.name in new.values
-        if known and given and old and signatures.same(old.values[one.name], new.values[one.name]):
+        if _is_unchanged(one.name, old, new):
             continue
-        if not (known or given) or (old is None and new.values.get(one.name) in ([], {})):
-            continue
-        was = brief(one.name, old.values) if old else None
-        found.append({"name": one.title, "old": was, "new": brief(one.name, new.values)})
-    spare = old.spare if old else {}
+        before = format_value(one.name, old.values) if old else None
+        after = format_value(one.name, new.values)
+        found.append({"name": one.title, "old": before, "new": after})
+    dropped = old.unexpected if old else {}
     found += [
-        {"name": celery_json.readable(name)[1:-1], "old": brief(name, spare), "new": ""}
-        for name in spare
+        {"name": celery_json.readable(name)[1:-1], "old": format_value(name, dropped), "new": ""}
+        for name in dropped
     ]
     return found
 
 
-def brief(name: str, values: dict[str, Any]) -> str:
-    """A value as pages show it: masked JSON, its beginning; empty when it is not given."""
+def _is_unchanged(name: str, old: BoundArguments | None, new: BoundArguments) -> bool:
+    if old is None:
+        return new.values.get(name, []) in ([], {})
+    if name in old.values and name in new.values:
+        return signatures.is_same_json(old.values[name], new.values[name])
+    return name not in old.values and name not in new.values
+
+
+def format_value(name: str, values: dict[str, Any]) -> str:
+    """The beginning of a value as masked JSON; empty if it is not given."""
     if name not in values:
         return ""
     text = celery_json.readable(masks.mask({name: values[name]})[name])
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)})"
+    if len(text) <= MAX_VALUE_LENGTH:
+        return text
+    return f"{text[:MAX_VALUE_LENGTH]}… ({len(text):,})"
 
 
-def retried(rows: QuerySet[Any]) -> str:
-    """Who had these retried, and when; empty when nobody did."""
-    ids = rows.order_by("-pk").values_list("task_id", flat=True)[:MOST]
+def describe_retries(rows: QuerySet[Any]) -> str:
+    """The actors and times of the results' retries; empty if none was retried."""
+    ids = rows.order_by("-pk").values_list("task_id", flat=True)[:MAX_RETRIES]
     lock_keys = [lock_key(LockKind.RESULT, task_id) for task_id in ids]
-    held = Target.objects.filter(lock_key__in=lock_keys).select_related("operation").order_by("pk")
+    targets = (
+        Target.objects.filter(lock_key__in=lock_keys).select_related("operation").order_by("pk")
+    )
     return " ".join(
-        _("%(who)s had it retried on %(when)s: %(operation)s.")
+        _("Already retried by %(actor)s on %(time)s: %(operation)s.")
         % {
-            "who": target.operation.actor_name or _("nobody signed in"),
-            "when": date_format(timezone.localtime(target.operation.created_at), "DATETIME_FORMAT"),
+            "actor": target.operation.actor_name or _("the system"),
+            "time": date_format(timezone.localtime(target.operation.created_at), "DATETIME_FORMAT"),
             "operation": target.operation,
         }
-        for target in held
+        for target in targets
     )

@@ -1,4 +1,4 @@
-"""Edit and retry: a form of the arguments, a page that asks, then the act."""
+"""Edit and retry: the form of the arguments, the confirmation page, then the action."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ from tasks_admin.lib.verbs import EDIT_AND_RETRY, REVEAL_ARGUMENTS, VERBS
 from tasks_admin.models import Operation
 from tasks_admin.results import editing, signatures
 
-#: Characters of what was stored that the form shows where it can't be filled in.
-LONGEST = 16_000
+#: Characters of the stored arguments that the page shows if they cannot fill the form.
+MAX_STORED_LENGTH = 16_000
 
 
 class EditAndRetryMixin(ModelAdmin[Any]):
-    """Adds the action to a list of results."""
+    """Adds the action to the list of results."""
 
     @admin.action(description=VERBS[EDIT_AND_RETRY].label, permissions=[EDIT_AND_RETRY])
     def edit_and_retry(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Queue the selected failures again, all with the arguments that are asked for."""
+        """Queue the selected failed tasks again, all with the entered arguments."""
         return edit_and_retry_view(self, request, queryset)
 
     def has_edit_and_retry_permission(self, request: HttpRequest) -> bool:
@@ -47,9 +47,9 @@ def edit_and_retry_view(
     back: str = "",
     parent: Operation | None = None,
 ) -> HttpResponse:
-    """Ask for one set of arguments for these results, ask again, and do it.
+    """Show the form of the arguments, then the confirmation page, then perform the action.
 
-    All steps are posted to the address that this answers at; `back` leads away from it.
+    All steps are submitted to the URL of this view; `back` is the URL to which it returns.
     """
     back = back or request.get_full_path()
     try:
@@ -72,7 +72,7 @@ def edit_and_retry_view(
         act=lambda confirmation: editing.edit_and_retry(
             results=rows,
             args=form.args,
-            kwargs=form.named,
+            kwargs=form.kwargs,
             confirmation=confirmation,
             parent=parent,
         ),
@@ -82,84 +82,93 @@ def edit_and_retry_view(
 
 
 class Edit:
-    """What is edited, and by what it is filled. Raises `ConsoleError` when it can't be."""
+    """The selected results and the form of their arguments. Raises `ConsoleError`."""
 
     def __init__(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         self.request, self.rows, actor = request, rows, current_user(request)
-        self.task = editing.task_of(rows)
-        editing.require(actor, self.task)
+        self.task = editing.single_task(rows)
+        editing.require_permissions(actor, self.task)
         self.count = editing.select(rows).rows.count()
-        if not self.count and "confirm" not in request.POST:  # or it was confirmed twice
-            text = _("Nothing is left to do: every row was left out.")
-            raise NothingToDo(editing.retried(rows) or text)
-        self.model = editing.model_of(rows)
-        self.alike = editing.alike(rows, self.model)
-        self.signature = signatures.of(self.task)
-        self.old = editing.before(self.model, self.signature)
-        self.revealed = self._revealed()
+        if not self.count and "confirm" not in request.POST:  # a double click confirms twice
+            text = _("Nothing to do: none of the selected rows qualifies.")
+            raise NothingToDo(editing.describe_retries(rows) or text)
+        self.source = editing.latest_failure(rows)
+        self.same_arguments = editing.have_same_arguments(rows, self.source)
+        self.signature = signatures.signature_of(self.task)
+        self.old = editing.stored_arguments(self.source, self.signature)
+        self.reveal_key = self._reveal()
         data = request.POST if {"check", "confirm", "edit"} & request.POST.keys() else None
-        self.form = EditForm(data, signature=self.signature, old=self.old, masked=not self.revealed)
+        self.form = EditForm(
+            data, signature=self.signature, old=self.old, masked=not self.reveal_key
+        )
 
     def context(self) -> dict[str, Any]:
-        """What the page with the form shows."""
+        """The context of the page with the form."""
         return {
             "title": VERBS[EDIT_AND_RETRY].label,
             "verb": VERBS[EDIT_AND_RETRY],
             "task": self.task,
             "count": self.count,
-            "alike": self.alike,
+            "same_arguments": self.same_arguments,
             "form": self.form,
             "stored": "" if self.old else self._stored(),
-            "spare": self._spare(),
+            "dropped": self._dropped(),
             "selected": self._selected(),
-            "may_reveal": self._hides() and can(self.request, REVEAL_ARGUMENTS),
+            "may_reveal": self._has_masked_values() and can(self.request, REVEAL_ARGUMENTS),
             "reveal": VERBS[REVEAL_ARGUMENTS],
         }
 
     def summary(self) -> dict[str, Any]:
-        """What the page that asks shows: what changes, and what else the task is called with."""
-        new = signatures.placed(self.signature, self.form.args, self.form.named)
-        changes = editing.changes(self.signature, self.old if self.alike else None, new)
-        known = {change["name"] for change in changes}
+        """The context of the confirmation page: the changed and the unchanged arguments."""
+        new = signatures.bind(self.signature, self.form.args, self.form.kwargs)
+        old = self.old if self.same_arguments else None
+        changes = editing.changes(self.signature, old, new)
+        changed = {change["name"] for change in changes}
         masked: dict[str, Any] = {"old": masks.MASK, "new": masks.MASK}
-        changes += [{"name": name, **masked} for name in sorted(self.form.over_masks - known)]
-        known |= self.form.over_masks
-        same = [
-            (one.title, editing.brief(one.name, new.values))
+        replaced = self.form.replaced_masked
+        changes += [{"name": name, **masked} for name in sorted(replaced - changed)]
+        unchanged = [
+            (one.title, editing.format_value(one.name, new.values))
             for one in self.signature.parameters
-            if one.title not in known and one.name in new.values
+            if one.title not in changed | replaced and one.name in new.values
         ]
-        posted = [*self.form.posted(), ("revealed", self.revealed)]
-        return {"task": self.task, "changes": changes, "same": same, "posted": posted}
+        submitted = [*self.form.submitted(), ("revealed", self.reveal_key)]
+        return {
+            "task": self.task,
+            "changes": changes,
+            "unchanged": unchanged,
+            "submitted": submitted,
+        }
 
-    def _revealed(self) -> str:
-        """The key of the record that somebody was shown what is masked; empty when nobody was."""
+    def _reveal(self) -> str:
+        """The key of the operation that revealed the masked values to the user; else empty."""
         post, actor = self.request.POST, current_user(self.request)
         if "reveal" in post:
-            reason = build_form(REVEAL_ARGUMENTS, post)
-            if reason.is_valid():
-                shown = results.reveal(result=self.model, actor=actor, **reason.cleaned_data)
-                return str(shown.key)
-            messages.error(self.request, _("Say why, so that it can be looked up later."))
+            form = build_form(REVEAL_ARGUMENTS, post)
+            if form.is_valid():
+                operation = results.reveal(result=self.source, actor=actor, **form.cleaned_data)
+                return str(operation.key)
+            messages.error(self.request, _("Enter a reason to reveal the masked values."))
         key = post.get("revealed", "")
-        return key if editing.was_revealed(key, actor=actor, result=self.model) else ""
+        return key if editing.was_revealed(key, actor=actor, result=self.source) else ""
 
-    def _hides(self) -> bool:
-        return not self.revealed and masks.MASK in (
-            self._stored() + "".join(row.was for row in self.form.rows())
+    def _has_masked_values(self) -> bool:
+        return not self.reveal_key and masks.MASK in (
+            self._stored() + "".join(row.stored for row in self.form.rows())
         )
 
     def _stored(self) -> str:
-        text = f"{self.model.task_args or ''} {self.model.task_kwargs or ''}".strip()[:LONGEST]
-        return text if self.revealed else masks.mask_text(text)
+        text = f"{self.source.task_args or ''} {self.source.task_kwargs or ''}"
+        text = text.strip()[:MAX_STORED_LENGTH]
+        return text if self.reveal_key else masks.mask_text(text)
 
-    def _spare(self) -> list[tuple[str, str]]:
-        """What the result had, and its task takes no more."""
-        spare = self.old.spare if self.old else {}
-        return [(name, editing.brief(name, spare)) for name in spare]
+    def _dropped(self) -> list[tuple[str, str]]:
+        """The stored arguments that the task no longer accepts."""
+        unexpected = self.old.unexpected if self.old else {}
+        return [(name, editing.format_value(name, unexpected)) for name in unexpected]
 
     def _selected(self) -> list[tuple[str, str]]:
-        """How the list says what is selected."""
+        """The selection, as the list of results submits it."""
         post = self.request.POST
         across = "1" if post.get("select_across") == "1" else "0"
         ticked = post.getlist(ACTION_CHECKBOX_NAME)
@@ -167,5 +176,5 @@ class Edit:
         selected = [(ACTION_CHECKBOX_NAME, pk) for pk in ticked]
         return [
             *selected, ("action", EDIT_AND_RETRY), ("select_across", across),
-            ("revealed", self.revealed),
+            ("revealed", self.reveal_key),
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Signatures: what a task takes, and whether some arguments are that."""
+"""Signatures: the parameters of a task, and whether given arguments match them."""
 
 import inspect
 import types
@@ -12,32 +12,33 @@ from django.utils.translation import gettext as _
 from tasks_admin.integrations import broker
 from tasks_admin.lib import celery_json
 from tasks_admin.lib.errors import WrongArguments
-from tasks_admin.results.signatures.hints import Entry, Hint, carried, hint
-from tasks_admin.results.signatures.texts import folded, read, written
+from tasks_admin.results.signatures.hints import Hint, InputKind, is_json_safe, parse_hint
+from tasks_admin.results.signatures.texts import normalize_newlines, parse, to_text
 
 __all__ = [
-    "Entry",
+    "BoundArguments",
     "Hint",
+    "InputKind",
     "Parameter",
-    "Placed",
     "Signature",
-    "arranged",
+    "bind",
+    "call_arguments",
     "check",
-    "folded",
-    "of",
-    "placed",
-    "read",
-    "same",
-    "written",
+    "is_same_json",
+    "normalize_newlines",
+    "parse",
+    "signature_of",
+    "to_text",
 ]
 
 Kind = inspect._ParameterKind
-BY_PLACE = (Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD)
+POSITIONAL = (Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD)
+VARIADIC = (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One argument that a task takes; `*args` is a list and `**kwargs` an object."""
+    """A parameter of a task. The value of `*args` is a list, that of `**kwargs` an object."""
 
     name: str
     kind: Any
@@ -47,143 +48,146 @@ class Parameter:
 
     @property
     def title(self) -> str:
-        """Its name, with its asterisks."""
+        """The name, with asterisks."""
         return {Kind.VAR_POSITIONAL: "*", Kind.VAR_KEYWORD: "**"}.get(self.kind, "") + self.name
 
     @property
     def nullable(self) -> bool:
-        """Whether it may be None; `number: int = None` means that too."""
-        return self.hint.nullable or not (self.required or self.many or self.default is not None)
+        """Whether None is valid; `number: int = None` implies it, too."""
+        implied = not (self.required or self.variadic or self.default is not None)
+        return self.hint.nullable or implied
 
-    def fits(self, value: Any) -> bool:
-        """Whether it takes this value."""
-        return (value is None and self.nullable) or self.hint.fits(value)
+    def matches(self, value: Any) -> bool:
+        """Whether the parameter accepts a value."""
+        return (value is None and self.nullable) or self.hint.matches(value)
 
     @property
-    def many(self) -> bool:
-        """Whether it takes any number of arguments."""
-        return self.kind in (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD)
+    def variadic(self) -> bool:
+        """Whether it accepts any number of arguments."""
+        return self.kind in VARIADIC
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """What a task takes."""
+    """The parameters of a task."""
 
     task: str
     parameters: tuple[Parameter, ...]
 
-    def rest(self, kind: Any) -> Parameter | None:
-        """The parameter that takes what is left: `*args` or `**kwargs`."""
+    def variadic(self, kind: Any) -> Parameter | None:
+        """The parameter `*args` or `**kwargs`, if the task has one."""
         return next((one for one in self.parameters if one.kind == kind), None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
-    """Arguments by the name of the parameter that takes them."""
+class BoundArguments:
+    """Arguments by the name of the parameter that accepts them."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    #: How many were given by their place.
-    by_place: int = 0
-    #: What no parameter takes, by its name or place.
-    spare: dict[str, Any] = field(default_factory=dict)
+    #: How many of them were positional.
+    positional_count: int = 0
+    #: Arguments that no parameter accepts, by name or position.
+    unexpected: dict[str, Any] = field(default_factory=dict)
 
 
-def of(task: str) -> Signature:
-    """What a registered task takes; a bound task's `self` is not among that."""
+def signature_of(task: str) -> Signature:
+    """The signature of a registered task, without the `self` of a bound task."""
     body: Any = broker.body(task)
     try:
         found = inspect.signature(body)
-    except (TypeError, ValueError):  # nothing is known of it
+    except (TypeError, ValueError):  # not introspectable: it may accept any arguments
         found = inspect.signature(lambda *args, **kwargs: None)
-    return Signature(
-        task=task,
-        parameters=tuple(
-            Parameter(
-                name=one.name,
-                kind=one.kind,
-                hint=hint(_annotation(body, one)),
-                required=one.default is inspect._empty
-                and one.kind not in (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD),
-                default=None if one.default is inspect._empty else one.default,
-            )
-            for one in found.parameters.values()
-        ),
+    parameters = (_parameter(body, one) for one in found.parameters.values())
+    return Signature(task=task, parameters=tuple(parameters))
+
+
+def _parameter(body: Any, parameter: inspect.Parameter) -> Parameter:
+    has_default = parameter.default is not inspect._empty
+    return Parameter(
+        name=parameter.name,
+        kind=parameter.kind,
+        hint=parse_hint(_annotation(body, parameter)),
+        required=not has_default and parameter.kind not in VARIADIC,
+        default=parameter.default if has_default else None,
     )
 
 
 def _annotation(body: Any, parameter: inspect.Parameter) -> Any:
-    """A parameter's type; Any when it names something that is not there when the program runs."""
-    stands_for = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
+    """The type of a parameter; Any if it names something that does not exist at run time."""
+    namespace = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
     names = getattr(inspect.unwrap(body), "__globals__", {})
     try:
-        found = typing.get_type_hints(stands_for, names, include_extras=True)["it"]
-    except Exception:  # whatever the project's code raises when it is evaluated
+        found = typing.get_type_hints(namespace, names, include_extras=True)["it"]
+    except Exception:  # the evaluation runs the project's code, which may raise anything
         return Any
     if parameter.kind == Kind.VAR_POSITIONAL:
         return types.GenericAlias(list, (found,))
-    more = parameter.kind == Kind.VAR_KEYWORD
-    return types.GenericAlias(dict, (str, found)) if more else found
+    is_mapping = parameter.kind == Kind.VAR_KEYWORD
+    return types.GenericAlias(dict, (str, found)) if is_mapping else found
 
 
-def placed(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Placed:
-    """Find the parameter of each argument, as Python does."""
-    by_place = [one.name for one in signature.parameters if one.kind in BY_PLACE]
-    values: dict[str, Any] = dict(zip(by_place, args, strict=False))
-    count, spare = len(values), {}
-    rest, others = signature.rest(Kind.VAR_POSITIONAL), signature.rest(Kind.VAR_KEYWORD)
+def bind(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> BoundArguments:
+    """Assign each argument to a parameter, as Python does; nothing is refused."""
+    positional = [one.name for one in signature.parameters if one.kind in POSITIONAL]
+    values: dict[str, Any] = dict(zip(positional, args, strict=False))
+    count, unexpected = len(values), {}
+    var_args = signature.variadic(Kind.VAR_POSITIONAL)
+    var_kwargs = signature.variadic(Kind.VAR_KEYWORD)
     for number, value in enumerate(args[count:], count + 1):
-        if rest is None:
-            spare[str(number)] = value
-    by_name = {one.name for one in signature.parameters if one.kind in BY_PLACE[1:]}
-    by_name |= {one.name for one in signature.parameters if one.kind == Kind.KEYWORD_ONLY}
-    more: dict[str, Any] = {}
+        if var_args is None:
+            unexpected[str(number)] = value
+    by_keyword = {one.name for one in signature.parameters if one.kind in POSITIONAL[1:]}
+    by_keyword |= {one.name for one in signature.parameters if one.kind == Kind.KEYWORD_ONLY}
+    further: dict[str, Any] = {}
     for name, value in kwargs.items():
-        taken = name in by_name
-        into = more if others and not taken else spare if not taken or name in values else values
+        if name not in by_keyword:
+            into = further if var_kwargs else unexpected
+        else:
+            into = unexpected if name in values else values
         into[name] = value
-    values |= {rest.name: list(args[count:])} if rest else {}
-    values |= {others.name: more} if others else {}
-    return Placed(values=values, by_place=count, spare=spare)
+    values |= {var_args.name: list(args[count:])} if var_args else {}
+    values |= {var_kwargs.name: further} if var_kwargs else {}
+    return BoundArguments(values=values, positional_count=count, unexpected=unexpected)
 
 
-def arranged(
-    signature: Signature, values: Mapping[str, Any], by_place: int = 0
+def call_arguments(
+    signature: Signature, values: Mapping[str, Any], positional_count: int = 0
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments for a call: what was given by its place stays so, everything new has a name.
+    """The `args` and `kwargs` of a call: as many positional ones as before, the others by name.
 
-    Raises `WrongArguments` for what can only be given after something that is left out.
+    Raises `WrongArguments` if a positional argument would follow one without a value.
     """
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    rest, others = signature.rest(Kind.VAR_POSITIONAL), signature.rest(Kind.VAR_KEYWORD)
-    more = values.get(rest.name) if rest else None
+    var_args = signature.variadic(Kind.VAR_POSITIONAL)
+    var_kwargs = signature.variadic(Kind.VAR_KEYWORD)
+    further = values.get(var_args.name) if var_args else None
     missing = ""
     for number, one in enumerate(signature.parameters):
-        if one.kind not in BY_PLACE and one.kind != Kind.KEYWORD_ONLY:
+        if one.kind in VARIADIC:
             continue
+        only_positional = one.kind == Kind.POSITIONAL_ONLY
         if one.name not in values:
             missing = missing or one.name
         elif one.kind == Kind.KEYWORD_ONLY:
             kwargs[one.name] = values[one.name]
-        elif not missing and (number < by_place or more or one.kind == Kind.POSITIONAL_ONLY):
+        elif not missing and (number < positional_count or further or only_positional):
             args.append(values[one.name])
-        elif one.kind == Kind.POSITIONAL_ONLY:
-            raise WrongArguments({one.name: _after(missing)})
+        elif only_positional:
+            raise WrongArguments({one.name: _requires(missing)})
         else:
             kwargs[one.name] = values[one.name]
-    if rest and more:
-        places = sum(one.kind in BY_PLACE for one in signature.parameters)
-        if len(args) < places:
-            raise WrongArguments({rest.name: _after(missing)})
-        args += more
-    if others:
-        kwargs = {**values.get(others.name, {}), **kwargs}
+    if var_args and further:
+        if len(args) < sum(one.kind in POSITIONAL for one in signature.parameters):
+            raise WrongArguments({var_args.name: _requires(missing)})
+        args += further
+    if var_kwargs:
+        kwargs = {**values.get(var_kwargs.name, {}), **kwargs}
     return args, kwargs
 
 
-def _after(missing: str) -> str:
-    words = _("can't be given while %(name)s, which stands before it, is left out.")
-    return words % {"name": missing}
+def _requires(missing: str) -> str:
+    return _("requires a value for %(name)s, which precedes it.") % {"name": missing}
 
 
 def check(
@@ -191,28 +195,28 @@ def check(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
-    before: Placed | None = None,
+    old: BoundArguments | None = None,
 ) -> None:
-    """Raise `WrongArguments`, by name, unless a task takes these; what was so before may stay."""
-    now, before = placed(signature, args, kwargs), before or Placed()
-    wrong = {name: _("is no argument of this task.") for name in now.spare}
+    """Raise `WrongArguments`, by name, unless the task accepts these; unchanged values may stay."""
+    new, old = bind(signature, args, kwargs), old or BoundArguments()
+    problems = {name: _("is not an argument of this task.") for name in new.unexpected}
     for one in signature.parameters:
-        if one.name not in now.values:
+        if one.name not in new.values:
             if one.required:
-                wrong[one.name] = _("is missing: the task needs it.")
+                problems[one.name] = _("is required.")
             continue
-        value = now.values[one.name]
-        if one.name in before.values and same(value, before.values[one.name]):
+        value = new.values[one.name]
+        if one.name in old.values and is_same_json(value, old.values[one.name]):
             continue
-        if not carried(value):
-            wrong[one.name] = _("holds something that can't be sent exactly as JSON.")
-        elif not one.fits(value):
-            wrong[one.name] = _("must be %(words)s.") % {"words": one.hint.words()}
-    if wrong:
-        raise WrongArguments(wrong)
+        if not is_json_safe(value):
+            problems[one.name] = _("contains a value that JSON cannot represent exactly.")
+        elif not one.matches(value):
+            problems[one.name] = _("expected %(type)s.") % {"type": one.hint.describe()}
+    if problems:
+        raise WrongArguments(problems)
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same_json(one: Any, other: Any) -> bool:
     """Whether two values are sent as the same JSON: 1, 1.0, True and "1" are four."""
     try:
         return celery_json.encode(one) == celery_json.encode(other)

@@ -1,4 +1,4 @@
-"""Type hints: what may be given for an argument, how it is asked for, and how that is said."""
+"""Type hints: which values an argument may have, how they are entered, and a description."""
 
 import collections.abc
 import datetime as dt
@@ -16,23 +16,23 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-#: Whole numbers of 64 bits: what is longer is cut by many who read JSON.
-LARGEST = 2**63 - 1
-#: How deep a value may be nested.
-DEEPEST = 100
+#: Integers of 64 bits: many JSON parsers truncate longer ones.
+MAX_INTEGER = 2**63 - 1
+#: The maximum nesting of a value.
+MAX_DEPTH = 100
 
 
-class Entry(enum.Enum):
-    """How a value is typed in."""
+class InputKind(enum.Enum):
+    """How a value is entered in a form."""
 
-    WHOLE = "whole"
+    INTEGER = "integer"
     NUMBER = "number"
     DECIMAL = "decimal"
-    TRUTH = "truth"
-    TEXT = "text"
+    BOOLEAN = "boolean"
+    STRING = "string"
     UUID = "uuid"
     DATE = "date"
-    MOMENT = "moment"
+    DATETIME = "datetime"
     TIME = "time"
     CHOICE = "choice"
     JSON = "json"
@@ -40,59 +40,59 @@ class Entry(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """What a type hint says. What it does not say, or what we can't check, is JSON."""
+    """A type hint, as far as it can be checked; any other value is entered as JSON."""
 
-    #: The hint itself, without what is of no use here.
+    #: The hint itself.
     annotation: Any = Any
-    entry: Entry = Entry.JSON
-    #: Whether it may be None.
+    input: InputKind = InputKind.JSON
+    #: Whether None is valid.
     nullable: bool = False
-    #: All that it may be, None left out; empty when that is not a closed set.
+    #: All valid values except None; empty unless they are a closed set.
     choices: tuple[Any, ...] = ()
 
-    def fits(self, value: Any) -> bool:
-        """Whether a value is of this type, as far as that can be told after JSON."""
-        return _fits(value, self.annotation)
+    def matches(self, value: Any) -> bool:
+        """Whether a value is of this type, as far as JSON preserves types."""
+        return _matches(value, self.annotation)
 
-    def words(self) -> str:
-        """What it must be, for people."""
-        return _words(self.annotation)
+    def describe(self) -> str:
+        """The valid types or values, for people."""
+        return _describe(self.annotation)
 
 
-def hint(annotation: Any) -> Hint:
-    """Read a type hint."""
+def parse_hint(annotation: Any) -> Hint:
+    """Analyze a type hint."""
     members = _members(annotation)
     real = [member for member in members if member is not None]
     nullable = len(real) < len(members)
     choices = _choices(real)
     if choices:
-        entry = Entry.CHOICE
+        kind = InputKind.CHOICE
     elif len(real) == 1:
-        entry = ENTRIES.get(real[0], Entry.JSON) if isinstance(real[0], type) else Entry.JSON
+        kind = INPUTS.get(real[0], InputKind.JSON) if isinstance(real[0], type) else InputKind.JSON
     else:
-        entry = Entry.JSON
-    return Hint(annotation=annotation, entry=entry, nullable=nullable, choices=tuple(choices))
+        kind = InputKind.JSON
+    return Hint(annotation=annotation, input=kind, nullable=nullable, choices=tuple(choices))
 
 
-def carried(value: Any, depth: int = DEEPEST) -> bool:
-    """Whether JSON carries a value to whoever reads it: no NaN, nothing longer than 64 bits."""
+def is_json_safe(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether any JSON parser reads the value exactly: no NaN, no integer above 64 bits."""
     if isinstance(value, bool) or value is None:
         return True
     if isinstance(value, int):
-        return abs(value) <= LARGEST
+        return abs(value) <= MAX_INTEGER
     if isinstance(value, (float, Decimal)):
         return math.isfinite(value)
     if isinstance(value, dict):
         return depth > 0 and all(
-            isinstance(key, str) and carried(item, depth - 1) for key, item in value.items()
+            isinstance(key, str) and is_json_safe(item, depth - 1) for key, item in value.items()
         )
     if isinstance(value, (list, tuple)):
-        return depth > 0 and all(carried(item, depth - 1) for item in value)
+        return depth > 0 and all(is_json_safe(item, depth - 1) for item in value)
     return isinstance(value, (str, bytes, dt.date, dt.time, uuid.UUID))
 
 
 def _plain(annotation: Any) -> Any:
-    """A hint without its wrappings: aliases, `Annotated`, `NewType`, the bounds of variables."""
+    """A hint without its wrappers: aliases, `Annotated`, `NewType`, the bounds of variables."""
     while True:
         if typing.get_origin(annotation) in {typing.Annotated, typing.Required, typing.Final}:
             annotation = typing.get_args(annotation)[0]
@@ -107,7 +107,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """The members of a union, flat; of anything else itself."""
+    """The members of a union, flattened; anything else is its only member."""
     annotation = _plain(annotation)
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         return [one for part in typing.get_args(annotation) for one in _members(part)]
@@ -120,7 +120,7 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _choices(members: list[Any]) -> list[Any]:
-    """What JSON brings of closed sets: an enumeration travels as its values."""
+    """The values of closed sets: an enumeration is sent as its values."""
     found: list[Any] = []
     for member in members:
         if typing.get_origin(member) is typing.Literal:
@@ -132,7 +132,7 @@ def _choices(members: list[Any]) -> list[Any]:
     return found if all(isinstance(item, (str, int, float)) for item in found) else []
 
 
-def _fits(value: Any, annotation: Any) -> bool:
+def _matches(value: Any, annotation: Any) -> bool:
     members = _members(annotation)
     if None in members and value is None:
         return True
@@ -143,9 +143,9 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _is(value: Any, member: Any) -> bool:
-    """Whether a value is of one type that is no union. Of a type that we don't know, all are."""
+    """Whether a value is of one type that is not a union. Unknown types match every value."""
     if _choices([member]):
-        return _fits(value, member)
+        return _matches(value, member)
     origin = typing.get_origin(member) or member
     if not isinstance(origin, type) or origin is object:
         return True
@@ -153,60 +153,60 @@ def _is(value: Any, member: Any) -> bool:
         return CHECKS[origin](value)
     if typing.is_typeddict(origin) or issubclass(origin, collections.abc.Mapping):
         values = typing.get_args(member)[1:] or (Any,)
-        return isinstance(value, dict) and all(_fits(item, values[0]) for item in value.values())
+        return isinstance(value, dict) and all(_matches(item, values[0]) for item in value.values())
     if issubclass(origin, tuple) and typing.get_args(member):
-        return isinstance(value, (list, tuple)) and _in_order(value, typing.get_args(member))
+        return isinstance(value, (list, tuple)) and _matches_tuple(value, typing.get_args(member))
     if issubclass(origin, collections.abc.Collection) or origin in LISTS:
         items = typing.get_args(member)[:1] or (Any,)
-        return isinstance(value, (list, tuple)) and all(_fits(item, items[0]) for item in value)
+        return isinstance(value, (list, tuple)) and all(_matches(item, items[0]) for item in value)
     return True
 
 
-def _in_order(values: "list[Any] | tuple[Any, ...]", items: tuple[Any, ...]) -> bool:
+def _matches_tuple(values: "list[Any] | tuple[Any, ...]", items: tuple[Any, ...]) -> bool:
     if items[-1] is Ellipsis:
         items = items[:1] * len(values)
     pairs = zip(values, items, strict=False)
-    return len(values) == len(items) and all(_fits(value, item) for value, item in pairs)
+    return len(values) == len(items) and all(_matches(value, item) for value, item in pairs)
 
 
-def _words(annotation: Any) -> str:
+def _describe(annotation: Any) -> str:
     members = _members(annotation)
     choices = _choices([member for member in members if member is not None])
     if choices:
         listed = pgettext("between choices", ", ").join(str(item) for item in choices[:20])
-        said = [_("one of: %(choices)s") % {"choices": listed}]
+        names = [_("one of: %(choices)s") % {"choices": listed}]
     else:
-        said = list(dict.fromkeys(_word(member) for member in members if member is not None))
-    return _(" or ").join(said + ([_("null")] if None in members else []))
+        names = list(dict.fromkeys(_type_name(member) for member in members if member is not None))
+    return _(" or ").join(names + ([_("null")] if None in members else []))
 
 
-def _word(member: Any) -> str:
+def _type_name(member: Any) -> str:
     origin = typing.get_origin(member) or member
     if isinstance(origin, type):
-        for known, word in _names():
+        for known, name in _type_names():
             if issubclass(origin, known):
-                return word
+                return name
         if typing.is_typeddict(origin):
-            return _("an object")
-    return _("a value in JSON")
+            return _("object")
+    return _("JSON value")
 
 
-def _names() -> Iterable[tuple[type | tuple[type, ...], str]]:
-    """What types are called; the first that fits counts."""
+def _type_names() -> Iterable[tuple[type | tuple[type, ...], str]]:
+    """The names of types; the first match counts."""
     return (
-        (bool, _("yes or no")),
-        (int, _("a whole number")),
-        (float, _("a number")),
-        (Decimal, _("a decimal number")),
-        (str, _("a text")),
+        (bool, _("boolean")),
+        (int, _("integer")),
+        (float, _("number")),
+        (Decimal, _("decimal number")),
+        (str, _("string")),
         (bytes, _("bytes")),
-        (uuid.UUID, _("a UUID")),
-        (dt.datetime, _("a date and time")),
-        (dt.date, _("a date")),
-        (dt.time, _("a time of day")),
-        (collections.abc.Mapping, _("an object")),
-        (collections.abc.Collection, _("a list")),
-        (tuple(LISTS), _("a list")),
+        (uuid.UUID, _("UUID")),
+        (dt.datetime, _("date and time")),
+        (dt.date, _("date")),
+        (dt.time, _("time of day")),
+        (collections.abc.Mapping, _("object")),
+        (collections.abc.Collection, _("list")),
+        (tuple(LISTS), _("list")),
     )
 
 
@@ -214,20 +214,20 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-#: Types that iterate and are no collections.
+#: Iterable types that are not collections.
 LISTS = {collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator}
-ENTRIES: dict[type, Entry] = {
-    int: Entry.WHOLE,
-    float: Entry.NUMBER,
-    Decimal: Entry.DECIMAL,
-    bool: Entry.TRUTH,
-    str: Entry.TEXT,
-    uuid.UUID: Entry.UUID,
-    dt.date: Entry.DATE,
-    dt.datetime: Entry.MOMENT,
-    dt.time: Entry.TIME,
+INPUTS: dict[type, InputKind] = {
+    int: InputKind.INTEGER,
+    float: InputKind.NUMBER,
+    Decimal: InputKind.DECIMAL,
+    bool: InputKind.BOOLEAN,
+    str: InputKind.STRING,
+    uuid.UUID: InputKind.UUID,
+    dt.date: InputKind.DATE,
+    dt.datetime: InputKind.DATETIME,
+    dt.time: InputKind.TIME,
 }
-#: A date is no moment, and True is no number.
+#: Python's `datetime` is a `date` and its `bool` an `int`; in a signature they are not.
 CHECKS: dict[Any, Callable[[Any], bool]] = {
     int: lambda value: isinstance(value, int) and not isinstance(value, bool),
     float: _number,

@@ -1,4 +1,4 @@
-"""Values as text that can be typed, and back: exactly, or not at all."""
+"""Values as text in form fields, and back: exactly, or not at all."""
 
 import datetime as dt
 import json
@@ -11,51 +11,51 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from tasks_admin.lib import celery_json
-from tasks_admin.results.signatures.hints import LARGEST, Entry, Hint
+from tasks_admin.results.signatures.hints import MAX_INTEGER, Hint, InputKind
 
-#: What a form field brings back as it was. Others are lost on the way, or change.
-UNSPEAKABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]|\r(?!\n)")
-WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+#: Characters that a browser drops or changes when it submits a form.
+NOT_SUBMITTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]|\r(?!\n)")
+INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
 
 
-def written(hint: Hint, value: Any) -> str | None:
-    """A value as it is typed in; None when it can't be, as it is not of the hint's type."""
+def to_text(hint: Hint, value: Any) -> str | None:
+    """The value as text for a form field; None if no text stands for it exactly."""
     if value is None and hint.nullable:
         return None
-    if hint.entry is Entry.JSON:
+    if hint.input is InputKind.JSON:
         return celery_json.readable(
             value, indent=2 if isinstance(value, (list, dict)) and value else None
         )
-    if not hint.fits(value):
+    if not hint.matches(value):
         return None
-    if hint.entry is Entry.CHOICE:
+    if hint.input is InputKind.CHOICE:
         return celery_json.encode(value)
-    if hint.entry is Entry.TEXT:
-        return None if UNSPEAKABLE.search(value) else folded(value)
-    if hint.entry is Entry.TRUTH:
+    if hint.input is InputKind.STRING:
+        return None if NOT_SUBMITTED.search(value) else normalize_newlines(value)
+    if hint.input is InputKind.BOOLEAN:
         return "true" if value else "false"
-    if hint.entry is Entry.NUMBER:
+    if hint.input is InputKind.NUMBER:
         text = repr(value)
         return text if NUMBER.fullmatch(text) else None
     return value.isoformat() if isinstance(value, (dt.date, dt.time)) else str(value)
 
 
-def read(hint: Hint, text: str) -> Any:
-    """The value that was typed in. Raises `ValueError` with words that say what it must be."""
-    if hint.entry is Entry.TEXT:
-        return folded(text)
-    if hint.entry is Entry.JSON:
+def parse(hint: Hint, text: str) -> Any:
+    """The value of a form field. Raises `ValueError` with a message that names the valid types."""
+    if hint.input is InputKind.STRING:
+        return normalize_newlines(text)
+    if hint.input is InputKind.JSON:
         return _json(text)
     try:
-        return READERS[hint.entry](text.strip())
+        return PARSERS[hint.input](text.strip())
     except (ValueError, ArithmeticError):
-        must = _("must be %(words)s.") % {"words": hint.words()}
-        raise ValueError(must) from None
+        message = _("expected %(type)s.") % {"type": hint.describe()}
+        raise ValueError(message) from None
 
 
-def folded(text: str) -> str:
-    """Text with its line ends as Python has them: browsers send others."""
+def normalize_newlines(text: str) -> str:
+    """Text with Python's line ends: browsers submit CR LF."""
     return text.replace("\r\n", "\n")
 
 
@@ -64,14 +64,17 @@ def _json(text: str) -> Any:
         return celery_json.decode(text, strict=True)
     except json.JSONDecodeError as error:
         where = {"line": error.lineno, "column": error.colno}
-        said = _("is no JSON (line %(line)d, column %(column)d). A text stands in double quotes.")
-        raise ValueError(said % where) from None
+        message = _(
+            "is not valid JSON (line %(line)d, column %(column)d). "
+            "Strings must be in double quotes."
+        )
+        raise ValueError(message % where) from None
     except celery_json.DECODING_ERRORS:
-        raise ValueError(_("is no JSON that can be sent.")) from None
+        raise ValueError(_("contains NaN, infinity or a duplicate name.")) from None
 
 
-def _whole(text: str) -> int:
-    if not WHOLE.fullmatch(text) or abs(int(text)) > LARGEST:
+def _integer(text: str) -> int:
+    if not INTEGER.fullmatch(text) or abs(int(text)) > MAX_INTEGER:
         raise ValueError
     return int(text)
 
@@ -82,22 +85,20 @@ def _decimal(text: str) -> Decimal:
     return Decimal(text)
 
 
-def _truth(text: str) -> bool:
-    return {"true": True, "false": False}[text] if text in {"true", "false"} else _refuse()
+def _boolean(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError(text)
+    return text == "true"
 
 
-def _refuse() -> Any:
-    raise ValueError
-
-
-READERS: dict[Entry, Callable[[str], Any]] = {
-    Entry.WHOLE: _whole,
-    Entry.NUMBER: lambda text: float(_decimal(text)),
-    Entry.DECIMAL: _decimal,
-    Entry.TRUTH: _truth,
-    Entry.CHOICE: celery_json.decode,
-    Entry.UUID: uuid.UUID,
-    Entry.DATE: dt.date.fromisoformat,
-    Entry.MOMENT: dt.datetime.fromisoformat,
-    Entry.TIME: dt.time.fromisoformat,
+PARSERS: dict[InputKind, Callable[[str], Any]] = {
+    InputKind.INTEGER: _integer,
+    InputKind.NUMBER: lambda text: float(_decimal(text)),
+    InputKind.DECIMAL: _decimal,
+    InputKind.BOOLEAN: _boolean,
+    InputKind.CHOICE: celery_json.decode,
+    InputKind.UUID: uuid.UUID,
+    InputKind.DATE: dt.date.fromisoformat,
+    InputKind.DATETIME: dt.datetime.fromisoformat,
+    InputKind.TIME: dt.time.fromisoformat,
 }

@@ -1,4 +1,4 @@
-"""The form of a task's arguments: filled, checked, asked again, and sent."""
+"""The form of a task's arguments: filled, validated, confirmed and sent."""
 
 import re
 
@@ -34,12 +34,12 @@ def client(as_user, alice):
     return as_user(alice)
 
 
-def begin(client, *rows):
+def open_form(client, *rows):
     return run_action(client, RESULTS, "edit_and_retry", rows)
 
 
-def check(client, page, path=RESULTS, **values):
-    """Send the form of arguments."""
+def submit(client, page, path=RESULTS, **values):
+    """Submit the form of the arguments."""
     filled = dict(re.findall(r'<input type="text" name="(arg-\w+)" value="([^"]*)"', _html(page)))
     texts = re.findall(r'<textarea name="(arg-\w+)"[^>]*>\n?([^<]*)</textarea>', _html(page))
     for name, options in re.findall(
@@ -47,7 +47,7 @@ def check(client, page, path=RESULTS, **values):
     ):
         filled[name] = re.search(r'value="([^"]*)" selected', options)[1]
     return client.post(
-        path, hidden_fields(page) | filled | dict(texts) | {"check": "Go on"} | values
+        path, hidden_fields(page) | filled | dict(texts) | {"check": "Review"} | values
     )
 
 
@@ -55,23 +55,23 @@ def _html(page):
     return page.content.decode()
 
 
-def test_the_form_is_filled_with_the_old_arguments(client):
-    page = begin(client, make_result(task=TASK, args=[41], kwargs={"address": "Main\nstreet"}))
+def test_the_form_is_filled_with_the_stored_arguments(client):
+    page = open_form(client, make_result(task=TASK, args=[41], kwargs={"address": "Main\nstreet"}))
 
     assert page.status_code == 200
     html = _html(page)
     assert 'name="arg-order" value="41"' in html
     assert "Main\nstreet</textarea>" in html
-    assert "a whole number" in html
+    assert "integer" in html
     assert not Operation.objects.exists()
 
 
-def test_all_of_it(client, broker):
+def test_edit_confirm_and_queue(client, broker):
     row = make_result(task=TASK, args=[41], kwargs={"address": "here"})
 
-    page = check(client, begin(client, row), **{"arg-order": "42"})
-    assert "What changes" in page_text(page)
-    assert "What stays" in page_text(page)
+    page = submit(client, open_form(client, row), **{"arg-order": "42"})
+    assert "Changed arguments" in page_text(page)
+    assert "Unchanged arguments" in page_text(page)
     assert not Operation.objects.exists()
     done = confirm(client, page, RESULTS)
     dispatcher.sweep()
@@ -88,46 +88,48 @@ def test_all_of_it(client, broker):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "problem"),
     [
-        ({"arg-order": "many"}, "order: must be a whole number"),
-        ({"arg-order": ""}, "order: is missing: the task needs it."),
+        ({"arg-order": "many"}, "order: expected integer."),
+        ({"arg-order": ""}, "order: is required."),
         ({"arg-express": "perhaps"}, "perhaps is not one of the available choices"),
-        ({"how-address": "nonsense"}, "nonsense is not one of the available choices"),
+        ({"source-address": "nonsense"}, "nonsense is not one of the available choices"),
     ],
 )
-def test_what_is_wrong_is_said_beside_it_and_nothing_is_queued(client, values, said):
-    page = check(client, begin(client, make_result(task=TASK, args=[41])), **values)
+def test_an_error_is_shown_at_its_field_and_nothing_is_queued(client, values, problem):
+    page = submit(client, open_form(client, make_result(task=TASK, args=[41])), **values)
 
-    assert said in page_text(page)
+    assert problem in page_text(page)
     assert "Nothing was queued" in page_text(page)
     assert not Operation.objects.exists()
 
 
 def test_a_forged_confirmation_is_checked_again(client):
-    page = check(client, begin(client, make_result(task=TASK, args=[41])))
+    page = submit(client, open_form(client, make_result(task=TASK, args=[41])))
 
-    answer = confirm(client, page, RESULTS, **{"arg-order": "many"})
+    response = confirm(client, page, RESULTS, **{"arg-order": "many"})
 
-    assert "order: must be a whole number" in page_text(answer)
+    assert "order: expected integer." in page_text(response)
     assert not Operation.objects.exists()
 
 
-def test_edit_further(client):
-    page = check(client, begin(client, make_result(task=TASK, args=[41])), **{"arg-order": "42"})
+def test_back_to_editing(client):
+    page = submit(
+        client, open_form(client, make_result(task=TASK, args=[41])), **{"arg-order": "42"}
+    )
 
-    again = client.post(RESULTS, hidden_fields(page) | {"edit": "Edit further"})
+    again = client.post(RESULTS, hidden_fields(page) | {"edit": "Back to editing"})
 
     assert 'name="arg-order" value="42"' in _html(again)
 
 
-def test_a_secret_is_kept_and_never_shown(client, broker):
+def test_a_masked_value_is_kept_and_never_shown(client, broker):
     row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
 
-    page = begin(client, row)
+    page = open_form(client, row)
     assert "hush-hush" not in _html(page)
     assert MASK in _html(page)
-    page = check(client, page, **{"arg-order": "2"})
+    page = submit(client, page, **{"arg-order": "2"})
     assert "hush-hush" not in _html(page)
     confirm(client, page, RESULTS)
     dispatcher.sweep()
@@ -137,20 +139,22 @@ def test_a_secret_is_kept_and_never_shown(client, broker):
     assert "hush-hush" not in _html(client.get(Operation.objects.get().get_absolute_url()))
 
 
-def test_a_secret_is_shown_when_that_is_recorded(client, alice):
+def test_a_masked_value_can_be_revealed_and_the_view_is_recorded(client, alice):
     row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
 
-    page = begin(client, row)
+    page = open_form(client, row)
     page = client.post(RESULTS, hidden_fields(page) | {"reveal": "1", "reason": "Ticket 7"})
 
     assert "hush-hush" in _html(page)
     assert Operation.objects.get().verb == "reveal_arguments"
 
 
-def test_a_new_secret_is_kept_masked(client, broker):
+def test_a_new_masked_value_is_recorded_masked(client, broker):
     row = make_result(task=TASK, args=[1], kwargs={"token": "hush-hush"})
 
-    page = check(client, begin(client, row), **{"arg-token": "brand-new", "how-token": "typed"})
+    page = submit(
+        client, open_form(client, row), **{"arg-token": "brand-new", "source-token": "entered"}
+    )
     operation_page = confirm(client, page, RESULTS, follow=True)
     dispatcher.sweep()
 
@@ -160,13 +164,18 @@ def test_a_new_secret_is_kept_masked(client, broker):
     assert "token" in words
 
 
-def test_left_out_and_empty(client, broker):
+def test_the_sources_default_and_empty(client, broker):
     row = make_result(task=TASK, args=[1], kwargs={"address": "here", "express": True})
 
-    page = check(
+    page = submit(
         client,
-        begin(client, row),
-        **{"how-address": "empty", "arg-address": "", "how-express": "default", "arg-express": ""},
+        open_form(client, row),
+        **{
+            "source-address": "empty",
+            "arg-address": "",
+            "source-express": "default",
+            "arg-express": "",
+        },
     )
     confirm(client, page, RESULTS)
     dispatcher.sweep()
@@ -174,13 +183,13 @@ def test_left_out_and_empty(client, broker):
     assert queued_messages(broker)[0].kwargs == {"address": ""}
 
 
-def test_a_group_of_failures(client, broker):
+def test_a_failure_group(client, broker):
     group = make_failure_group(3, task=TASK)
     ids = list(group.failures.values_list("task_id", flat=True))
     Result.objects.filter(task_id__in=ids).update(task_name=TASK)
     path = f"{FAILURE_GROUPS}{group.pk}/edit/"
 
-    page = check(client, client.post(path), path, **{"arg-order": "5"})
+    page = submit(client, client.post(path), path, **{"arg-order": "5"})
     assert "3 failed tasks" in page_text(page)
     confirm(client, page, path)
     dispatcher.sweep()
@@ -188,7 +197,7 @@ def test_a_group_of_failures(client, broker):
     assert [message.args for message in queued_messages(broker)] == [[5]] * 3
 
 
-def test_what_failed_of_an_operation(client, alice):
+def test_the_failed_targets_of_an_operation(client, alice):
     operation = make_operation(1, actor=alice)
     target = operation.targets.get()
     target.operation = operation
@@ -197,20 +206,20 @@ def test_what_failed_of_an_operation(client, alice):
     Target.objects.filter(pk=target.pk).settle("failed", reason="refused")
     path = f"{OPERATIONS}{operation.pk}/edit/"
 
-    page = check(client, client.post(path), path, **{"arg-order": "5"})
+    page = submit(client, client.post(path), path, **{"arg-order": "5"})
     confirm(client, page, path)
 
     assert Operation.objects.get(verb="edit_and_retry").parent == operation
 
 
-def test_several_tasks_are_refused_in_words(client):
-    page = begin(client, make_result(task=TASK), make_result())
+def test_results_of_several_tasks_are_refused(client):
+    page = open_form(client, make_result(task=TASK), make_result())
     page = client.get(page.url)
 
-    assert "results of several tasks" in page_text(page)
+    assert "belong to several tasks" in page_text(page)
 
 
-def test_who_may_not(as_user, charlie, client):
+def test_without_the_permission(as_user, charlie, client):
     row = make_result(task=TASK)
 
     page = as_user(charlie)
@@ -231,13 +240,13 @@ def test_a_get_never_queues(client, alice, noun):
     assert Operation.objects.count() == before
 
 
-def test_markup_is_text(client):
+def test_markup_is_escaped(client):
     row = make_result(task=TASK, args=[1, HOSTILE], kwargs={HOSTILE: HOSTILE})
 
-    page = begin(client, row)
+    page = open_form(client, row)
 
     assert HOSTILE not in _html(page)
-    assert "The task takes no longer" in page_text(page)
-    page = check(client, page)
+    assert "The task no longer accepts these arguments" in page_text(page)
+    page = submit(client, page)
     assert HOSTILE not in _html(page)
     assert "style=" not in _html(page)

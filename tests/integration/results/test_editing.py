@@ -1,4 +1,4 @@
-"""Edit and retry: other arguments, checked before anything is stored, the same for all."""
+"""Edit and retry: the arguments are checked before anything is stored, and the same for all."""
 
 import datetime as dt
 
@@ -30,7 +30,7 @@ def edit(actor, *rows, args=(7,), **more):
     )
 
 
-def test_what_is_sent_is_what_was_edited(broker, alice):
+def test_the_edited_arguments_are_sent(broker, alice):
     row = make_result(task=TASK, args=[1], kwargs={"amount": 2.0}, queue="mail")
     day = dt.date(2026, 1, 31)
 
@@ -49,7 +49,7 @@ def test_what_is_sent_is_what_was_edited(broker, alice):
     assert row.arguments[1] == [1]
 
 
-def test_one_set_for_a_group(broker, alice):
+def test_all_results_get_the_same_arguments(broker, alice):
     rows = [make_result(task=TASK, args=[number]) for number in range(3)]
 
     operation = edit(alice, *rows, args=[5])
@@ -72,7 +72,7 @@ def test_one_set_for_a_group(broker, alice):
         ([7], {"when": "2026-01-31"}, "when"),
     ],
 )
-def test_what_the_task_does_not_take_is_refused_first(alice, args, kwargs, name):
+def test_arguments_that_the_task_does_not_accept_are_refused(alice, args, kwargs, name):
     row = make_result(task=TASK, args=[1])
 
     with pytest.raises(WrongArguments) as error:
@@ -82,7 +82,7 @@ def test_what_the_task_does_not_take_is_refused_first(alice, args, kwargs, name)
     assert not Operation.objects.exists()
 
 
-def test_too_large_is_refused(alice, settings):
+def test_arguments_that_are_too_large_are_refused(alice, settings):
     settings.TASKS_ADMIN_ARGUMENTS_MAX_BYTES = 100
     row = make_result(task=TASK, args=[1])
 
@@ -90,7 +90,7 @@ def test_too_large_is_refused(alice, settings):
         edit(alice, row, kwargs={"password": "x" * 200})
 
 
-def test_what_was_not_stored_exactly_can_be_edited(broker, alice):
+def test_a_result_with_lossy_arguments_can_be_edited(broker, alice):
     row = make_result(task=TASK, task_args='"(1, {...})"')
 
     operation = edit(alice, row)
@@ -100,7 +100,7 @@ def test_what_was_not_stored_exactly_can_be_edited(broker, alice):
     assert operation.changes == [{"name": "order", "old": None, "new": "7"}]
 
 
-def test_what_was_changed_is_kept_masked(alice):
+def test_changes_are_recorded_masked(alice):
     row = make_result(task=TASK, args=[1], kwargs={"password": "old-secret"})
 
     operation = edit(alice, row, args=[1], kwargs={"password": "new-secret"})
@@ -111,7 +111,7 @@ def test_what_was_changed_is_kept_masked(alice):
     assert "new-secret" not in f"{operation.arguments['changes']}"
 
 
-def test_it_takes_its_own_permission(charlie, make_user):
+def test_the_permission_is_required(charlie, make_user):
     row = make_result(task=TASK)
     clerk = grant(make_user(is_staff=True), "tasks_admin.retry_failed")
 
@@ -122,7 +122,7 @@ def test_it_takes_its_own_permission(charlie, make_user):
     assert not Operation.objects.exists()
 
 
-def test_a_mail_takes_the_permission_to_mail(make_user):
+def test_a_reset_email_requires_the_permission_to_send_it(make_user):
     row = make_result(task=RESET, args=[1])
     editor = grant(make_user(is_staff=True), "tasks_admin.edit_and_retry")
 
@@ -142,12 +142,12 @@ def test_results_of_several_tasks_are_refused(alice):
 
 @pytest.mark.parametrize("task", ["no.such.task", "celery.backend_cleanup", None])
 def test_a_task_that_cannot_be_queued_is_refused(alice, task):
-    with pytest.raises(WrongState, match="can't be retried"):
+    with pytest.raises(WrongState, match="cannot be retried"):
         edit(alice, make_result(task_name=task))
 
 
-def test_nothing_selected(alice, db):
-    with pytest.raises(WrongState, match="Nothing is selected"):
+def test_an_empty_selection(alice, db):
+    with pytest.raises(WrongState, match="No results are selected"):
         editing.edit_and_retry(
             results=Result.objects.none(),
             args=[1],
@@ -156,7 +156,7 @@ def test_nothing_selected(alice, db):
         )
 
 
-def test_once_however_it_is_retried(alice):
+def test_each_result_is_retried_once_by_any_verb(alice):
     one, other = make_result(task=TASK), make_result(task=TASK)
     edit(alice, one)
     results.retry_failed(
@@ -165,7 +165,7 @@ def test_once_however_it_is_retried(alice):
     )
 
     for row in (one, other):
-        with pytest.raises(NothingToDo, match="alice had it retried"):
+        with pytest.raises(NothingToDo, match="Already retried by alice"):
             edit(alice, row)
     with pytest.raises(NothingToDo):
         results.retry_failed(
@@ -175,7 +175,7 @@ def test_once_however_it_is_retried(alice):
     assert Target.objects.count() == 2
 
 
-def test_only_what_failed(alice):
+def test_only_failed_tasks_are_retried(alice):
     rows = [make_result(status, task=TASK) for status in ("SUCCESS", "PENDING", "FAILURE")]
 
     operation = edit(alice, *rows)
@@ -183,7 +183,7 @@ def test_only_what_failed(alice):
     assert operation.total == 1
 
 
-def test_one_that_took_no_effect_leaves_another(alice):
+def test_after_an_aborted_retry_another_is_possible(alice):
     row = make_result(task=TASK)
     operation = edit(alice, row)
     operations.abort(operation=operation, actor=alice, reason="r")

@@ -1,4 +1,4 @@
-"""What a task takes: read off its signature, checked value by value, typed in and back."""
+"""Signatures of tasks: checking arguments, and converting values to text and back."""
 
 import datetime as dt
 import enum
@@ -11,10 +11,10 @@ from celery import shared_task
 
 from tasks_admin.lib.errors import WrongArguments
 from tasks_admin.results import signatures
-from tasks_admin.results.signatures import Entry
+from tasks_admin.results.signatures import InputKind
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     """A closed set."""
 
     RED = "red"
@@ -34,40 +34,45 @@ def order(number: int, customer: str, /, *items: str, express: bool = False, **m
 
 @shared_task(name="tests.bound", bind=True, autoretry_for=(OSError,))
 def bound(self, number: int, note=None):
-    """Has a `self` that nobody gives, and a wrapping."""
+    """Has a `self`, which callers do not pass, and a wrapper."""
 
 
-@shared_task(name="tests.riddle")
-def riddle(one: "no.such.Thing", other: "list[int]" = ()):  # noqa: F821
-    """Its hints can't all be read."""
+@shared_task(name="tests.unresolved")
+def unresolved(one: "no.such.Thing", other: "list[int]" = ()):  # noqa: F821
+    """One of its hints cannot be resolved."""
 
 
 def problems(task, args, kwargs, **more):
     try:
-        signatures.check(signatures.of(task), args, kwargs, **more)
+        signatures.check(signatures.signature_of(task), args, kwargs, **more)
     except WrongArguments as error:
         return set(error.problems)
     return set()
 
 
-def test_self_is_no_argument():
-    assert [one.title for one in signatures.of("tests.bound").parameters] == ["number", "note"]
+def test_self_is_not_a_parameter():
+    assert [one.title for one in signatures.signature_of("tests.bound").parameters] == [
+        "number",
+        "note",
+    ]
 
 
 def test_kinds_and_defaults():
-    told = {one.title: one.required for one in signatures.of("tests.order").parameters}
+    required = {
+        one.title: one.required for one in signatures.signature_of("tests.order").parameters
+    }
 
-    assert told == {
+    assert required == {
         "number": True, "customer": True, "*items": False, "express": False, "**more": False,
     }  # fmt: skip
 
 
-def test_a_hint_that_cannot_be_read_is_anything():
-    one, other = signatures.of("tests.riddle").parameters
+def test_an_unresolvable_hint_accepts_any_value():
+    one, other = signatures.signature_of("tests.unresolved").parameters
 
-    assert (one.hint.entry, other.hint.entry) == (Entry.JSON, Entry.JSON)
-    assert one.fits("x")
-    assert not other.fits(["x"])
+    assert (one.hint.input, other.hint.input) == (InputKind.JSON, InputKind.JSON)
+    assert one.matches("x")
+    assert not other.matches(["x"])
 
 
 @pytest.mark.parametrize(
@@ -88,7 +93,7 @@ def test_a_hint_that_cannot_be_read_is_anything():
         ([2**63, "a"], {}, {"number"}),
     ],
 )
-def test_what_a_task_takes(args, kwargs, wrong):
+def test_values_are_checked_by_type(args, kwargs, wrong):
     assert problems("tests.order", args, kwargs) == wrong
 
 
@@ -103,15 +108,15 @@ def test_what_a_task_takes(args, kwargs, wrong):
         ([1, {1: 2}], {}, {"note"}),
     ],
 )
-def test_what_is_too_much(args, kwargs, wrong):
+def test_unexpected_arguments(args, kwargs, wrong):
     assert problems("tests.bound", args, kwargs) == wrong
 
 
-def test_what_was_so_before_may_stay():
-    before = signatures.placed(signatures.of("tests.order"), ["7", "a"], {})
+def test_unchanged_values_may_stay():
+    old = signatures.bind(signatures.signature_of("tests.order"), ["7", "a"], {})
 
-    assert problems("tests.order", ["7", "b"], {}, before=before) == set()
-    assert problems("tests.order", ["8", "b"], {}, before=before) == {"number"}
+    assert problems("tests.order", ["7", "b"], {}, old=old) == set()
+    assert problems("tests.order", ["8", "b"], {}, old=old) == {"number"}
 
 
 MOMENT = dt.datetime(2026, 1, 31, 12, 0, 1, 5, tzinfo=dt.UTC)
@@ -119,23 +124,23 @@ VALUES = [
     (int, 0), (int, -(2**62)), (float, 1.5), (float, 1e300), (bool, False), (str, ""),
     (str, "two\nlines \"'<ü"), (Decimal, Decimal("1.10")), (uuid.UUID, uuid.UUID(int=7)),
     (dt.date, dt.date(2026, 1, 31)), (dt.datetime, MOMENT), (dt.time, dt.time(12, 0)),
-    (list[int], [1, 2]), (dict[str, Any], {"a": {"b": [None, 1.0, 1]}}), (Colour, "blue"),
+    (list[int], [1, 2]), (dict[str, Any], {"a": {"b": [None, 1.0, 1]}}), (Color, "blue"),
     (Literal[1, "a"], "a"), (int | None, 4), (int | str, "1"), (Address, {"street": "x"}),
     (Annotated[int, "more"], 3), (Any, {"at": MOMENT}), (tuple[int, str], [1, "a"]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("annotation", "value"), VALUES, ids=str)
-def test_what_is_typed_in_is_what_was_written(annotation, value):
-    hint = signatures.hints.hint(annotation)
+def test_a_value_survives_the_form(annotation, value):
+    hint = signatures.hints.parse_hint(annotation)
 
-    text = signatures.written(hint, value)
+    text = signatures.to_text(hint, value)
 
     assert text is not None
-    back = signatures.read(hint, text)
+    back = signatures.parse(hint, text)
     assert (back, type(back)) == (value, type(value))
-    assert signatures.same(back, value)
-    assert hint.fits(value)
+    assert signatures.is_same_json(back, value)
+    assert hint.matches(value)
 
 
 @pytest.mark.parametrize(
@@ -147,30 +152,30 @@ def test_what_is_typed_in_is_what_was_written(annotation, value):
         (Any, "NaN"), (Any, '{"a": 1, "a": 2}'),
     ],
 )  # fmt: skip
-def test_nonsense_is_refused_in_words(annotation, text):
-    with pytest.raises(ValueError, match=r"is no JSON|must be"):
-        signatures.read(signatures.hints.hint(annotation), text)
+def test_invalid_text_is_refused_with_a_message(annotation, text):
+    with pytest.raises(ValueError, match=r"is not valid JSON|contains NaN|expected "):
+        signatures.parse(signatures.hints.parse_hint(annotation), text)
 
 
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [(str, "a\x00b"), (str, "\ud800"), (str, "a\rb"), (int, "1"), (bool, 1), (float, "1")],
 )
-def test_what_a_field_would_change_is_not_put_into_one(annotation, value):
-    assert signatures.written(signatures.hints.hint(annotation), value) is None
+def test_a_value_that_a_form_would_change_has_no_text(annotation, value):
+    assert signatures.to_text(signatures.hints.parse_hint(annotation), value) is None
 
 
-def test_the_call_is_arranged_as_it_was():
-    signature = signatures.of("tests.bound")
+def test_positional_arguments_stay_positional():
+    signature = signatures.signature_of("tests.bound")
 
-    assert signatures.arranged(signature, {"number": 1, "note": 2}, 1) == ([1], {"note": 2})
-    assert signatures.arranged(signature, {"number": 1}) == ([], {"number": 1})
-    assert signatures.arranged(
-        signatures.of("tests.order"),
+    assert signatures.call_arguments(signature, {"number": 1, "note": 2}, 1) == ([1], {"note": 2})
+    assert signatures.call_arguments(signature, {"number": 1}) == ([], {"number": 1})
+    assert signatures.call_arguments(
+        signatures.signature_of("tests.order"),
         {"number": 1, "customer": "a", "items": ["b"], "more": {"x": 1}},
     ) == ([1, "a", "b"], {"x": 1})
 
 
-def test_what_stands_after_a_gap_is_refused():
+def test_a_positional_argument_after_a_missing_one_is_refused():
     with pytest.raises(WrongArguments, match="number"):
-        signatures.arranged(signatures.of("tests.order"), {"customer": "a"})
+        signatures.call_arguments(signatures.signature_of("tests.order"), {"customer": "a"})
