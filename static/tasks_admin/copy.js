@@ -1,4 +1,5 @@
-// Copies what a button names, folded parts too. Without a script the text can be selected.
+// Copy buttons: copy the text of all <pre> elements, including collapsed ones, in the element whose
+// ID the button names. Without JavaScript, the buttons stay hidden and the text can be selected.
 "use strict";
 
 for (const button of document.querySelectorAll("[data-copies]")) {

@@ -1,28 +1,30 @@
-// Keeps the live part of a page honest, and reachable by keyboard.
+// The part of a page that htmx refreshes: keep focus and scroll positions, and report lost connections.
 "use strict";
 
-const stale = (hidden) => {
-  const words = document.getElementById("stale");
-  if (words) words.hidden = hidden;
+const showStale = (visible) => {
+  const warning = document.getElementById("stale");
+  if (warning) warning.hidden = !visible;
 };
-const wide = (part) => [...part.querySelectorAll(".wide")];
-let scrolled = [];
+const scrollables = (part) => [...part.querySelectorAll(".wide")];
+let scrollPositions = [];
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   const part = event.detail.elt;
-  // Whoever is in it keeps their place: it is not exchanged under their fingers.
-  const used = part.contains(document.activeElement) || part.querySelector("details[open]");
-  if (used || document.hidden) event.preventDefault();
+  // Do not replace elements that the user has focused or expanded.
+  const inUse = part.contains(document.activeElement) || part.querySelector("details[open]");
+  if (inUse || document.hidden) event.preventDefault();
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  scrolled = wide(event.detail.target).map((table) => table.scrollLeft);
+  scrollPositions = scrollables(event.detail.target).map((element) => element.scrollLeft);
 });
 document.addEventListener("htmx:load", (event) => {
-  wide(event.detail.elt).forEach((table, at) => { table.scrollLeft = scrolled[at] || 0; });
+  scrollables(event.detail.elt).forEach((element, index) => {
+    element.scrollLeft = scrollPositions[index] || 0;
+  });
 });
-for (const trouble of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
-  document.addEventListener(trouble, () => stale(false));
+for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(name, () => showStale(true));
 }
 document.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.successful) stale(true);
+  if (event.detail.successful) showStale(false);
 });
