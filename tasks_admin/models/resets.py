@@ -1,4 +1,4 @@
-"""What is known of a user's password resets."""
+"""The state of each user's password resets."""
 
 from datetime import timedelta
 
@@ -11,29 +11,30 @@ from tasks_admin.lib.conf import settings
 
 
 class ResetQuerySet(models.QuerySet["Reset"]):
-    """Resets."""
+    """Filters of resets."""
 
     def recent(self) -> "ResetQuerySet":
-        """Those whose mail went out within `RESET_INTERVAL`."""
+        """The resets whose latest email was sent within `RESET_INTERVAL`."""
         return self.filter(
-            mailed_at__gt=timezone.now() - timedelta(seconds=settings.RESET_INTERVAL)
+            sent_at__gt=timezone.now() - timedelta(seconds=settings.RESET_INTERVAL)
         )
 
 
 class Reset(models.Model):
     """The state of one user's resets.
 
-    The generation is what makes a link usable once: a link carries the generation that it was
-    made for, every newer request raises it, and so does using the link (compare-and-set).
+    The generation makes links usable once: a link contains the generation that it was signed for;
+    each newer email and each use of a link increases the generation (compare-and-set).
     """
 
     user = models.OneToOneField(
         django_settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
     )
     generation = models.PositiveIntegerField(default=0)
-    #: The target that raised the generation last; no foreign key, targets are cleaned up.
+    #: The target that last increased the generation. No foreign key: targets expire.
     target_id = models.BigIntegerField(null=True)
-    mailed_at = models.DateTimeField(null=True)
+    #: When the latest reset email was sent.
+    sent_at = models.DateTimeField(null=True)
 
     objects = ResetQuerySet.as_manager()
 

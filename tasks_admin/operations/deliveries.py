@@ -54,7 +54,7 @@ def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
 
     def write() -> dict[str, str]:
         with transaction.atomic():
-            Reset.objects.filter(user=user).update(mailed_at=Now())
+            Reset.objects.filter(user=user).update(sent_at=Now())
             return settle(target, TargetState.DONE)
 
     try:

@@ -37,7 +37,7 @@ class TestSent:
         assert reload(target).state == "done"
         assert mailbox.recipients == ["ann@mail.example"]
         assert accounts.user_of_link(latest_token(mailbox)) == ann
-        assert Reset.objects.get(user=ann).mailed_at is not None
+        assert Reset.objects.get(user=ann).sent_at is not None
 
     def test_the_link_begins_with_host_url(self, ann, mailbox, settings):
         settings.HOST_URL = "https://console.example"
@@ -141,7 +141,7 @@ class TestLeftOutAtLast:
     def test_the_user_asked_and_was_mailed_meanwhile(self, ann, bob, mailbox):
         target = request_email(ann, actor=bob)
         Reset.objects.create(user=ann)
-        Reset.objects.filter(user=ann).update(mailed_at=reload(target).due_at, target_id=0)
+        Reset.objects.filter(user=ann).update(sent_at=reload(target).due_at, target_id=0)
 
         assert run_task(target) == {"outcome": "skipped", "reason": "recent"}
 

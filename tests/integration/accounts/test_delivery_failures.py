@@ -46,7 +46,7 @@ class TestForGood:
         with pytest.raises(EmailRejected):
             run_task(target)
 
-        assert Reset.objects.get().mailed_at is None
+        assert Reset.objects.get().sent_at is None
         assert Reset.objects.recent().count() == 0
 
 

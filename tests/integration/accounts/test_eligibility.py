@@ -166,7 +166,7 @@ class TestAgain:
     def test_who_was_mailed_recently_is_left_out(self, make_user, settings, ago, expected):
         settings.TASKS_ADMIN_RESET_INTERVAL = 60
         user = make_user()
-        Reset.objects.create(user=user, mailed_at=timezone.now() - timedelta(seconds=ago))
+        Reset.objects.create(user=user, sent_at=timezone.now() - timedelta(seconds=ago))
 
         assert reason(user, again=False) == expected
         assert reason(user, again=True) == ""
