@@ -55,7 +55,7 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
                 lambda: revocations.revoked(task_id), patience=1.0
             )
         except database.UNAVAILABLE_ERRORS:
-            return control.told_to_revoke(task_id)
+            return control.is_revoked(task_id)
 
     def _claim(self, task_id: str) -> None:
         try:

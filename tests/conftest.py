@@ -186,7 +186,7 @@ def broker(valkey: str) -> Iterator[Any]:
 
     client = redis.Redis.from_url(valkey)
     client.flushall()
-    unmanaged.unmanaged_workers.__init__()  # type: ignore[misc] (nobody is there yet)
+    unmanaged.discovered_workers.__init__()  # type: ignore[misc] (nobody is there yet)
     before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
     yield client

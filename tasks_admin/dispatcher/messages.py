@@ -21,11 +21,13 @@ def messages(
     for target in targets:
         target.operation = operation
         if operation.verb == RUN_PERIODIC:
-            yield target, broker.routed(task_id=target.task_id, **(operation.call or {}))
+            yield target, broker.build_message(task_id=target.task_id, **(operation.call or {}))
         elif task:
             yield (
                 target,
-                broker.routed(task_id=target.task_id, task=task, args=[_key(target.subject)]),
+                broker.build_message(
+                    task_id=target.task_id, task=task, args=[_key(target.subject)]
+                ),
             )
         else:
             yield target, _repeat(target, results.get(target.subject))
@@ -33,14 +35,14 @@ def messages(
 
 def _repeat(target: Target, result: Result | None) -> Message | None:
     """The message that repeats a result: its task and queue, with its own or edited arguments."""
-    if result is None or result.task_name not in broker.repeatable():
+    if result is None or result.task_name not in broker.protected_tasks():
         return None
     verdict, args, kwargs = result.arguments
     if target.operation.edited_arguments is not None:
         args, kwargs = target.operation.edited_arguments
     elif verdict != Verdict.EXACT:
         return None
-    return broker.routed(
+    return broker.build_message(
         task_id=target.task_id,
         task=result.task_name or "",
         args=args,

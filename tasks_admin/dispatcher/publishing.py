@@ -151,5 +151,5 @@ def _skip(target: Target) -> None:
     reason = "expired"
     if known is not None:
         exact = target.operation.edited_arguments or known.arguments[0] == Verdict.EXACT
-        reason = broker.unrepeatable(known.task_name) if exact else "lossy"
+        reason = broker.unprotected_reason(known.task_name) if exact else "lossy"
     Target.objects.for_current_attempt(target.task_id).settle(TargetState.SKIPPED, reason=reason)

@@ -64,7 +64,7 @@ def lost(operation: Operation) -> list[Target]:
         return gone
     queues = _queues(operation, others)
     try:
-        remaining = broker.waiting(set(queues.values()))
+        remaining = broker.count_waiting(set(queues.values()))
     except BrokerUnreachable:  # the page shows the reason
         overdue.filter(pk__in=[t.pk for t in others]).requeue(RETRY_DELAY, reason="broker")
         raise

@@ -15,9 +15,7 @@ class ResetQuerySet(models.QuerySet["Reset"]):
 
     def recent(self) -> "ResetQuerySet":
         """The resets whose latest email was sent within `RESET_INTERVAL`."""
-        return self.filter(
-            sent_at__gt=timezone.now() - timedelta(seconds=settings.RESET_INTERVAL)
-        )
+        return self.filter(sent_at__gt=timezone.now() - timedelta(seconds=settings.RESET_INTERVAL))
 
 
 class Reset(models.Model):

@@ -31,10 +31,10 @@ def run(*, name: str, actor: "User", reason: str) -> Operation:
         text = _("Nothing was done: what %(name)s would queue is not known here.")
         raise WrongState(text % {"name": name})
     entry = seen.entry
-    if entry.task not in broker.repeatable():
+    if entry.task not in broker.protected_tasks():
         raise WrongState(
             _("Nothing was done: %(task)s %(why)s.")
-            % {"task": entry.task, "why": label(broker.unrepeatable(entry.task))}
+            % {"task": entry.task, "why": label(broker.unprotected_reason(entry.task))}
         )
     call = {
         "task": entry.task,

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.utils import timezone
 
 from tasks_admin.integrations import broker
-from tasks_admin.integrations.broker import Entry
+from tasks_admin.integrations.broker import ScheduleEntry
 from tasks_admin.lib import celery_json
 from tasks_admin.models import Beat, PeriodicTask
 
@@ -31,7 +31,7 @@ class Seen:
     #: None: it can't be enabled or disabled, because it stands in the project's settings.
     enabled: bool | None = None
     #: What would be queued; None: beat alone knows.
-    entry: Entry | None = None
+    entry: ScheduleEntry | None = None
 
     @property
     def late(self) -> bool:
@@ -75,7 +75,7 @@ def table() -> Any:
 
 def _declared() -> list[Seen]:
     """What a beat told of its schedule; and what is declared and no beat has told of yet."""
-    entries = broker.scheduled()
+    entries = broker.schedule_entries()
     rows = {row.name: row for row in PeriodicTask.objects.order_by("name")[:MOST]}
     unheard = [
         Seen(name=name, task=entry.task, schedule="", last_at=None, next_at=None, runs=0,
@@ -116,7 +116,7 @@ def _of(row: Any) -> Seen:
         next_at=_next(row) if row.enabled else None,
         runs=row.total_run_count,
         enabled=row.enabled,
-        entry=Entry(task=row.task, args=args, kwargs=kwargs, queue=row.queue or "")
+        entry=ScheduleEntry(task=row.task, args=args, kwargs=kwargs, queue=row.queue or "")
         if readable
         else None,
     )

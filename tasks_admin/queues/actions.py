@@ -137,7 +137,7 @@ def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -
         )
         Queue.objects.decide(name, paused=paused, decision=operation.pk)
         every, decision = Queue.objects.desired()
-    commands.send(operation, {"paused": every, "decision": decision}, names=concerned)
+    commands.send(operation, {"paused": every, "revision": decision}, names=concerned)
     forget()
     return operation
 

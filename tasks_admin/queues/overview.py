@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from tasks_admin.integrations import broker
-from tasks_admin.integrations.broker import Depth
+from tasks_admin.integrations.broker import QueueDepth
 from tasks_admin.lib.errors import ConsoleError
 from tasks_admin.models import Queue, QueueMinute, Result, Worker
 from tasks_admin.models.queues import queue_page_of
@@ -33,7 +33,7 @@ class Look:
     """What the broker said at one moment (`time.monotonic`), or why it said nothing."""
 
     taken_at: float
-    depths: dict[str, Depth] = field(default_factory=dict)
+    depths: dict[str, QueueDepth] = field(default_factory=dict)
     #: Seconds that the next message has waited: of queues where that is known.
     ages: dict[str, float] = field(default_factory=dict)
     unacknowledged: int | None = None
@@ -103,7 +103,7 @@ _last: Look | None = None
 
 def names() -> list[str]:
     """The queues of the project, and others that workers consume or staff decided about."""
-    known = set(broker.queues()) | set(Queue.objects.values_list("name", flat=True)[:MOST])
+    known = set(broker.declared_queues()) | set(Queue.objects.values_list("name", flat=True)[:MOST])
     for last_snapshot in Worker.objects.may_hold_tasks().values_list("last_snapshot", flat=True)[
         :MOST
     ]:
@@ -197,7 +197,7 @@ def _take(wanted: list[str]) -> Look:
     )
 
 
-def _ages(depths: dict[str, Depth]) -> dict[str, float]:
+def _ages(depths: dict[str, QueueDepth]) -> dict[str, float]:
     """How long the next message of each queue has waited, by the rows made when it was queued."""
     heads = {depth.next.task_id: name for name, depth in depths.items() if depth.next}
     rows = Result.objects.filter(task_id__in=[task_id for task_id in heads if task_id])

@@ -74,7 +74,7 @@ def _purge(operation: Operation, rows: TargetQuerySet, queue: str) -> int:
     count = begun = kept.count()
     while quota is None or count < quota:
         most = BITE if quota is None else min(BITE, quota - count)
-        with broker.taking(queue, key, most) as payloads:
+        with broker.take(queue, key, most) as payloads:
             count += _keep(operation, queue, payloads)
             failpoints.reach("after_quarantine")
         if not payloads:

@@ -41,8 +41,8 @@ def with_exclusion_reason(results: QuerySet[Any]) -> QuerySet[Any]:
         When(Exists(Target.objects.filter(lock_key=same)), then=Value("retried")),
         When(status=ResultState.RETRY, then=Value("retrying")),
         When(~Q(status__in=RETRYABLE), then=Value("not_failed")),
-        When(~Q(task_name__in=broker.registered()), then=Value("unregistered")),
-        When(~Q(task_name__in=broker.repeatable()), then=Value("unprotected")),
+        When(~Q(task_name__in=broker.registered_tasks()), then=Value("unregistered")),
+        When(~Q(task_name__in=broker.protected_tasks()), then=Value("unprotected")),
         # The arguments as we store them are a JSON list and a JSON object.
         When(task_args__startswith="[", task_kwargs__startswith="{", then=Value("")),
         default=Value("lossy"),

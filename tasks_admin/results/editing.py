@@ -67,8 +67,8 @@ def single_task(rows: QuerySet[Any]) -> str:
         listed = ", ".join([*names[:MAX_TASKS], *(["…"] if len(names) > MAX_TASKS else [])])
         text = _("The selected results belong to several tasks: %(names)s. Select one task only.")
         raise WrongState(text % {"names": listed})
-    if names[0] not in broker.repeatable():
-        reason = label(broker.unrepeatable(names[0]))
+    if names[0] not in broker.protected_tasks():
+        reason = label(broker.unprotected_reason(names[0]))
         text = _("%(task)s cannot be retried: %(reason)s.")
         raise WrongState(text % {"task": names[0], "reason": reason})
     return names[0]

@@ -34,11 +34,11 @@ class Search:
         for row in rows:
             if row.queue and not TASK_ID.fullmatch(row.task_id):  # others are published again
                 by_queue.setdefault(row.queue, []).append(row)
-        waiting = broker.waiting(by_queue) if by_queue else {}
+        waiting = broker.count_waiting(by_queue) if by_queue else {}
         suspects = [row for name, found in by_queue.items() if not waiting[name] for row in found]
         if not suspects:
             return 0
-        known = control.known([row.task_id for row in suspects])
+        known = control.held_task_ids([row.task_id for row in suspects])
         if known is None:  # nobody answers: it may be with somebody who is only busy
             return 0
         known |= QuarantinedMessage.objects.holding(row.task_id for row in suspects)

@@ -55,7 +55,7 @@ def carry_out(operation: Operation) -> int:
     while targets := _mark(operation):
         try:
             control.revoke(list(targets))
-            begun = control.begun(list(targets))
+            begun = control.running_task_ids(list(targets))
         except BrokerUnreachable:
             Target.objects.filter(pk__in=targets.values()).postpone(AGAIN, reason="broker")
             raise

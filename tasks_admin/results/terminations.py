@@ -12,7 +12,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from tasks_admin.integrations import control
-from tasks_admin.integrations.control import Termination
+from tasks_admin.integrations.control import TerminationReplies
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result, Revocation, Target
 from tasks_admin.models.result_states import UNREADY, ResultState
@@ -57,7 +57,7 @@ def _take(operation: Operation) -> tuple[list[int], set[str]]:
     return keys, {target.subject for target in due if target.reason == "signalled"}
 
 
-def _note(asked: dict[str, int], told: Termination) -> None:
+def _note(asked: dict[str, int], told: TerminationReplies) -> None:
     """Keep which process to watch for each, and keep the task from being run again."""
     with transaction.atomic():
         for task_id, (worker, pid) in told.signalled.items():
@@ -72,7 +72,7 @@ def _note(asked: dict[str, int], told: Termination) -> None:
 
 def _look(signalled: TargetQuerySet) -> int:
     """See whose process is gone. Who does not answer has not said that it is."""
-    there = control.processes()
+    there = control.pool_processes()
     alive = {f"{worker} {pid}" for worker, pid in there}
     heard = {worker for worker, _pid in there}
     found = signalled.open().values_list("pk", "detail")
@@ -88,7 +88,7 @@ def _look(signalled: TargetQuerySet) -> int:
     return done
 
 
-def _settle(rows: TargetQuerySet, told: Termination, repeated: set[str]) -> int:
+def _settle(rows: TargetQuerySet, told: TerminationReplies, repeated: set[str]) -> int:
     """Write down what became of those that were not signalled; return how many are over."""
     rows.filter(subject__in=told.refused).settle(TargetState.FAILED, reason="no_kill")
     rows.filter(subject__in=_unheard(rows, told)).settle(TargetState.UNKNOWN, reason="silent")
@@ -103,12 +103,12 @@ def _settle(rows: TargetQuerySet, told: Termination, repeated: set[str]) -> int:
     return done
 
 
-def _unheard(rows: TargetQuerySet, told: Termination) -> list[str]:
+def _unheard(rows: TargetQuerySet, told: TerminationReplies) -> list[str]:
     """Of those without an outcome: what may run on a worker that did not answer."""
     left = list(rows.open().values_list("subject", flat=True))
     unended = Result.objects.filter(task_id__in=left, status__in=UNREADY)
-    if told.answered:
-        unended = unended.exclude(worker__in=told.answered)
-        if not told.silent:  # all have answered who may run one that says no worker's name
+    if told.replied:
+        unended = unended.exclude(worker__in=told.replied)
+        if not told.not_responding:  # all have answered who may run one that says no worker's name
             unended = unended.exclude(worker=None)
     return list(unended.values_list("task_id", flat=True))

@@ -73,7 +73,7 @@ def available_commands(worker: WorkerStatus) -> list[str]:
         return ["shut_down"]
     if not worker.view.pool:  # no snapshot yet: the worker itself refuses what it cannot do
         return list(WORKER_COMMANDS)
-    resizable = worker.view.pool in control.RESIZABLE
+    resizable = worker.view.pool in control.RESIZABLE_POOLS
     autoscaled = worker.view.autoscale is not None
     fixed = {"pool_grow", "pool_shrink"} if autoscaled or not resizable else {"autoscale"}
     unavailable = fixed | (set() if resizable else POOL_COMMANDS)

@@ -52,10 +52,12 @@ def send(operation: Operation, arguments: dict[str, Any], *, names: list[str]) -
     key = str(operation.key)
     replies: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(BrokerUnreachable):  # it may have been delivered all the same
-        replies = control.order(key, operation.verb, arguments, destination=names) if names else {}
+        replies = (
+            control.send_command(key, operation.verb, arguments, destination=names) if names else {}
+        )
     for name, reply in replies.items():
         record_outcome(key, name, reply)
-    control.forget()
+    control.clear_cache()
 
 
 def record_outcome(key: str, name: str, reply: dict[str, Any]) -> None:
@@ -113,14 +115,14 @@ def _resend(targets: list[Target]) -> None:
     paused, decision = Queue.objects.desired()
     for operation in {target.operation for target in targets}:
         names = [target.subject for target in targets if target.operation_id == operation.pk]
-        send(operation, {"paused": paused, "decision": decision}, names=names)
+        send(operation, {"paused": paused, "revision": decision}, names=names)
 
 
 def _query_outcomes(targets: list[Target]) -> None:
     """Ask for outcomes; never send these commands again: staff may no longer want them."""
     keys = sorted({str(target.operation.key) for target in targets})
     names = sorted({target.subject for target in targets})
-    replies = control.outcomes(keys, destination=names)
+    replies = control.command_outcomes(keys, destination=names)
     # Of two workers with the same name, the reply of the one that ran the command counts.
     by_target = {
         (name, key): reply for name, key, reply in sorted(replies, key=lambda one: bool(one[2]))

@@ -83,7 +83,7 @@ class HeartbeatThread:
 
     def start(self) -> None:
         """Write heartbeats from now on, and one at once after each command."""
-        control.heard.append(self.wake.set)
+        control.outcome_listeners.append(self.wake.set)
         self.thread.start()
 
     def stop(self) -> None:
@@ -119,7 +119,7 @@ class HeartbeatThread:
         record_heartbeat(
             self.name, self.start_id, last_snapshot=last_snapshot, rate=rate, first=first
         )
-        control.paused_queues.obey_soon(self.consumer, *Queue.objects.desired())
+        control.paused_queues.apply_soon(self.consumer, *Queue.objects.desired())
         self._count_taken()
         self._record_outcomes()
 
@@ -132,7 +132,7 @@ class HeartbeatThread:
     def _snapshot(self) -> tuple[dict[str, Any], float | None]:
         """Return the worker's snapshot and task rate; the last one while it reconnects."""
         try:
-            snapshot = masks.mask(control.told(self.consumer))
+            snapshot = masks.mask(control.worker_snapshot(self.consumer))
         except Exception:  # a consumer that reconnects to its broker has no parts
             return self.last_snapshot, None
         self.last_snapshot = _compact(snapshot)
@@ -144,13 +144,13 @@ class HeartbeatThread:
         )
         self._count_taken()
         self._record_outcomes()
-        stopped = {key for key, reply in control.done.items() if reply.get("ok") == "stops"}
+        stopped = {key for key, reply in control.outcomes.items() if reply.get("ok") == "stops"}
         for key in stopped:
             commands.record_outcome(key, self.name, {"ok": "stopped"})
 
     def _record_outcomes(self) -> None:
         """Record the outcomes of commands: the sender may not have received the reply."""
-        for key, reply in list(control.done.items()):
+        for key, reply in list(control.outcomes.items()):
             if key not in self.recorded:
                 commands.record_outcome(key, self.name, reply)
                 self.recorded.add(key)

@@ -33,12 +33,14 @@ def max_value(name: str) -> int:
 def choices(name: str, verb: str, names: list[str]) -> list[str]:
     """Return the queues or tasks that these workers accept for an option, sorted by name."""
     if name == "task_name":
-        return broker.registered()
+        return broker.registered_tasks()
     known = overview().workers
     consumed = {queue for worker in known if worker.name in names for queue in _queues(worker)}
     if verb == "cancel_consumer":
         return sorted(consumed)
-    return sorted({*broker.queues(), *(queue for worker in known for queue in _queues(worker))})
+    return sorted(
+        {*broker.declared_queues(), *(queue for worker in known for queue in _queues(worker))}
+    )
 
 
 def validate(verb: str, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def validate(verb: str, names: list[str], options: dict[str, Any]) -> dict[str, 
             wrong[name] = _("must be a whole number from 1 to %(max)d.") % {"max": max_value(name)}
     if "queue" in given and given["queue"] not in choices("queue", verb, names):
         wrong["queue"] = _("must be a queue that these workers know.")
-    if "task_name" in given and given["task_name"] not in broker.registered():
+    if "task_name" in given and given["task_name"] not in broker.registered_tasks():
         wrong["task_name"] = _("must be a registered task.")
     if "rate_limit" in given and not _is_valid_rate(given["rate_limit"]):
         wrong["rate_limit"] = _("must look like 10/s, 10/m or 10/h, or be empty for no limit.")

@@ -100,7 +100,7 @@ def discover_unmanaged() -> None:
     The web process discovers them in the background; a command that runs once has to wait.
     """
     with contextlib.suppress(BrokerUnreachable):  # the overview reports it
-        control.unmanaged.unmanaged_workers.look()
+        control.unmanaged.discovered_workers.discover()
 
 
 def find(name: str) -> tuple[WorkerStatus | None, Overview]:
@@ -120,7 +120,7 @@ def _status(name: str, view: WorkerView | None, row: Worker | None) -> WorkerSta
 
 def _state(view: WorkerView) -> State:
     """Return the state of a worker that replied."""
-    if view.foreign:
+    if view.unmanaged:
         return State.UNMANAGED
     if view.queues:
         return State.ONLINE
@@ -130,4 +130,4 @@ def _state(view: WorkerView) -> State:
 def _stored_view(name: str, row: Worker | None) -> WorkerView:
     """Return the last stored snapshot, or an empty view if it is invalid."""
     last_snapshot: Any = row.last_snapshot if row else {}
-    return control.view(name, last_snapshot) or WorkerView(name=name)
+    return control.parse_snapshot(name, last_snapshot) or WorkerView(name=name)

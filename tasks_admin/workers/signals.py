@@ -31,9 +31,9 @@ def exclude_paused_queues(sender: Any = None, instance: Any = None, **_: Any) ->
             "The database is unavailable: this worker consumes no queue until it knows which "
             "queues are paused."
         )
-        control.paused_queues.begin(instance.app, None)
+        control.paused_queues.apply_at_start(instance.app, None)
     else:
-        control.paused_queues.begin(instance.app, *desired)
+        control.paused_queues.apply_at_start(instance.app, *desired)
     finally:
         connections[router.db_for_read(Queue)].close()  # forked processes must not inherit it
 

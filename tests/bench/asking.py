@@ -111,7 +111,7 @@ def measured() -> str:
     from tests.host import celery_app as project
 
     def ours() -> None:
-        control.forget()
+        control.clear_cache()
         control.snapshot()
 
     kinds = {"ours": ours, "inspect": lambda: app.control.inspect().active()}

@@ -95,7 +95,7 @@ def _batch() -> None:
     task = "tasks_admin.send_reset_email"
     broker.publish(
         [
-            broker.routed(task_id=str(uuid.uuid4()), task=task, args=[number])
+            broker.build_message(task_id=str(uuid.uuid4()), task=task, args=[number])
             for number in range(COUNT)
         ]
     )

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import QueueMinute
 
@@ -18,9 +18,9 @@ def set_worker_snapshot(**fields):
 
 
 def publish_messages(count, queue="mail", **more):
-    door.publish(
+    broker_api.publish(
         [
-            door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
+            broker_api.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
             for n in range(count)
         ]
     )

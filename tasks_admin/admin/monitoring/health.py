@@ -38,7 +38,7 @@ def _database() -> str:
 
 def _workers() -> dict[str, str]:
     try:
-        anybody = control.anybody()
+        anybody = control.any_worker_replies()
     except BrokerUnreachable:
         return {"broker": "no answer", "worker": "unknown"}
     return {"broker": "ok", "worker": "ok" if anybody else "no answer"}

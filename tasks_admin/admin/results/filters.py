@@ -151,7 +151,7 @@ class TaskFilter(InputFilter):
     @property
     def suggestions(self) -> list[str]:  # type: ignore[override]
         """The tasks that the project has now."""
-        return broker.registered()
+        return broker.registered_tasks()
 
     def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Of this very name."""
@@ -180,7 +180,7 @@ class QueueFilter(InputFilter):
     @property
     def suggestions(self) -> list[str]:  # type: ignore[override]
         """The queues that the project declares."""
-        return broker.queues()
+        return broker.declared_queues()
 
     def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Sent to this very queue."""

@@ -85,6 +85,6 @@ class WorkerAdmin(WorkerCommandsMixin, ReadOnlyAdmin):
 
 def _details(name: str) -> dict[str, Any]:
     try:
-        return control.details(name)
+        return control.worker_details(name)
     except BrokerUnreachable:
         return {}

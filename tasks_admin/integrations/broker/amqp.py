@@ -1,4 +1,4 @@
-"""Queues on RabbitMQ: looked at by asking for them, taken message by message."""
+"""Queues on RabbitMQ: inspected by a passive declaration, read message by message."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -15,58 +15,60 @@ from kombu.utils.json import dumps, loads
 from tasks_admin.integrations.broker.payloads import Payload
 from tasks_admin.lib.errors import WrongState
 
-#: What was put back comes after all that waits.
-AT_THE_HEAD = False
-#: What kombu notes elsewhere, and RabbitMQ does not know.
-OURS = {"body_encoding"}
+#: Restored messages come after those that wait.
+RESTORES_FIRST = False
+#: Properties that kombu adds on other brokers, and that RabbitMQ does not have.
+KOMBU_PROPERTIES = {"body_encoding"}
 
 
 def depths(
     connection: Connection, names: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], int | None]:
-    """See `contents.depths`. What is not acknowledged RabbitMQ tells elsewhere only."""
+    """See `contents.depths`. AMQP does not provide the number of unacknowledged messages."""
     return {name: _depth(connection, name) for name in names}, None
 
 
-def peek(connection: Connection, name: str, most: int) -> list[Payload]:
-    """See `contents.peek`: given out, and given back when the channel is closed."""
+def peek(connection: Connection, name: str, count: int) -> list[Payload]:
+    """See `contents.peek`: delivered, and requeued when the channel closes."""
     arguments = current_app.amqp.queues[name].queue_arguments or {}
     if arguments.get("x-queue-type") == "quorum":
         raise WrongState(
             _(
-                "%(queue)s is a quorum queue: it counts each look as a delivery, and drops what "
-                "was delivered too often. Nothing was looked at."
+                "%(queue)s is a quorum queue: reading a message counts as a delivery, and the "
+                "queue drops messages with too many deliveries. No message was read."
             )
             % {"queue": name}
         )
     with connection.channel() as channel:
-        return [_payload(message) for message in _got(channel, name, most)]
+        return [_payload(message) for message in _get(channel, name, count)]
 
 
 def stage(connection: Connection, name: str, key: str) -> int:
-    """See `contents.stage`: how many wait."""
+    """See `contents.stage`: returns the number of waiting messages."""
     return int(_depth(connection, name)["waiting"])
 
 
 @contextmanager
-def taking(connection: Connection, name: str, key: str, most: int) -> Iterator[list[Payload]]:
-    """See `contents.taking`: acknowledged at the end, given back if it does not come to that."""
+def take(connection: Connection, name: str, key: str, count: int) -> Iterator[list[Payload]]:
+    """See `contents.take`: acknowledged at the end; after an error RabbitMQ requeues them."""
     opened: Any = connection.channel()
     with opened as channel:
-        got = _got(channel, name, most)
-        yield [_payload(message) for message in got]
-        if got:
-            channel.basic_ack(got[-1].delivery_tag, multiple=True)
+        messages = _get(channel, name, count)
+        yield [_payload(message) for message in messages]
+        if messages:
+            channel.basic_ack(messages[-1].delivery_tag, multiple=True)
 
 
 def put(connection: Connection, name: str, payloads: Sequence[Payload], key: str) -> None:
-    """See `contents.put`: published to the queue itself, each confirmed."""
+    """See `contents.put`: published to the queue directly, each message confirmed."""
     opened: Any = connection.channel()
     with opened as channel:
         current_app.amqp.queues[name](channel).declare()
         for payload in payloads:
             envelope = loads(payload.raw.decode())
-            properties = {k: v for k, v in envelope["properties"].items() if k not in OURS}
+            properties = {
+                k: v for k, v in envelope["properties"].items() if k not in KOMBU_PROPERTIES
+            }
             message = Message(
                 base64.b64decode(envelope["body"]),
                 application_headers=envelope["headers"],
@@ -81,24 +83,24 @@ def _depth(connection: Connection, name: str) -> dict[str, int]:
     opened: Any = connection.channel()
     try:
         with opened as channel:
-            told = channel.queue_declare(queue=name, passive=True)
-    except NotFound:  # nobody has declared it yet
+            found = channel.queue_declare(queue=name, passive=True)
+    except NotFound:  # not declared yet
         return {"waiting": 0, "consumers": 0}
-    return {"waiting": told.message_count, "consumers": told.consumer_count}
+    return {"waiting": found.message_count, "consumers": found.consumer_count}
 
 
-def _got(channel: Any, name: str, most: int) -> list[Any]:
-    got: list[Any] = []
+def _get(channel: Any, name: str, count: int) -> list[Any]:
+    messages: list[Any] = []
     try:
-        while len(got) < most and (message := channel.basic_get(name, no_ack=False)):
-            got.append(message)
+        while len(messages) < count and (message := channel.basic_get(name, no_ack=False)):
+            messages.append(message)
     except NotFound:
         return []
-    return got
+    return messages
 
 
 def _payload(message: Any) -> Payload:
-    """The message in the form that kombu gives it on other brokers."""
+    """The message in the form in which kombu stores it on other brokers."""
     properties = dict(message.properties)
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     envelope = {

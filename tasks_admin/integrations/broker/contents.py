@@ -1,6 +1,6 @@
-"""What lies in the queues: how much, the next messages, and how they are taken out and put back.
+"""The messages in the queues: their number, the next ones; taking them out, and putting them back.
 
-Each kind of broker is a module with the same functions: `on_redis`, `on_amqp`.
+Each kind of broker is a module with the same functions: `redis`, `amqp`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,93 +14,93 @@ from django.utils.translation import gettext as _
 from kombu import Connection
 
 from tasks_admin.integrations.broker.payloads import Payload
-from tasks_admin.integrations.broker.publishing import PATIENCE, connected
+from tasks_admin.integrations.broker.publishing import PAGE_TIMEOUT, connect
 from tasks_admin.lib.errors import WrongState
 
 ADAPTERS = {"redis": "redis", "amqp": "amqp"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depth:
-    """How much lies in a queue. None is not told by this kind of broker."""
+class QueueDepth:
+    """The messages in a queue. None: this kind of broker does not provide the value."""
 
     waiting: int
-    #: Who consumes it, by the broker's count.
+    #: Its consumers, as the broker counts them.
     consumers: int | None = None
-    #: The message that is taken next.
+    #: The message that will be delivered next.
     next: Payload | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depths:
-    """How much lies in each queue."""
+class QueueDepths:
+    """The messages in each queue."""
 
-    queues: dict[str, Depth]
-    #: Messages of all queues that were delivered and not acknowledged; None is not told.
+    queues: dict[str, QueueDepth]
+    #: Delivered messages of all queues that are not acknowledged; None: not provided.
     unacknowledged: int | None = None
 
 
-def depths(names: Iterable[str]) -> Depths:
-    """Look into these queues; nothing is declared, taken or changed. 0 for what is not there.
+def depths(names: Iterable[str]) -> QueueDepths:
+    """The messages in these queues; 0 for a queue that does not exist. Changes nothing.
 
     Raises `BrokerUnreachable`.
     """
-    with connected(PATIENCE) as connection:
+    with connect(PAGE_TIMEOUT) as connection:
         queues, unacknowledged = _adapter(connection).depths(connection, list(names))
-    told = {name: Depth(**last_snapshot) for name, last_snapshot in queues.items()}
-    return Depths(queues=told, unacknowledged=unacknowledged)
+    found = {name: QueueDepth(**values) for name, values in queues.items()}
+    return QueueDepths(queues=found, unacknowledged=unacknowledged)
 
 
-def peek(name: str, most: int) -> list[Payload]:
-    """The next messages of a queue, in the order in which they will be taken.
+def peek(name: str, count: int) -> list[Payload]:
+    """The next messages of a queue, at most `count`, in the order of their delivery.
 
-    RabbitMQ gives them out and takes them back: then they count as delivered once more. Raises
-    `BrokerUnreachable`, and `WrongState` where a look could lose them.
+    RabbitMQ delivers and requeues them: they count as delivered once more. Raises
+    `BrokerUnreachable`, and `WrongState` if that could lose messages.
     """
-    with connected(PATIENCE) as connection:
-        return list(_adapter(connection).peek(connection, name, most))
+    with connect(PAGE_TIMEOUT) as connection:
+        return list(_adapter(connection).peek(connection, name, count))
 
 
 def stage(name: str, key: str) -> int | None:
-    """Keep what waits from being taken, under a key, in one step; done twice, it is done once.
+    """Withdraw the waiting messages from delivery under a key, in one step. Idempotent.
 
-    Returns how many are to be taken where the broker can't do that: they stay in the queue until
-    they are taken. Raises `BrokerUnreachable`.
+    Returns the number of messages to take if the broker has no such step: they stay in the queue
+    until `take` removes them. Raises `BrokerUnreachable`.
     """
-    with connected() as connection:
+    with connect() as connection:
         quota: int | None = _adapter(connection).stage(connection, name, key)
         return quota
 
 
 @contextmanager
-def taking(name: str, key: str, most: int) -> Iterator[list[Payload]]:
-    """Take the next messages out, once the block ends well; else they are all still there.
+def take(name: str, key: str, count: int) -> Iterator[list[Payload]]:
+    """Yield the next messages, at most `count`, and remove them if the block raises no error.
 
-    After a crash in between the same messages come again. Raises `BrokerUnreachable`.
+    After a crash in the block the same messages come again. Raises `BrokerUnreachable`.
     """
-    with connected() as connection, _adapter(connection).taking(connection, name, key, most) as got:
-        yield got
+    with connect() as connection, _adapter(connection).take(connection, name, key, count) as taken:
+        yield taken
 
 
 def put(name: str, payloads: Sequence[Payload], key: str) -> None:
-    """Put messages back, byte for byte, where `restores_first` says.
+    """Put messages back unchanged, at the end of the queue that `restores_first` names.
 
-    On Redis the same key puts them back once, however often it is asked; on RabbitMQ what was not
+    On Redis a second call with the same key has no effect; on RabbitMQ messages that were not
     confirmed may be there all the same. Raises `BrokerUnreachable`.
     """
-    with connected() as connection:
+    with connect() as connection:
         _adapter(connection).put(connection, name, payloads, key)
 
 
 def restores_first() -> bool:
-    """Whether messages are put back before those that wait, and so the newest of them first."""
-    with connected() as connection:
-        return bool(_adapter(connection).AT_THE_HEAD)
+    """Whether `put` restores before the waiting messages; then restore the newest first."""
+    with connect() as connection:
+        return bool(_adapter(connection).RESTORES_FIRST)
 
 
 def _adapter(connection: Connection) -> ModuleType:
     kind: Any = connection.transport.driver_type
     if kind not in ADAPTERS:
-        text = _("This kind of broker does not let one look into its queues: %(kind)s.")
+        text = _("The console can't read the queues of this kind of broker: %(kind)s.")
         raise WrongState(text % {"kind": kind})
     return import_module(f"tasks_admin.integrations.broker.{ADAPTERS[kind]}")

@@ -1,4 +1,4 @@
-"""Payloads: messages as the broker holds them, read as far as that can be done without harm."""
+"""Payloads: messages as the broker stores them. Only JSON is deserialized, which is safe."""
 
 import base64
 import hashlib
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-JSON = {"application/json", "json"}
+JSON_TYPES = {"application/json", "json"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payload:
-    """One message: the very bytes, to be put back as they are. Only JSON is ever read."""
+    """One message: its exact bytes, which can be put back unchanged."""
 
     raw: bytes
     priority: int = 0
 
     @cached_property
     def envelope(self) -> dict[str, Any]:
-        """Headers, properties and body; empty when it is none of kombu's."""
+        """Headers, properties and body; empty if kombu did not write the message."""
         try:
             read = json.loads(self.raw)
         except (ValueError, RecursionError):
@@ -28,30 +28,30 @@ class Payload:
 
     @property
     def digest(self) -> str:
-        """Names these very bytes."""
+        """The SHA-256 of the bytes."""
         return hashlib.sha256(self.raw).hexdigest()
 
     @property
     def task_id(self) -> str:
-        """The task's id; empty when it has none."""
+        """The task's id; empty if the message has none."""
         return str(self._header("id") or "")
 
     @property
     def task(self) -> str:
-        """The task's name; empty when it has none."""
+        """The task's name; empty if the message has none."""
         return str(self._header("task") or "")
 
     @property
     def content_type(self) -> str:
-        """What the body is said to be."""
+        """The content type that the message declares for its body."""
         return str(self.envelope.get("content-type") or "")
 
     @cached_property
     def body(self) -> Any:
-        """The body, when it is JSON; else None. Nothing else is deserialised."""
+        """The body if it is JSON, else None."""
         properties = self._part("properties")
         body = self.envelope.get("body")
-        if self.content_type not in JSON or not isinstance(body, str):
+        if self.content_type not in JSON_TYPES or not isinstance(body, str):
             return None
         try:
             encoded = properties.get("body_encoding") == "base64"
@@ -61,11 +61,11 @@ class Payload:
 
     @property
     def arguments(self) -> tuple[list[Any], dict[str, Any]] | None:
-        """The positional and the named arguments; None when they can't be read."""
+        """The positional and the keyword arguments; None if they can't be read."""
         match self.body:
-            case [list() as args, dict() as kwargs, *_]:  # Celery's second protocol
+            case [list() as args, dict() as kwargs, *_]:  # version 2 of Celery's message protocol
                 return args, kwargs
-            case {"args": list() as args, "kwargs": dict() as kwargs}:  # its first
+            case {"args": list() as args, "kwargs": dict() as kwargs}:  # version 1
                 return args, kwargs
         return None
 

@@ -1,4 +1,4 @@
-"""Publishing: batches of messages, with timeouts, and without kombu's retries."""
+"""Publishing: batches of messages, with timeouts, without kombu's retries."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,17 +11,17 @@ from django.utils.translation import gettext as _
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
-from tasks_admin.integrations.broker.registry import options_of
+from tasks_admin.integrations.broker.registry import publish_options
 from tasks_admin.lib.errors import BrokerUnreachable, QueueFull
 
 logger = logging.getLogger(__name__)
 
-#: Messages a flush.
-BATCH = 500
-#: Seconds for which a page waits for a broker that says nothing.
-PATIENCE = 1.0
-#: What each kind of broker calls the time for which a connection waits for it.
-TIMEOUTS: dict[str, tuple[str, ...]] = {
+#: Messages that are sent with one flush.
+BATCH_SIZE = 500
+#: Seconds that a page waits for a broker that does not respond.
+PAGE_TIMEOUT = 1.0
+#: The options for the timeouts of a connection, by the kind of broker.
+TIMEOUT_OPTIONS: dict[str, tuple[str, ...]] = {
     "redis": ("socket_timeout", "socket_connect_timeout"),
     "amqp": ("connect_timeout", "read_timeout", "write_timeout"),
 }
@@ -29,7 +29,7 @@ TIMEOUTS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One task to queue."""
+    """One task to publish."""
 
     task_id: str
     task: str
@@ -40,7 +40,7 @@ class Message:
     soft_time_limit: float | None = None
 
 
-def routed(
+def build_message(
     *,
     task_id: str,
     task: str,
@@ -48,8 +48,8 @@ def routed(
     kwargs: dict[str, Any] | None = None,
     queue: str = "",
 ) -> Message:
-    """Make a message for `queue`, or for the queue that the task or the project's routes name."""
-    options = options_of(task)
+    """Build a message for `queue`, or for the queue of the task or of the project's routes."""
+    options = publish_options(task)
     route = {"queue": queue or options.get("queue")}
     route = {key: value for key, value in route.items() if value}
     where = current_app.amqp.router.route(route, task, tuple(args), kwargs or {}).get("queue")
@@ -65,80 +65,84 @@ def routed(
 
 
 def publish(messages: Sequence[Message]) -> None:
-    """Queue the messages, all in one batch on a connection of our own.
+    """Publish the messages in one batch, on a connection of its own.
 
-    Raises `BrokerUnreachable` when the broker did not confirm all of them. Any number of them
-    may be queued all the same: the caller must be able to publish again.
+    Raises `BrokerUnreachable` if the broker did not confirm all of them. Any of them may have been
+    queued all the same: the caller must be able to publish them again.
     """
     make: Any = current_app.amqp.Producer
     queues = {name: current_app.amqp.queues[name] for name in {m.queue for m in messages}}
-    with connected() as connection, make(connection, auto_declare=False) as producer:
+    with connect() as connection, make(connection, auto_declare=False) as producer:
         for queue in queues.values():
             queue(producer.channel).declare()
-        with producer.batch(max_size=BATCH):
+        with producer.batch(max_size=BATCH_SIZE):
             for message in messages:
                 _publish(producer, message, queues[message.queue])
 
 
 @contextmanager
-def connected(patience: float | None = None) -> Iterator[Connection]:
-    """A connection outside the pool, made at once or not at all.
+def connect(timeout: float | None = None) -> Iterator[Connection]:
+    """A connection outside of the pool, established without retries.
 
-    A broker that says nothing for `patience` seconds is given up; None: for as long as the
-    project's settings say. Who looks at a page waits for a second, who moves messages for longer.
+    The broker must respond within `timeout` seconds; None: as long as the project's settings
+    allow. A page uses a short timeout, the dispatcher uses the project's.
 
-    Raises `BrokerUnreachable`, also for what goes wrong while it is used; `QueueFull` is one.
+    Raises `BrokerUnreachable`, also for errors while the connection is used; `QueueFull` is one.
     """
     connection: Connection = current_app.connection_for_write()
-    if patience is not None:
-        connection.connect_timeout = patience
-        timeouts = dict.fromkeys(TIMEOUTS.get(connection.transport.driver_type, ()), patience)
+    if timeout is not None:
+        connection.connect_timeout = timeout
+        options = TIMEOUT_OPTIONS.get(connection.transport.driver_type, ())
+        timeouts = dict.fromkeys(options, timeout)
         connection.transport_options = {**(connection.transport_options or {}), **timeouts}
     # Every transport has errors of its own.
-    troubles: tuple[type[BaseException], ...]
-    troubles = KombuError, OSError, *connection.connection_errors, *connection.channel_errors
+    errors: tuple[type[BaseException], ...]
+    errors = KombuError, OSError, *connection.connection_errors, *connection.channel_errors
     try:
-        with connection, _hung_up(connection, troubles):
-            # kombu would wait and try again: each address is tried once
+        with connection, _drop_after(connection, errors):
+            # kombu would wait and retry: each address is tried once.
             connection.ensure_connection(max_retries=len(connection.alt), interval_start=0)
             yield connection
-    except troubles as error:
-        logger.warning("The broker does not answer: %s", type(error).__name__)
-        raise BrokerUnreachable(_("The broker does not answer.")) from None
-    except connection.recoverable_connection_errors:  # RabbitMQ refused a message, and is well
-        logger.warning("The broker refused a message: its queue takes no more.")
-        raise QueueFull(_("The broker does not answer.")) from None
+    except errors as error:
+        logger.warning("The broker does not respond: %s", type(error).__name__)
+        raise BrokerUnreachable(_("The broker does not respond.")) from None
+    except connection.recoverable_connection_errors:  # RabbitMQ refused a message
+        logger.warning("The broker refused a message: its queue is full.")
+        raise QueueFull(_("The broker refused a message: its queue is full.")) from None
 
 
 @contextmanager
-def _hung_up(connection: Connection, troubles: tuple[type[BaseException], ...]) -> Iterator[None]:
-    """After trouble say no goodbye: RabbitMQ would be waited for, and reads nothing in an alarm."""
+def _drop_after(connection: Connection, errors: tuple[type[BaseException], ...]) -> Iterator[None]:
+    """After an error drop an AMQP connection without the closing handshake.
+
+    RabbitMQ does not read from blocked connections: the handshake would have to time out.
+    """
     try:
         yield
-    except troubles:
+    except errors:
         if connection.transport.driver_type == "amqp":
             connection.collect()
         raise
 
 
-def waiting(queues: Iterable[str]) -> dict[str, int]:
-    """How many messages wait in each of these queues.
+def count_waiting(queues: Iterable[str]) -> dict[str, int]:
+    """The number of waiting messages by queue.
 
-    Raises `BrokerUnreachable`, also when the broker can be read but has no room to write.
+    Raises `BrokerUnreachable`, also if the broker can be read but has no room to write.
     """
     counts = dict.fromkeys(queues, 0)
-    with connected() as connection, connection.channel() as channel:
+    with connect() as connection, connection.channel() as channel:
         for name in counts:
             queue: Any = current_app.amqp.queues[name](channel)
-            queue.declare()  # to Redis that is a write
+            queue.declare()  # on Redis this is a write
             counts[name] = queue.queue_declare().message_count
     return counts
 
 
 def _publish(producer: Producer, message: Message, queue: Queue) -> None:
-    """What `Celery.send_task` does, without what makes it slow; signals only for who listens."""
+    """Publish as `Celery.send_task` does, without its slow parts; signals only if received."""
     exchange, routing_key = queue.exchange.name, queue.routing_key
-    if queue.exchange.type == "direct":  # as Celery does: straight to the queue, no table is read
+    if queue.exchange.type == "direct":  # as Celery does: the default exchange needs no binding
         exchange, routing_key = "", queue.name
     made = current_app.amqp.create_task_message(
         message.task_id,
@@ -148,7 +152,7 @@ def _publish(producer: Producer, message: Message, queue: Queue) -> None:
         time_limit=message.time_limit,
         soft_time_limit=message.soft_time_limit,
     )
-    about = {
+    details = {
         "sender": message.task,
         "exchange": exchange,
         "routing_key": routing_key,
@@ -157,7 +161,7 @@ def _publish(producer: Producer, message: Message, queue: Queue) -> None:
     }
     if signals.before_task_publish.receivers:
         more = {"declare": [queue], "properties": made.properties, "retry_policy": None}
-        signals.before_task_publish.send(**about, **more)
+        signals.before_task_publish.send(**details, **more)
     producer.publish(
         made.body,
         exchange=exchange,
@@ -169,4 +173,4 @@ def _publish(producer: Producer, message: Message, queue: Queue) -> None:
         **made.properties,
     )
     if signals.after_task_publish.receivers:
-        signals.after_task_publish.send(**about)
+        signals.after_task_publish.send(**details)

@@ -1,4 +1,4 @@
-"""Queues on Redis and what speaks its protocol: a list for each priority, taken from the right."""
+"""Queues on Redis and compatible servers: one list per priority, consumed from the right."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,18 +9,18 @@ from kombu import Connection
 
 from tasks_admin.integrations.broker.payloads import Payload
 
-#: What was put back comes before all that waits.
-AT_THE_HEAD = True
-#: Seconds for which it is known that something was put back: longer than anybody tries again.
-KNOWN_FOR = 7 * 86_400
+#: Restored messages come before those that wait.
+RESTORES_FIRST = True
+#: Seconds for which the key of a `put` is remembered: longer than the dispatcher retries it.
+PUT_KEY_TTL = 7 * 86_400
 
 
 class Lists:
-    """The lists of a queue, as kombu names them, the one that is taken from first in front."""
+    """The lists of a queue, as kombu names them; the first one is consumed first."""
 
     def __init__(self, connection: Connection) -> None:
         channel: Any = connection.default_channel
-        # kombu's own client prefixes some commands and not others: here all keys are whole.
+        # kombu's client adds the prefix to the keys of some commands only: here all keys have it.
         self.client: Any = redis.Redis(connection_pool=channel.client.connection_pool)
         self.prefix = channel.global_keyprefix or ""
         self.channel, self.steps = channel, list(channel.priority_steps)
@@ -30,12 +30,12 @@ class Lists:
         return [self.prefix + self.channel._q_for_pri(name, step) for step in self.steps]
 
     def staged(self, key: str) -> list[str]:
-        """The keys under which a queue's lists are staged."""
+        """The keys to which `stage` renames a queue's lists."""
         return [f"{self.prefix}console.staged.{key}.{step}" for step in self.steps]
 
-    def priority(self, at: int) -> int:
-        """The priority of the list at a place."""
-        return int(self.steps[at])
+    def priority(self, index: int) -> int:
+        """The priority of the list at an index."""
+        return int(self.steps[index])
 
 
 def depths(
@@ -49,81 +49,83 @@ def depths(
                 pipe.llen(key)
                 pipe.lindex(key, -1)
         pipe.hlen(lists.prefix + lists.channel.unacked_key)
-        *told, unacknowledged = pipe.execute()
+        *replies, unacknowledged = pipe.execute()
     queues = {}
     for name in names:
         counts, heads = [], []
-        for at in range(len(lists.steps)):
-            count, head = told.pop(0), told.pop(0)
+        for index in range(len(lists.steps)):
+            count, head = replies.pop(0), replies.pop(0)
             counts.append(count)
-            heads += [Payload(raw=head, priority=lists.priority(at))] if head is not None else []
+            if head is not None:
+                heads.append(Payload(raw=head, priority=lists.priority(index)))
         queues[name] = {"waiting": sum(counts), "next": heads[0] if heads else None}
     return queues, int(unacknowledged)
 
 
-def peek(connection: Connection, name: str, most: int) -> list[Payload]:
-    """See `contents.peek`: nothing is changed."""
+def peek(connection: Connection, name: str, count: int) -> list[Payload]:
+    """See `contents.peek`: read only."""
     lists = Lists(connection)
-    return [one for _key, some in _tails(lists, lists.of(name), most) for one in some]
+    tails = _tails(lists, lists.of(name), count)
+    return [payload for _key, payloads in tails for payload in payloads]
 
 
 def stage(connection: Connection, name: str, key: str) -> None:
-    """See `contents.stage`: all lists get another name, in one step."""
+    """See `contents.stage`: renames all lists, in one transaction."""
     lists = Lists(connection)
     with lists.client.pipeline(transaction=True) as pipe:
         for source, staged in zip(lists.of(name), lists.staged(key), strict=True):
             pipe.renamenx(source, staged)
-        pipe.execute(raise_on_error=False)  # of an empty queue there is no list
+        pipe.execute(raise_on_error=False)  # an empty queue has no list
 
 
 @contextmanager
-def taking(connection: Connection, name: str, key: str, most: int) -> Iterator[list[Payload]]:
-    """See `contents.taking`: removed is only what still lies where it was read."""
+def take(connection: Connection, name: str, key: str, count: int) -> Iterator[list[Payload]]:
+    """See `contents.take`: removes only messages that are still where they were read."""
     lists = Lists(connection)
-    got = _tails(lists, lists.staged(key), most)
-    yield [one for _key, some in got for one in some]
-    for staged, some in got:
-        _remove(lists.client, staged, [one.raw for one in reversed(some)])
+    tails = _tails(lists, lists.staged(key), count)
+    yield [payload for _key, payloads in tails for payload in payloads]
+    for staged, payloads in tails:
+        _remove(lists.client, staged, [payload.raw for payload in reversed(payloads)])
 
 
 def put(connection: Connection, name: str, payloads: Sequence[Payload], key: str) -> None:
     """See `contents.put`."""
     lists = Lists(connection)
-    known = f"{lists.prefix}console.put.{key}"
+    done_key = f"{lists.prefix}console.put.{key}"
     keys = dict(zip(lists.steps, lists.of(name), strict=True))
 
     def push(pipe: Any) -> None:
-        there = pipe.exists(known)
+        done = pipe.exists(done_key)
         pipe.multi()
-        if there:
+        if done:
             return
-        for payload in reversed(payloads):  # the last that is pushed is taken first
+        for payload in reversed(payloads):  # the last one pushed is consumed first
             pipe.rpush(keys.get(payload.priority, keys[lists.steps[0]]), payload.raw)
-        pipe.set(known, 1, ex=KNOWN_FOR)
+        pipe.set(done_key, 1, ex=PUT_KEY_TTL)
 
-    lists.client.transaction(push, known)
+    lists.client.transaction(push, done_key)
 
 
-def _tails(lists: Lists, keys: list[str], most: int) -> list[tuple[str, list[Payload]]]:
-    """The next messages of these lists, `most` in all, in the order in which they are taken."""
-    got: list[tuple[str, list[Payload]]] = []
-    for at, key in enumerate(keys):
-        if most <= 0:
+def _tails(lists: Lists, keys: list[str], count: int) -> list[tuple[str, list[Payload]]]:
+    """The next messages of these lists, `count` in all, in the order of their delivery."""
+    tails: list[tuple[str, list[Payload]]] = []
+    for index, key in enumerate(keys):
+        if count <= 0:
             break
-        tail = reversed(lists.client.lrange(key, -most, -1))
-        some = [Payload(raw=raw, priority=lists.priority(at)) for raw in tail]
-        most -= len(some)
-        got += [(key, some)] if some else []
-    return got
+        raw = reversed(lists.client.lrange(key, -count, -1))
+        payloads = [Payload(raw=one, priority=lists.priority(index)) for one in raw]
+        count -= len(payloads)
+        tails += [(key, payloads)] if payloads else []
+    return tails
 
 
 def _remove(client: Any, key: str, tail: list[bytes]) -> None:
-    """Cut off the end of a list, if it is what was read: who was faster has cut it off."""
+    """Remove the tail of a list, unless another process has removed it."""
 
-    def cut(pipe: Any) -> None:
-        there = pipe.lrange(key, -len(tail), -1)
+    def trim(pipe: Any) -> None:
+        current = pipe.lrange(key, -len(tail), -1)
         pipe.multi()
-        if there == tail:
+        if current == tail:
             pipe.ltrim(key, 0, -len(tail) - 1)
 
-    client.transaction(cut, key)
+    client.transaction(trim, key)

@@ -1,55 +1,66 @@
-"""The one door to Celery's control API: who is there, what they are doing, and what they are told.
+"""The interface to Celery's control API: the state of the workers, and commands to them.
 
-All workers are asked at once, on a connection of our own: Celery's own `inspect` takes two
-connections from the process's pool, and ten such calls at a time leave it hanging for good.
+A request goes to all workers at once, on a connection of its own: Celery's `inspect` takes two
+connections from the process's pool, and ten concurrent calls deadlock the process.
 """
 
-from tasks_admin.integrations.control import commands, paused_queues, unmanaged  # noqa: F401 (workers learn our commands)
-from tasks_admin.integrations.control.commands import count_taken, taken, told, told_to_revoke
-from tasks_admin.integrations.control.requests import ask
+from tasks_admin.integrations.control import commands, paused_queues, unmanaged  # noqa: F401 (registers our commands)
+from tasks_admin.integrations.control.commands import (
+    count_taken,
+    is_revoked,
+    taken,
+    worker_snapshot,
+)
+from tasks_admin.integrations.control.requests import request
 from tasks_admin.integrations.control.snapshots import (
     Snapshot,
     WorkerView,
-    details,
-    forget,
+    clear_cache,
+    parse_snapshot,
     snapshot,
-    view,
+    worker_details,
 )
 from tasks_admin.integrations.control.tasks import (
-    Termination,
-    anybody,
-    begun,
-    known,
-    processes,
+    TerminationReplies,
+    any_worker_replies,
+    held_task_ids,
+    pool_processes,
     revoke,
+    running_task_ids,
     terminate,
 )
-from tasks_admin.integrations.control.worker_commands import RESIZABLE, done, heard, order, outcomes
+from tasks_admin.integrations.control.worker_commands import (
+    RESIZABLE_POOLS,
+    command_outcomes,
+    outcome_listeners,
+    outcomes,
+    send_command,
+)
 
 __all__ = [
-    "RESIZABLE",
+    "RESIZABLE_POOLS",
     "Snapshot",
-    "Termination",
+    "TerminationReplies",
     "WorkerView",
-    "anybody",
-    "ask",
-    "begun",
+    "any_worker_replies",
+    "clear_cache",
+    "command_outcomes",
     "count_taken",
-    "details",
-    "done",
-    "forget",
-    "heard",
-    "known",
-    "order",
+    "held_task_ids",
+    "is_revoked",
+    "outcome_listeners",
     "outcomes",
-    "pauses",
-    "processes",
+    "parse_snapshot",
+    "paused_queues",
+    "pool_processes",
+    "request",
     "revoke",
+    "running_task_ids",
+    "send_command",
     "snapshot",
     "taken",
     "terminate",
-    "told",
-    "told_to_revoke",
     "unmanaged",
-    "view",
+    "worker_details",
+    "worker_snapshot",
 ]

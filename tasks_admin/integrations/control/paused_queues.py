@@ -1,49 +1,49 @@
-"""Pauses: queues that nobody shall consume, obeyed by a worker from its start on.
+"""Paused queues, in a worker: it does not consume them, from its start on.
 
-Staff's decision is in the database. A worker reads it before it consumes anything and with each
-sign of life, and is told when it changes. Decisions are numbered: one that comes late, because the
-worker was silent, does not undo a newer one.
+The decision of staff is in the database. A worker reads it before it consumes anything and with
+each heartbeat, and gets a command when it changes. Decisions are numbered: a command that arrives
+late, because the worker was stopped, does not override a newer decision.
 """
 
 from typing import Any
 
-#: The queues that are paused, as far as this worker knows.
+#: The paused queues, as far as this worker knows.
 paused: set[str] = set()
-#: Those of them that it would consume: it goes on with them when they are resumed.
-paused_queues: set[str] = set()
-_newest = 0
+#: Those of them that it is configured to consume: it resumes them when they are resumed.
+withdrawn: set[str] = set()
+_applied_revision = 0
 
 
-def begin(app: Any, names: list[str] | None, decision: int = 0) -> None:
-    """Before the worker consumes anything: leave out what is paused. None is not known: all."""
-    global _newest
-    _newest = decision
+def apply_at_start(app: Any, names: list[str] | None, revision: int = 0) -> None:
+    """Deselect the paused queues before the worker consumes any. None: not known, so all."""
+    global _applied_revision
+    _applied_revision = revision
     queues = app.amqp.queues
-    wanted = set(queues.consume_from)
-    paused.update(wanted if names is None else names)
-    paused_queues.update(wanted & paused)
-    queues.deselect(sorted(paused_queues))
+    configured = set(queues.consume_from)
+    paused.update(configured if names is None else names)
+    withdrawn.update(configured & paused)
+    queues.deselect(sorted(withdrawn))
 
 
-def obey(consumer: Any, names: list[str], decision: int) -> None:
-    """Consume nothing of these queues, and again what was withheld; in the worker's own loop."""
-    global _newest
-    if decision < _newest:
+def apply(consumer: Any, names: list[str], revision: int) -> None:
+    """Stop consuming these queues, and resume the others. Runs in the worker's event loop."""
+    global _applied_revision
+    if revision < _applied_revision:
         return
-    _newest = decision
+    _applied_revision = revision
     paused.clear()
     paused.update(names)
     consumed = set(consumer.app.amqp.queues.consume_from)
     for name in sorted(consumed & paused):
         consumer.cancel_task_queue(name)
-        paused_queues.add(name)
-    for name in sorted(paused_queues - paused):
+        withdrawn.add(name)
+    for name in sorted(withdrawn - paused):
         consumer.add_task_queue(name)
-        paused_queues.discard(name)
+        withdrawn.discard(name)
 
 
-def obey_soon(consumer: Any, names: list[str], decision: int) -> None:
-    """The same from another thread, if anything differs: the loop does it at its next turn."""
+def apply_soon(consumer: Any, names: list[str], revision: int) -> None:
+    """Schedule `apply` in the worker's event loop, if it would change anything. Thread-safe."""
     consumed = set(consumer.app.amqp.queues.consume_from)
-    if set(names) != paused or consumed & paused or paused_queues - paused:
-        consumer.call_soon(obey, consumer, names, decision)
+    if set(names) != paused or consumed & paused or withdrawn - paused:
+        consumer.call_soon(apply, consumer, names, revision)

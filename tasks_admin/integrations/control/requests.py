@@ -1,9 +1,9 @@
-"""Asking: one command to all workers or some, until those who are expected have answered."""
+"""Requests: one command to all workers, or to some, until the expected ones have replied."""
 
 import contextlib
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from celery import current_app
@@ -12,40 +12,41 @@ from django.db import DatabaseError
 from kombu import Producer
 from kombu.pidbox import Mailbox
 
-from tasks_admin.integrations.broker import PATIENCE, connected
+from tasks_admin.integrations.broker import PAGE_TIMEOUT, connect
 from tasks_admin.lib.conf import settings
 from tasks_admin.models import Worker
 
-#: Seconds after which nobody is listened to any more, however much they say.
-DEADLINE = 5.0
+#: Seconds after which replies are no longer collected, however many arrive.
+COLLECT_TIMEOUT = 5.0
 
 
-class _Enough(Exception):
-    """All who were expected have answered."""
+class _Complete(Exception):
+    """All expected workers have replied."""
 
 
-class _OneTry(Producer):
-    """Publishes once: kombu's mailbox would try for ever, and hold whoever looks at a page."""
+class _SingleTryProducer(Producer):
+    """Publishes without retries: kombu's mailbox would retry forever, and block the page."""
 
     def publish(self, body: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Raise what goes wrong."""
-        return super().publish(body, **options | {"retry": False, "confirm_timeout": PATIENCE})
+        """Raise the first error."""
+        once = {"retry": False, "confirm_timeout": PAGE_TIMEOUT}
+        return super().publish(body, **options | once)
 
 
 class _Mailbox(Mailbox):
-    """Publishes on the connection that it is given, and never on one of the process's pool."""
+    """Publishes on the given connection, never on one of the process's pool."""
 
     @contextlib.contextmanager
     def producer_or_acquire(self, producer: Any = None, channel: Any = None) -> Iterator[Producer]:
-        """A producer of our own."""
-        yield _OneTry(channel, auto_declare=False)
+        """Yield a producer of its own."""
+        yield _SingleTryProducer(channel, auto_declare=False)
 
 
 class _Control(Control):
     Mailbox = _Mailbox
 
 
-def ask(
+def request(
     command: str,
     *,
     arguments: dict[str, Any] | None = None,
@@ -55,26 +56,26 @@ def ask(
     limit: int | None = None,
     reply: bool = True,
 ) -> list[tuple[str, Any]]:
-    """Return what workers answer: (name, reply), in the order in which it came.
+    """Send a command, and return the replies in the order of their arrival: (worker, reply).
 
-    Asks those of `destination`, or all but those of `without`. Waits until all of `expected` have
-    answered, and for `CONTROL_TIMEOUT` seconds after the last answer at most; all of that when
-    nobody in particular is expected. Raises `BrokerUnreachable`. Silence is no answer: who did not
-    answer may still do what it was told.
+    The command goes to the workers of `destination`, or to all but those of `without`. Returns
+    when all of `expected` have replied, or `CONTROL_TIMEOUT` seconds after the last reply; always
+    after that time if no worker is expected. Raises `BrokerUnreachable`. A missing reply means
+    neither success nor failure: the worker may still execute the command.
     """
     control: Any = _Control(current_app)
-    heard: list[tuple[str, Any]] = []
-    missing, over = set(expected), time.monotonic() + DEADLINE
+    replies: list[tuple[str, Any]] = []
+    missing, deadline = set(expected), time.monotonic() + COLLECT_TIMEOUT
 
-    def hear(body: Any) -> None:
+    def collect(body: Any) -> None:
         if not isinstance(body, dict):
             return
-        heard.extend((str(name), said) for name, said in body.items())
+        replies.extend((str(name), payload) for name, payload in body.items())
         missing.difference_update(body)
-        if (expected and not missing) or time.monotonic() > over:
-            raise _Enough
+        if (expected and not missing) or time.monotonic() > deadline:
+            raise _Complete
 
-    with connected(PATIENCE) as connection, contextlib.suppress(_Enough):
+    with connect(PAGE_TIMEOUT) as connection, contextlib.suppress(_Complete):
         control.broadcast(
             command,
             arguments=arguments,
@@ -82,15 +83,15 @@ def ask(
             reply=reply,
             timeout=settings.CONTROL_TIMEOUT,
             limit=limit,
-            callback=hear if reply else None,
+            callback=collect if reply else None,
             connection=connection,
             **_all_but(without),
         )
-    return heard
+    return replies
 
 
 def _all_but(names: Collection[str]) -> dict[str, str]:
-    """How kombu is told that these are not asked."""
+    """The options of kombu that exclude these workers."""
     if not names:
         return {}
     excluded = "|".join(re.escape(name) for name in sorted(names))
@@ -98,17 +99,17 @@ def _all_but(names: Collection[str]) -> dict[str, str]:
 
 
 def online() -> set[str]:
-    """The workers that gave a sign of life a moment ago: they should answer."""
-    return _named(Worker.objects.online)
+    """The names of the workers with a recent heartbeat: they should reply."""
+    return _names(Worker.objects.online)
 
 
 def may_hold_tasks() -> set[str]:
-    """The workers that may hold tasks: seen within `LOST_AFTER`, and not known to have stopped."""
-    return _named(Worker.objects.may_hold_tasks)
+    """The names of the workers seen within `LOST_AFTER`, and not known to have stopped."""
+    return _names(Worker.objects.may_hold_tasks)
 
 
-def _named(which: Any) -> set[str]:
+def _names(workers: Callable[[], Any]) -> set[str]:
     try:
-        return set(which().values_list("name", flat=True))
-    except DatabaseError:  # then nobody in particular is expected
+        return set(workers().values_list("name", flat=True))
+    except DatabaseError:  # then no particular worker is expected
         return set()

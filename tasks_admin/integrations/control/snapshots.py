@@ -1,4 +1,4 @@
-"""Snapshots: all workers at one moment, asked once for everybody who looks."""
+"""Snapshots: all workers at one moment, requested once for all readers."""
 
 import threading
 import time
@@ -8,25 +8,25 @@ from datetime import timedelta
 from typing import Any
 
 from tasks_admin.integrations.control import unmanaged
-from tasks_admin.integrations.control.commands import MOST
+from tasks_admin.integrations.control.commands import MAX_TASKS
 from tasks_admin.integrations.control.replies import sanitize_reply
-from tasks_admin.integrations.control.requests import ask, online
+from tasks_admin.integrations.control.requests import online, request
 from tasks_admin.lib import masks
 from tasks_admin.lib.errors import BrokerUnreachable
 
-#: Seconds for which a snapshot is shown to everybody who asks.
-FRESH = 2.0
+#: Seconds for which a process reuses a snapshot.
+CACHE_TTL = 2.0
 #: Characters of a worker's name that are shown.
-LONGEST = 255
-#: Workers without the console that are asked more than their name.
-MOST_FOREIGN = 100
+MAX_NAME_LENGTH = 255
+#: Unmanaged workers that get more requests than the first.
+MAX_UNMANAGED = 100
 
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerView:
-    """What one worker said of itself. Times in seconds, memory in bytes; None is not known."""
+    """The state of one worker. Times in seconds, memory in bytes; None: not known."""
 
     name: str
     pool: str = ""
@@ -37,9 +37,9 @@ class WorkerView:
     total: int = 0
     totals: dict[str, int] = field(default_factory=dict)
     queues: list[str] = field(default_factory=list)
-    #: Those that it would consume and does not, because they are paused.
+    #: Queues that it is configured to consume and does not, because they are paused.
     paused_queues: list[str] = field(default_factory=list)
-    #: Tasks that it has of each queue: running, reserved, or waiting for their time.
+    #: The number of its tasks by queue: running, reserved or scheduled.
     held: dict[str, int] = field(default_factory=dict)
     running: list[dict[str, Any]] = field(default_factory=list)
     running_count: int = 0
@@ -54,28 +54,28 @@ class WorkerView:
     events: bool = False
     autoscale: list[int] | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    #: It answered, and does not know our commands: another app, or one without the console.
-    foreign: bool = False
+    #: It replied, and does not have `tasks_admin` installed.
+    unmanaged: bool = False
 
     @property
     def up_for(self) -> timedelta:
-        """How long it has been up."""
+        """The time since it started."""
         return timedelta(seconds=round(self.uptime))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """All workers that answered, and when (`time.monotonic`)."""
+    """All workers that replied, and when (`time.monotonic`)."""
 
     workers: list[WorkerView]
     taken_at: float
-    #: Why nobody could be asked; empty when all were.
-    trouble: str = ""
+    #: Why the request failed; empty if it did not.
+    error: str = ""
 
 
 _last: Snapshot | None = None
-#: What the parts of a reply must be.
-KINDS: dict[str, tuple[type, ...]] = {
+#: The types of the values in a reply.
+TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("pool",), (str,)),
     **dict.fromkeys(("totals", "versions", "held"), (dict,)),
     **dict.fromkeys(("processes", "pid", "total", "revoked"), (int,)),
@@ -89,98 +89,102 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-def forget() -> None:
-    """Let the next one who looks ask anew: something was changed."""
+def clear_cache() -> None:
+    """Let the next call of `snapshot` send a request: something has changed."""
     global _last
     _last = None
 
 
 def snapshot() -> Snapshot:
-    """Ask all workers at once; one question at a time per process, kept for two seconds.
+    """All workers that reply. A process sends one request at a time, and reuses the snapshot.
 
-    Raises `BrokerUnreachable`, to all who asked meanwhile. A worker that does not answer within
-    `CONTROL_TIMEOUT` is not in the list, which does not mean that it is gone.
+    Raises `BrokerUnreachable`, in all callers that waited for the same request. A worker that does
+    not reply within `CONTROL_TIMEOUT` is missing, which does not mean that it has stopped.
     """
     global _last
     with _lock:
         last = _last
-        if last is None or time.monotonic() - last.taken_at > FRESH:
+        if last is None or time.monotonic() - last.taken_at > CACHE_TTL:
             _last = last = _take()
-    if last.trouble:
-        raise BrokerUnreachable(last.trouble)
+    if last.error:
+        raise BrokerUnreachable(last.error)
     return last
 
 
-def answers() -> list[WorkerView]:
-    """What the workers say at this moment; asked anew."""
-    known, unmanaged_workers = online(), unmanaged.unmanaged_workers
-    unmanaged_workers.look_now_and_then()
-    strangers = unmanaged_workers.strangers - known
-    expected = known | unmanaged_workers.names - strangers
-    replies = ask("console_snapshot", expected=expected, without=strangers)
-    views = [one for name, told in replies if (one := view(name, told))]
-    heard = {name for name, _told in replies}
-    new = {one.name for one in views if one.foreign}
-    unmanaged_workers.heard(heard, missed=expected - heard, strangers=new)
-    return [one for one in views if not one.foreign] + _foreigners(strangers | new)
+def current_views() -> list[WorkerView]:
+    """The state of all workers that reply now; a request without the cache."""
+    known, discovered = online(), unmanaged.discovered_workers
+    discovered.discover_periodically()
+    skipped = discovered.unmanaged - known
+    expected = known | discovered.names - skipped
+    replies = request("console_snapshot", expected=expected, without=skipped)
+    views = [view for name, reply in replies if (view := parse_snapshot(name, reply))]
+    replied = {name for name, _reply in replies}
+    new = {view.name for view in views if view.unmanaged}
+    discovered.update(replied, missed=expected - replied, unmanaged=new)
+    managed = [view for view in views if not view.unmanaged]
+    return managed + _unmanaged_views(skipped | new)
 
 
-def _foreigners(names: set[str]) -> list[WorkerView]:
-    """Workers without the console, as far as they answer Celery's own commands."""
-    told = unmanaged.told(sorted(names)[:MOST_FOREIGN])
-    answered = {name for name, last_snapshot in told.items() if last_snapshot}
-    unmanaged.unmanaged_workers.heard(answered, missed=told.keys() - answered)
-    return [_foreign(name, told[name]) for name in sorted(answered)]
+def _unmanaged_views(names: set[str]) -> list[WorkerView]:
+    """Unmanaged workers, as far as they reply to Celery's own commands."""
+    found = unmanaged.snapshots(sorted(names)[:MAX_UNMANAGED])
+    replied = {name for name, values in found.items() if values}
+    unmanaged.discovered_workers.update(replied, missed=found.keys() - replied)
+    return [_unmanaged_view(name, found[name]) for name in sorted(replied)]
 
 
-def _foreign(name: str, last_snapshot: dict[str, Any]) -> WorkerView:
-    """A worker without the console; as much as Celery's own commands tell, if that makes sense."""
-    known = {key: value for key, value in last_snapshot.items() if value is not None}
-    read = view(name, known)
-    return replace(read, foreign=True) if read else WorkerView(name=name[:LONGEST], foreign=True)
+def _unmanaged_view(name: str, values: dict[str, Any]) -> WorkerView:
+    """An unmanaged worker; its name alone if its replies are not valid."""
+    known = {key: value for key, value in values.items() if value is not None}
+    view = parse_snapshot(name, known) or WorkerView(name=name[:MAX_NAME_LENGTH])
+    return replace(view, unmanaged=True)
 
 
-def details(name: str) -> dict[str, Any]:
-    """What a worker tells of its tasks and settings, masked; empty when it does not answer."""
-    told = dict(ask("console_details", destination=[name], expected=[name])).get(name)
-    read = sanitize_reply(told) if isinstance(told, Mapping) else {}
-    tasks, settings = read.get("tasks"), read.get("settings", {})
+def worker_details(name: str) -> dict[str, Any]:
+    """The tasks and settings of a worker, masked; empty if it does not reply."""
+    reply = dict(request("console_details", destination=[name], expected=[name])).get(name)
+    details = sanitize_reply(reply) if isinstance(reply, Mapping) else {}
+    tasks, settings = details.get("tasks"), details.get("settings", {})
     if not isinstance(tasks, list) or not isinstance(settings, dict):
         return {}
-    read["tasks"] = [task for task in tasks if isinstance(task, dict)]
-    masked: dict[str, Any] = masks.mask(read)
+    details["tasks"] = [task for task in tasks if isinstance(task, dict)]
+    masked: dict[str, Any] = masks.mask(details)
     return masked
 
 
 def _take() -> Snapshot:
     try:
-        workers = sorted(answers(), key=lambda one: one.name)
+        workers = sorted(current_views(), key=lambda view: view.name)
     except BrokerUnreachable as error:
-        return Snapshot(workers=[], taken_at=time.monotonic(), trouble=str(error))
+        return Snapshot(workers=[], taken_at=time.monotonic(), error=str(error))
     return Snapshot(workers=workers, taken_at=time.monotonic())
 
 
-def view(name: str, told: Any) -> WorkerView | None:
-    """Read a reply, as far as it makes sense; who does not know our command answers an error."""
-    if not isinstance(told, Mapping) or not name:
+def parse_snapshot(name: str, reply: Any) -> WorkerView | None:
+    """Read a worker's reply to `console_snapshot`, sanitized; None if it is not valid.
+
+    A worker that does not know the command replies with an error: it is unmanaged.
+    """
+    if not isinstance(reply, Mapping) or not name:
         return None
-    if "error" in told:
-        return WorkerView(name=name[:LONGEST], foreign=True)
-    known = {key: sanitize_reply(told[key], most=MOST) for key in KINDS if key in told}
-    wrong = [key for key, value in known.items() if not _fits(key, value)]
-    if not known or wrong:
+    if "error" in reply:
+        return WorkerView(name=name[:MAX_NAME_LENGTH], unmanaged=True)
+    known = {key: sanitize_reply(reply[key], max_items=MAX_TASKS) for key in TYPES if key in reply}
+    invalid = [key for key, value in known.items() if not _is_valid(key, value)]
+    if not known or invalid:
         return None
-    for counted in ("running", "reserved", "scheduled"):  # a worker of an older version
-        known.setdefault(f"{counted}_count", len(known.get(counted, [])))
-    return WorkerView(name=name[:LONGEST], **known)
+    for tasks in ("running", "reserved", "scheduled"):  # a worker of an older version
+        known.setdefault(f"{tasks}_count", len(known.get(tasks, [])))
+    return WorkerView(name=name[:MAX_NAME_LENGTH], **known)
 
 
-def _fits(key: str, value: Any) -> bool:
-    """Whether a part of a reply is of the kind that the page shows."""
+def _is_valid(key: str, value: Any) -> bool:
+    """Whether a value of a reply has the type that the pages show."""
     if key in {"running", "reserved", "scheduled"} and isinstance(value, list):
-        return all(isinstance(one, Mapping) and "id" in one for one in value)
+        return all(isinstance(task, Mapping) and "id" in task for task in value)
     if key in {"queues", "paused_queues"} and isinstance(value, list):
-        return all(isinstance(one, str) for one in value)
+        return all(isinstance(name, str) for name in value)
     if key == "held" and isinstance(value, Mapping):
-        return all(isinstance(one, int) for one in value.values())
-    return isinstance(value, KINDS[key])
+        return all(isinstance(count, int) for count in value.values())
+    return isinstance(value, TYPES[key])

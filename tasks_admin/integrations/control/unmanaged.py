@@ -1,7 +1,7 @@
-"""Workers that give no sign of life: of other apps, or without the console.
+"""Workers without a heartbeat: unmanaged ones, and managed ones whose heartbeat is missing.
 
-They are remembered, so that they are waited for, and are asked with Celery's own commands: a
-command that a worker does not know puts a traceback into its log.
+The console remembers them, so that it waits for their replies. Unmanaged ones get Celery's own
+commands only: a command that a worker does not know writes a traceback to its log.
 """
 
 import contextlib
@@ -12,91 +12,91 @@ from typing import Any
 
 from celery import current_app
 
-from tasks_admin.integrations.control.requests import ask
+from tasks_admin.integrations.control.requests import request
 from tasks_admin.lib.errors import BrokerUnreachable
 
-#: Seconds between two looks for such workers.
-EVERY = 60.0
-#: Celery's commands, and what each of them tells us.
+#: Seconds between two pings that discover such workers.
+DISCOVERY_INTERVAL = 60.0
+#: Celery's commands, and the values of a snapshot in the reply to each.
 COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "stats": lambda told: _stats(told),
-    "active_queues": lambda told: {"queues": [_name(queue) for queue in _listed(told)]},
-    "active": lambda told: {"running": [_task(task) for task in _listed(told)]},
-    "reserved": lambda told: {"reserved": [_task(task) for task in _listed(told)]},
-    "scheduled": lambda told: {"scheduled": [_timed(entry) for entry in _listed(told)]},
-    "revoked": lambda told: {"revoked": len(_listed(told))},
+    "stats": lambda reply: _stats(reply),
+    "active_queues": lambda reply: {"queues": [_name(queue) for queue in _list(reply)]},
+    "active": lambda reply: {"running": [_task(task) for task in _list(reply)]},
+    "reserved": lambda reply: {"reserved": [_task(task) for task in _list(reply)]},
+    "scheduled": lambda reply: {"scheduled": [_scheduled(entry) for entry in _list(reply)]},
+    "revoked": lambda reply: {"revoked": len(_list(reply))},
 }
 
 
-class UnmanagedWorkers:
-    """The workers that answer and are not among those that are believed to be there."""
+class DiscoveredWorkers:
+    """The workers that replied although they have no recent heartbeat. Thread-safe."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.names: set[str] = set()
         #: Those of them that do not know our commands.
-        self.strangers: set[str] = set()
-        self.looked = float("-inf")
+        self.unmanaged: set[str] = set()
+        self.discovered_at = float("-inf")
 
-    def look(self) -> None:
-        """See who is there. Nobody can tell how many will answer: it takes the whole time."""
-        self.looked = time.monotonic()
-        there = {name for name, _pong in ask("ping")}
+    def discover(self) -> None:
+        """Ping all workers. The number of replies is not known, so this takes the whole timeout."""
+        self.discovered_at = time.monotonic()
+        names = {name for name, _pong in request("ping")}
         with self.lock:
-            self.names |= there
+            self.names |= names
 
-    def look_now_and_then(self) -> None:
-        """Do that once a minute, beside whoever asks: nobody waits for it."""
-        if time.monotonic() - self.looked > EVERY:
-            self.looked = time.monotonic()
+    def discover_periodically(self) -> None:
+        """Do that in a thread, if the last time was long ago: no page waits for it."""
+        if time.monotonic() - self.discovered_at > DISCOVERY_INTERVAL:
+            self.discovered_at = time.monotonic()
             app: Any = current_app
             args = [app._get_current_object()]
-            threading.Thread(target=self._look, args=args, daemon=True).start()
+            threading.Thread(target=self._discover, args=args, daemon=True).start()
 
-    def heard(
-        self, answered: Collection[str], *, missed: Collection[str], strangers: Collection[str] = ()
+    def update(
+        self, replied: Collection[str], *, missed: Collection[str], unmanaged: Collection[str] = ()
     ) -> None:
-        """Remember who answered, and who of them is a stranger; the others are forgotten."""
+        """Remember the workers that replied, and forget those that did not."""
         with self.lock:
-            self.names = (self.names | set(answered)) - set(missed)
-            self.strangers = (self.strangers | set(strangers)) & self.names
+            self.names = (self.names | set(replied)) - set(missed)
+            self.unmanaged = (self.unmanaged | set(unmanaged)) & self.names
 
-    def _look(self, app: Any) -> None:
+    def _discover(self, app: Any) -> None:
         app.set_current()
-        with contextlib.suppress(BrokerUnreachable):  # whoever asks finds that out too
-            self.look()
+        with contextlib.suppress(BrokerUnreachable):  # the page's own request reports it
+            self.discover()
 
 
-unmanaged_workers = UnmanagedWorkers()
+discovered_workers = DiscoveredWorkers()
 
 
-def told(names: Collection[str]) -> dict[str, dict[str, Any]]:
-    """What these workers tell, by name, as our own would tell it.
+def snapshots(names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The values of a snapshot by worker, as far as Celery's own commands provide them.
 
-    One question after the other, each to its last answer; who leaves one open is not asked on.
+    One request after the other. A worker that does not reply to one gets no more.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    asked = set(names)
+    remaining = set(names)
     for command, read in COMMANDS.items():
-        if not asked:
+        if not remaining:
             break
-        replies = dict(ask(command, destination=sorted(asked), expected=asked))
-        asked &= replies.keys()
-        for name in asked:
+        replies = dict(request(command, destination=sorted(remaining), expected=remaining))
+        remaining &= replies.keys()
+        for name in remaining:
             found[name] |= read(replies[name])
     return found
 
 
-def _stats(told: Any) -> dict[str, Any]:
-    stats = told if isinstance(told, Mapping) else {}
+def _stats(reply: Any) -> dict[str, Any]:
+    stats = reply if isinstance(reply, Mapping) else {}
     pool = stats.get("pool")
     pool = pool if isinstance(pool, Mapping) else {}
     totals = stats.get("total")
-    pids = [pid for pid in _listed(pool.get("processes")) if isinstance(pid, int)]
-    most = pool.get("max-concurrency")
+    pids = [pid for pid in _list(pool.get("processes")) if isinstance(pid, int)]
+    concurrency = pool.get("max-concurrency")
     return {
         "pool": str(pool.get("implementation", "")).partition(":")[0].rpartition(".")[2],
-        "processes": len(pids) or (most if isinstance(most, int) else 0),
+        "processes": len(pids) or (concurrency if isinstance(concurrency, int) else 0),
         "pids": pids,
         "pid": stats.get("pid"),
         "uptime": stats.get("uptime"),
@@ -119,7 +119,7 @@ def _task(task: Any) -> dict[str, Any]:
     }
 
 
-def _timed(entry: Any) -> dict[str, Any]:
+def _scheduled(entry: Any) -> dict[str, Any]:
     entry = entry if isinstance(entry, Mapping) else {}
     return _task(entry.get("request")) | {"eta": str(entry.get("eta") or "")[:40] or None}
 
@@ -128,5 +128,5 @@ def _name(queue: Any) -> str:
     return str(queue.get("name", ""))[:255] if isinstance(queue, Mapping) else ""
 
 
-def _listed(told: Any) -> list[Any]:
-    return list(told) if isinstance(told, (list, tuple)) else []
+def _list(reply: Any) -> list[Any]:
+    return list(reply) if isinstance(reply, (list, tuple)) else []

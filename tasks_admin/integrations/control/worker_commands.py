@@ -1,7 +1,7 @@
-"""Orders: what a worker is told to do to itself, once, with what it was before and is after.
+"""Worker commands: a change of a worker's own state, executed once, with its outcome.
 
-A worker keeps what it did by the order's key. An order that comes twice is done once, and a worker
-that was silent when it was told says later what became of it: its signs of life bring that along.
+A worker stores the outcome by the command's key. A command that arrives twice is executed once,
+and the heartbeat of a worker that could not reply in time transmits the outcome later.
 """
 
 from collections import OrderedDict
@@ -12,95 +12,102 @@ from celery.worker import state as worker_state
 from celery.worker.control import Panel, control_command, inspect_command
 
 from tasks_admin.integrations.control import paused_queues
-from tasks_admin.integrations.control.requests import ask
+from tasks_admin.integrations.control.requests import request
 from tasks_admin.lib.conf import settings
 
-#: Orders whose outcomes a worker keeps.
-MOST = 1000
+#: Outcomes that a worker stores.
+MAX_OUTCOMES = 1000
 #: Pools that can change their size.
-RESIZABLE = {"prefork", "gevent", "eventlet"}
-#: The exit status of a worker that was told to stop.
-STOP = 0
+RESIZABLE_POOLS = {"prefork", "gevent", "eventlet"}
+#: The exit status of a worker after a shutdown command.
+EXIT_STATUS = 0
 
-#: What was done here, by the order's key; told with the next sign of life.
-done: "OrderedDict[str, dict[str, Any]]" = OrderedDict()
-#: Called when something was done, so that it is told at once.
-heard: list[Callable[[], None]] = []
+#: The outcomes of the commands that this process executed, by key; the heartbeat transmits them.
+outcomes: "OrderedDict[str, dict[str, Any]]" = OrderedDict()
+#: Called after each command, so that its outcome is transmitted at once.
+outcome_listeners: list[Callable[[], None]] = []
 
 
 @control_command()
-def console_order(state: Any, key: str, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Do it, unless it was done; tell `before`, `after`, and `ok` or `error` in Celery's words."""
-    if key not in done:
-        done[key] = _do(state, command, arguments)
-        while len(done) > MOST:
-            done.popitem(last=False)
-        for tell in heard:
-            tell()
-    return done[key]
+def console_run_command(
+    state: Any, key: str, command: str, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Execute a command once; reply with `before`, `after`, and Celery's `ok` or `error`."""
+    if key not in outcomes:
+        outcomes[key] = _execute(state, command, arguments)
+        while len(outcomes) > MAX_OUTCOMES:
+            outcomes.popitem(last=False)
+        for notify in outcome_listeners:
+            notify()
+    return outcomes[key]
 
 
 @inspect_command()
-def console_outcomes(state: Any, keys: list[str]) -> dict[str, dict[str, Any] | None]:
-    """Tell what became of these orders here; None of one that this process did not carry out."""
-    return {key: done.get(key) for key in keys}
+def console_command_outcomes(state: Any, keys: list[str]) -> dict[str, dict[str, Any] | None]:
+    """Reply with the outcomes of these commands; None for one that this process did not execute."""
+    return {key: outcomes.get(key) for key in keys}
 
 
-def order(
+def send_command(
     key: str, command: str, arguments: dict[str, Any], *, destination: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Tell these workers to do something; return what each said, by name. Silence is no answer.
+    """Send a command to these workers; return the outcomes by worker.
 
-    Raises `BrokerUnreachable`: then nobody knows whether they were told.
+    A missing reply means neither success nor failure. Raises `BrokerUnreachable`: the workers may
+    have received the command all the same.
     """
-    told = {"key": key, "command": command, "arguments": arguments}
-    said = ask("console_order", arguments=told, destination=destination, expected=destination)
-    return {name: reply for name, reply in said if isinstance(reply, dict)}
+    call = {"key": key, "command": command, "arguments": arguments}
+    replies = request(
+        "console_run_command", arguments=call, destination=destination, expected=destination
+    )
+    return {name: reply for name, reply in replies if isinstance(reply, dict)}
 
 
-def outcomes(
+def command_outcomes(
     keys: list[str], *, destination: list[str]
 ) -> list[tuple[str, str, dict[str, Any] | None]]:
-    """What these workers say became of orders: (worker, key, what it did; None: nothing).
+    """The outcomes of commands: (worker, key, outcome; None if it did not execute the command).
 
-    A worker reads what it is told in its order. Who answers this and was told before it says None
-    of what never reached it. Raises `BrokerUnreachable`.
+    A worker reads its messages in their order: a worker that replies None to a command that was
+    sent before never received it. Raises `BrokerUnreachable`.
     """
-    arguments = {"keys": keys}
-    said = ask(
-        "console_outcomes", arguments=arguments, destination=destination, expected=destination
+    replies = request(
+        "console_command_outcomes",
+        arguments={"keys": keys},
+        destination=destination,
+        expected=destination,
     )
     return [
         (name, key, reply[key] if isinstance(reply[key], dict) else None)
-        for name, reply in said
+        for name, reply in replies
         if isinstance(reply, dict)
         for key in keys
         if key in reply
     ]
 
 
-def _do(state: Any, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    aspect = ASPECTS.get(command)
-    if aspect is None:
+def _execute(state: Any, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    read = READERS.get(command)
+    if read is None:
         return {"error": f"unknown command {command}"[:200]}
-    before = aspect(state, arguments)
+    before = read(state, arguments)
     try:
-        said = ACTS.get(command, _celery(command))(state, **arguments)
-    except Exception as error:  # whatever a pool raises is what it says
+        reply = HANDLERS.get(command, _celery_handler(command))(state, **arguments)
+    except Exception as error:  # a pool may raise anything: its text is the reply
         return {"error": f"{error}" or type(error).__name__, "before": before}
-    said = dict(said) if isinstance(said, dict) else {"ok": str(said)}
-    return said | {"before": before, "after": aspect(state, arguments)}
+    reply = dict(reply) if isinstance(reply, dict) else {"ok": str(reply)}
+    return reply | {"before": before, "after": read(state, arguments)}
 
 
-def _celery(command: str) -> Callable[..., Any]:
+def _celery_handler(command: str) -> Callable[..., Any]:
     """Celery's own command of that name."""
     return lambda state, **arguments: Panel.data[command](state, **arguments)
 
 
 def _grow(state: Any, n: int) -> Any:
-    most = settings.POOL_MOST
-    if _size(state, {}) + n > most:
-        return {"error": f"the pool would have more than {most} processes"}
+    limit = settings.POOL_MOST
+    if _size(state, {}) + n > limit:
+        return {"error": f"the pool would have more than {limit} processes"}
     return Panel.data["pool_grow"](state, n=n)
 
 
@@ -110,28 +117,28 @@ def _shrink(state: Any, n: int) -> Any:
     return Panel.data["pool_shrink"](state, n=n)
 
 
-def _consume(state: Any, queue: str) -> dict[str, str]:
-    """At once, and not at the loop's next turn, as Celery's own: else nobody knows the outcome."""
+def _add_consumer(state: Any, queue: str) -> dict[str, str]:
+    """At once: Celery's own command does it in the next turn of the loop, after the reply."""
     if queue in paused_queues.paused:
         return {"error": f"{queue} is paused"}
     state.consumer.add_task_queue(queue)
-    return {"ok": "consumes it"}
+    return {"ok": f"consumes {queue}"}
 
 
-def _ignore(state: Any, queue: str) -> dict[str, str]:
+def _cancel_consumer(state: Any, queue: str) -> dict[str, str]:
     state.consumer.cancel_task_queue(queue)
-    paused_queues.paused_queues.discard(queue)  # nor does it when the queue is resumed
-    return {"ok": "no longer consumes it"}
+    paused_queues.withdrawn.discard(queue)  # resuming the queue does not add the consumer again
+    return {"ok": f"no longer consumes {queue}"}
 
 
-def _obey(state: Any, paused: list[str], decision: int) -> dict[str, str]:
-    paused_queues.obey(state.consumer, paused, decision)
-    return {"ok": "obeys"}
+def _apply_paused_queues(state: Any, paused: list[str], revision: int) -> dict[str, str]:
+    paused_queues.apply(state.consumer, paused, revision)
+    return {"ok": "applied"}
 
 
-def _stop(state: Any) -> dict[str, str]:
-    """Stop when what runs has ended; the reply is sent before."""
-    worker_state.should_stop = STOP  # type: ignore[assignment]
+def _shut_down(state: Any) -> dict[str, str]:
+    """Stop when the running tasks have finished; the reply is sent before."""
+    worker_state.should_stop = EXIT_STATUS  # type: ignore[assignment]
     return {"ok": "stops"}
 
 
@@ -139,7 +146,7 @@ def _size(state: Any, _arguments: dict[str, Any]) -> Any:
     return state.consumer.pool.num_processes
 
 
-def _range(state: Any, _arguments: dict[str, Any]) -> Any:
+def _autoscale_range(state: Any, _arguments: dict[str, Any]) -> Any:
     scaler = state.consumer.controller.autoscaler
     return f"{scaler.min_concurrency}-{scaler.max_concurrency}" if scaler else None
 
@@ -148,12 +155,12 @@ def _queues(state: Any, _arguments: dict[str, Any]) -> Any:
     return ", ".join(sorted(queue.name for queue in state.consumer.task_consumer.queues))
 
 
-def _rate(state: Any, arguments: dict[str, Any]) -> Any:
+def _rate_limit(state: Any, arguments: dict[str, Any]) -> Any:
     task = state.app.tasks.get(arguments.get("task_name"))
     return getattr(task, "rate_limit", None)
 
 
-def _limits(state: Any, arguments: dict[str, Any]) -> Any:
+def _time_limits(state: Any, arguments: dict[str, Any]) -> Any:
     task = state.app.tasks.get(arguments.get("task_name"))
     return f"{getattr(task, 'soft_time_limit', None)} / {getattr(task, 'time_limit', None)}"
 
@@ -162,28 +169,28 @@ def _events(state: Any, _arguments: dict[str, Any]) -> Any:
     return "task" in getattr(state.consumer.event_dispatcher, "groups", ())
 
 
-#: What an order changes, before and after. What is not here is not done.
-ASPECTS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+#: The value that a command changes, read before and after. Other commands are not executed.
+READERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "pool_grow": _size,
     "pool_shrink": _size,
-    "autoscale": _range,
+    "autoscale": _autoscale_range,
     "pool_restart": _size,
     "add_consumer": _queues,
     "cancel_consumer": _queues,
-    "rate_limit": _rate,
-    "time_limit": _limits,
+    "rate_limit": _rate_limit,
+    "time_limit": _time_limits,
     "enable_events": _events,
     "disable_events": _events,
     "shut_down": lambda state, _arguments: None,
     "pause_queue": _queues,
     "resume_queue": _queues,
 }
-ACTS: dict[str, Callable[..., Any]] = {
+HANDLERS: dict[str, Callable[..., Any]] = {
     "pool_grow": _grow,
     "pool_shrink": _shrink,
-    "add_consumer": _consume,
-    "cancel_consumer": _ignore,
-    "shut_down": _stop,
-    "pause_queue": _obey,
-    "resume_queue": _obey,
+    "add_consumer": _add_consumer,
+    "cancel_consumer": _cancel_consumer,
+    "shut_down": _shut_down,
+    "pause_queue": _apply_paused_queues,
+    "resume_queue": _apply_paused_queues,
 }

@@ -92,7 +92,7 @@ class BoundArguments:
 
 def signature_of(task: str) -> Signature:
     """The signature of a registered task, without the `self` of a bound task."""
-    body: Any = broker.body(task)
+    body: Any = broker.task_function(task)
     try:
         found = inspect.signature(body)
     except (TypeError, ValueError):  # not introspectable: it may accept any arguments

@@ -7,7 +7,7 @@ from celery import Task, shared_task, signals
 
 from tasks_admin import dispatcher, operations
 from tasks_admin.dispatcher import messages
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import Confirmation
 from tasks_admin.results import retry_failed
@@ -276,9 +276,9 @@ def test_a_key_is_a_number_where_it_is_one():
 
 
 def test_a_task_is_routed_as_the_project_says(broker):
-    assert door.routed(task_id="x", task=RESET).queue == "mail"
-    assert door.routed(task_id="x", task="no.such.task").queue == "celery"
-    assert door.routed(task_id="x", task=RESET, queue="other").queue == "other"
+    assert broker_api.build_message(task_id="x", task=RESET).queue == "mail"
+    assert broker_api.build_message(task_id="x", task="no.such.task").queue == "celery"
+    assert broker_api.build_message(task_id="x", task=RESET, queue="other").queue == "other"
 
 
 def test_users_without_a_target_are_nobodys_business(broker):

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tasks_admin import dispatcher, queues
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
 from tasks_admin.models import Operation, Queue
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def forgetful():
     """A snapshot is kept for two seconds."""
-    control.forget()
+    control.clear_cache()
     queues.forget()
     yield
-    control.forget()
+    control.clear_cache()
     queues.forget()
 
 
@@ -127,7 +127,7 @@ def test_retry_all_that_failed_of(capsys, alice):
 def test_orders(capsys, alice, monkeypatch):
     there()
     said = {"w@here": {"ok": "x", "before": 2, "after": 4}}
-    monkeypatch.setattr(control, "order", lambda *_, **__: said)
+    monkeypatch.setattr(control, "send_command", lambda *_, **__: said)
     words = ("pool_grow", "w@here", "--set", "n=2", "--as", "alice", "--reason", "r")
 
     (row,) = told(capsys, *words)
@@ -143,13 +143,13 @@ def test_an_order_to_all(capsys, alice, monkeypatch):
     solo = WorkerView(name="solo@here", pool="solo", processes=1, queues=["mail"])
     snapshots._last.workers.append(solo)
     given = []
-    monkeypatch.setattr(control, "order", lambda *_, **to: given.append(to) or {})
+    monkeypatch.setattr(control, "send_command", lambda *_, **to: given.append(to) or {})
     words = ("pool_grow", "--all", "--set", "n=2", "--as", "alice", "--reason", "r")
 
     told(capsys, *words)
 
     assert given == [{"destination": ["w@here"]}]
-    control.forget()
+    control.clear_cache()
     with pytest.raises(CommandError, match="at least one worker"):
         ops(capsys, *words)
 
@@ -234,7 +234,7 @@ class TestQueues:
 
 def queued(queue, count, **more):
     messages = [
-        door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
+        broker_api.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
         for n in range(count)
     ]
-    door.publish(messages)
+    broker_api.publish(messages)

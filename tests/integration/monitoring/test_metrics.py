@@ -25,10 +25,10 @@ TOKEN = "a token that nobody can guess"
 def forgetful(settings):
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
     settings.TASKS_ADMIN_METRICS_TOKEN = TOKEN
-    control.forget()
+    control.clear_cache()
     queues.forget()
     yield
-    control.forget()
+    control.clear_cache()
     queues.forget()
 
 

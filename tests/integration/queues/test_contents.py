@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tests.conftest import broker_at
 from tests.support.servers import RabbitMQ
 
@@ -24,7 +24,7 @@ def queue(request):
     if request.param == "rabbit":
         with broker_at(request.getfixturevalue("rabbit")):
             app.conf.broker_transport_options = {"confirm_publish": True, "read_timeout": 5}
-            with door.connected() as connection, suppress(Exception):
+            with broker_api.connect() as connection, suppress(Exception):
                 connection.default_channel.queue_delete("mail")
             yield "mail"
         return
@@ -37,9 +37,9 @@ def queue(request):
 
 
 def publish(numbers, queue="mail", **more):
-    door.publish(
+    broker_api.publish(
         [
-            door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
+            broker_api.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue, **more)
             for n in numbers
         ]
     )
@@ -50,13 +50,13 @@ def numbers(payloads):
 
 
 def waiting(queue):
-    return door.depths([queue]).queues[queue].waiting
+    return broker_api.depths([queue]).queues[queue].waiting
 
 
 class TestLooking:
     def test_an_empty_queue(self, queue):
         assert waiting(queue) == 0
-        assert door.peek(queue, 5) == []
+        assert broker_api.peek(queue, 5) == []
 
     def test_a_queue_that_nobody_declared(self, queue):
         assert waiting("nobody-knows-it") == 0
@@ -69,7 +69,7 @@ class TestLooking:
     def test_the_next_messages_in_their_order(self, queue):
         publish(range(7))
 
-        payloads = door.peek(queue, 3)
+        payloads = broker_api.peek(queue, 3)
 
         assert numbers(payloads) == [0, 1, 2]
         assert payloads[0].task_id == "t0"
@@ -77,9 +77,9 @@ class TestLooking:
 
     def test_a_look_takes_nothing(self, queue):
         publish(range(3))
-        before = [payload.digest for payload in door.peek(queue, 5)]
+        before = [payload.digest for payload in broker_api.peek(queue, 5)]
 
-        assert [payload.digest for payload in door.peek(queue, 5)] == before
+        assert [payload.digest for payload in broker_api.peek(queue, 5)] == before
         assert waiting(queue) == 3
 
 
@@ -87,30 +87,30 @@ class TestMoving:
     def take(self, queue, key, most=5):
         found = []
         while True:
-            with door.taking(queue, key, most) as payloads:
+            with broker_api.take(queue, key, most) as payloads:
                 found += payloads
             if not payloads:
                 return found
 
     def test_out_and_back_byte_for_byte(self, queue):
         publish(range(12))
-        before = [payload.digest for payload in door.peek(queue, 50)]
-        door.stage(queue, "k")
+        before = [payload.digest for payload in broker_api.peek(queue, 50)]
+        broker_api.stage(queue, "k")
         taken = self.take(queue, "k")
         assert [payload.digest for payload in taken] == before
         assert waiting(queue) == 0
 
-        door.put(queue, taken, "k.1")
+        broker_api.put(queue, taken, "k.1")
 
-        after = door.peek(queue, 50)
+        after = broker_api.peek(queue, 50)
         assert [payload.digest for payload in after] == before
         assert [payload.raw for payload in after] == [payload.raw for payload in taken]
 
     def test_what_was_not_kept_comes_again(self, queue):
         publish(range(4))
-        door.stage(queue, "k")
+        broker_api.stage(queue, "k")
 
-        with pytest.raises(ZeroDivisionError), door.taking(queue, "k", 3) as payloads:
+        with pytest.raises(ZeroDivisionError), broker_api.take(queue, "k", 3) as payloads:
             assert numbers(payloads) == [0, 1, 2]
             raise ZeroDivisionError
 
@@ -118,9 +118,9 @@ class TestMoving:
 
     def test_staged_twice_is_staged_once(self, queue):
         publish(range(3))
-        first = door.stage(queue, "k")
+        first = broker_api.stage(queue, "k")
 
-        assert door.stage(queue, "k") == first
+        assert broker_api.stage(queue, "k") == first
         assert numbers(self.take(queue, "k")) == [0, 1, 2]
 
 
@@ -139,68 +139,68 @@ class TestRedis:
                 )  # fmt: skip
 
         assert waiting("mail") == 5
-        assert numbers(door.peek("mail", 9)) == [0, 1, 4, 2, 3]
+        assert numbers(broker_api.peek("mail", 9)) == [0, 1, 4, 2, 3]
         keys = {key: broker.lrange(key, 0, -1) for key in broker.scan_iter("mail*")}
         assert len(keys) == 4
 
-        door.stage("mail", "k")
-        with door.taking("mail", "k", 9) as payloads:
+        broker_api.stage("mail", "k")
+        with broker_api.take("mail", "k", 9) as payloads:
             pass
         assert not broker.keys("mail*")
-        door.put("mail", payloads, "k")
+        broker_api.put("mail", payloads, "k")
 
         assert {key: broker.lrange(key, 0, -1) for key in broker.scan_iter("mail*")} == keys
 
     def test_what_was_staged_is_no_longer_consumed(self, broker):
         publish(range(3))
 
-        door.stage("mail", "k")
+        broker_api.stage("mail", "k")
         publish([9])
 
-        assert numbers(door.peek("mail", 5)) == [9]
+        assert numbers(broker_api.peek("mail", 5)) == [9]
 
     def test_put_back_once_however_often_it_is_asked(self, broker):
         publish([1])
-        payloads = door.peek("mail", 1)
+        payloads = broker_api.peek("mail", 1)
 
-        door.put("mail", payloads, "again")
-        door.put("mail", payloads, "again")
+        broker_api.put("mail", payloads, "again")
+        broker_api.put("mail", payloads, "again")
 
         assert waiting("mail") == 2
 
     def test_what_was_put_back_comes_first(self, broker):
         publish(range(2))
-        door.stage("mail", "k")
-        with door.taking("mail", "k", 5) as payloads:
+        broker_api.stage("mail", "k")
+        with broker_api.take("mail", "k", 5) as payloads:
             pass
         publish([7])
 
-        door.put("mail", payloads, "k")
+        broker_api.put("mail", payloads, "k")
 
-        assert numbers(door.peek("mail", 5)) == [0, 1, 7]
+        assert numbers(broker_api.peek("mail", 5)) == [0, 1, 7]
 
     def test_who_was_slower_cuts_off_nothing(self, broker):
         publish(range(4))
-        door.stage("mail", "k")
+        broker_api.stage("mail", "k")
 
-        with door.taking("mail", "k", 2) as slow:
-            with door.taking("mail", "k", 2) as fast:
+        with broker_api.take("mail", "k", 2) as slow:
+            with broker_api.take("mail", "k", 2) as fast:
                 pass
             assert numbers(slow) == numbers(fast)
 
-        with door.taking("mail", "k", 5) as rest:
+        with broker_api.take("mail", "k", 5) as rest:
             assert numbers(rest) == [2, 3]
 
     def test_what_is_not_acknowledged(self, broker):
         broker.hset("unacked", "tag", "[]")
 
-        assert door.depths([]).unacknowledged == 1
+        assert broker_api.depths([]).unacknowledged == 1
 
     @pytest.mark.parametrize("raw", [b"", b"\xff\x00", b"[]", b"7", b'{"body": 7}', b"{" * 9999])
     def test_what_is_no_message_is_kept_as_it_is(self, broker, raw):
         broker.lpush("mail", raw)
 
-        (payload,) = door.peek("mail", 1)
+        (payload,) = broker_api.peek("mail", 1)
 
         assert payload.raw == raw
         assert (payload.task, payload.task_id, payload.arguments) == ("", "", None)
@@ -217,20 +217,20 @@ class TestRabbitMQ:
         with broker_at(rabbit):
             app.amqp.queues.add(Queue("q", queue_arguments={"x-queue-type": "quorum"}))
             with pytest.raises(WrongState, match="quorum"):
-                door.peek("q", 1)
+                broker_api.peek("q", 1)
 
 
 def test_no_broker(no_broker):
     from tasks_admin.lib.errors import BrokerUnreachable
 
     with pytest.raises(BrokerUnreachable):
-        door.depths(["mail"])
+        broker_api.depths(["mail"])
     with pytest.raises(BrokerUnreachable):
-        door.stage("mail", "k")
+        broker_api.stage("mail", "k")
 
 
 def test_another_kind_of_broker_says_so():
     from tasks_admin.lib.errors import WrongState
 
     with broker_at("memory://"), pytest.raises(WrongState, match="memory"):
-        door.depths(["mail"])
+        broker_api.depths(["mail"])

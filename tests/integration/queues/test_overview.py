@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from tasks_admin import queues
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tasks_admin.integrations import control
 from tasks_admin.models import Queue, QueueMinute, Result, Target, Worker
 from tests.support.factories import make_result
@@ -22,10 +22,10 @@ pytestmark = pytest.mark.django_db
 def forgetful(settings):
     """What was said is kept for two seconds."""
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
-    control.forget()
+    control.clear_cache()
     queues.forget()
     yield
-    control.forget()
+    control.clear_cache()
     queues.forget()
 
 
@@ -129,8 +129,10 @@ class TestLooks:
 
     def test_ten_who_look_are_one_question(self, broker, monkeypatch):
         asked = []
-        depths = door.depths
-        monkeypatch.setattr(door, "depths", lambda names: asked.append(names) or depths(names))
+        depths = broker_api.depths
+        monkeypatch.setattr(
+            broker_api, "depths", lambda names: asked.append(names) or depths(names)
+        )
 
         for _ in range(10):
             queues.overview()

@@ -19,10 +19,10 @@ HOSTILE = "<script>alert(1)</script>"
 def forgetful(settings):
     """What was said is kept for two seconds."""
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
-    control.forget()
+    control.clear_cache()
     queues.forget()
     yield
-    control.forget()
+    control.clear_cache()
     queues.forget()
 
 
@@ -58,7 +58,7 @@ def test_the_broker_does_not_answer(client, request, ill):
 
     for path in (QUEUES, f"{QUEUES}mail/change/"):
         words = page_text(client.get(path))
-        assert "The broker does not answer. What is shown is what was noted last." in words
+        assert "The broker does not respond. What is shown is what was noted last." in words
         assert "nobody consumes" not in words
         assert "7" in words
 

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from tasks_admin import dispatcher, operations, queues
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tasks_admin.lib.errors import NotAllowed, WrongState
 from tasks_admin.models import Operation, QuarantinedMessage, Result, Target
 from tasks_admin.queues import quarantine
@@ -16,13 +16,16 @@ pytestmark = pytest.mark.django_db
 
 
 def publish(count, queue="mail"):
-    door.publish(
-        [door.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue) for n in range(count)]
+    broker_api.publish(
+        [
+            broker_api.Message(task_id=f"t{n}", task="tests.t", args=[n], queue=queue)
+            for n in range(count)
+        ]
     )
 
 
 def waiting(queue="mail"):
-    return door.depths([queue]).queues[queue].waiting
+    return broker_api.depths([queue]).queues[queue].waiting
 
 
 def purge(actor, name="mail"):
@@ -169,7 +172,7 @@ def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
     Result.objects.update(date_created=timezone.now() - timedelta(days=1))
     publish(1)
     purge(alice)
-    monkeypatch.setattr(control, "known", lambda ids: set())
+    monkeypatch.setattr(control, "held_task_ids", lambda ids: set())
 
     assert lost.Search().scan_next() == 0
     assert Result.objects.get(pk=row.pk).status == "PENDING"

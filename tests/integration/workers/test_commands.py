@@ -22,9 +22,9 @@ NO_REPLY = "it may still be done when the worker wakes up"
 @pytest.fixture(autouse=True)
 def clear_snapshot():
     """The process keeps a snapshot for two seconds."""
-    control.forget()
+    control.clear_cache()
     yield
-    control.forget()
+    control.clear_cache()
 
 
 def set_online(*views):
@@ -39,7 +39,7 @@ def make_view(**fields):
 
 def set_replies(monkeypatch, **replies):
     """Set the replies of workers to a command, by name."""
-    monkeypatch.setattr(control, "order", lambda key, *more, **others: replies)
+    monkeypatch.setattr(control, "send_command", lambda key, *more, **others: replies)
 
 
 def send(actor, verb="pool_grow", names=("w",), **options):
@@ -114,7 +114,7 @@ class TestOutcomes:
         def die(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(control, "order", die)
+        monkeypatch.setattr(control, "send_command", die)
         with pytest.raises(KeyboardInterrupt):
             send(alice)
 
@@ -157,7 +157,7 @@ class TestRefusals:
         [
             ("pool_grow", {"pool": "solo"}), ("pool_shrink", {"pool": "thread"}),
             ("pool_grow", {"autoscale": [1, 2]}), ("autoscale", {}),
-            ("shut_down", {"foreign": True}),
+            ("shut_down", {"unmanaged": True}),
         ],
     )  # fmt: skip
     def test_command_not_available_on_worker(self, alice, verb, fields):
@@ -258,12 +258,14 @@ class TestPage:
 
 def test_command_delivered_twice_runs_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(worker_commands, "_do", lambda *given: calls.append(given) or {"ok": "x"})
-    monkeypatch.setattr(worker_commands, "MOST", 2)
-    worker_commands.done.clear()
+    monkeypatch.setattr(
+        worker_commands, "_execute", lambda *given: calls.append(given) or {"ok": "x"}
+    )
+    monkeypatch.setattr(worker_commands, "MAX_OUTCOMES", 2)
+    worker_commands.outcomes.clear()
 
     for key in ("a", "a", "b", "c", "a"):
-        worker_commands.console_order(None, key=key, command="pool_grow", arguments={})
+        worker_commands.console_run_command(None, key=key, command="pool_grow", arguments={})
 
     assert len(calls) == 4  # the oldest key was dropped
-    worker_commands.done.clear()
+    worker_commands.outcomes.clear()

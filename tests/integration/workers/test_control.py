@@ -27,9 +27,9 @@ def hold_on():
 @pytest.fixture(autouse=True)
 def forgetful():
     """A snapshot is kept for two seconds."""
-    control.forget()
+    control.clear_cache()
     yield
-    control.forget()
+    control.clear_cache()
 
 
 def close_connections(**_: Any) -> None:
@@ -53,7 +53,7 @@ def worker(broker, transactional_db):
 
 def seen() -> Any:
     """Who answers now, whatever was told a moment ago."""
-    control.forget()
+    control.clear_cache()
     return control.snapshot().workers
 
 
@@ -86,7 +86,7 @@ class TestSnapshot:
 
     def test_it_tells_no_arguments(self, worker):
         hold_on.apply_async(headers={"x": "secret"}, countdown=60)
-        replies = until(lambda: control.ask("console_snapshot"), "a reply")
+        replies = until(lambda: control.request("console_snapshot"), "a reply")
 
         assert "secret" not in repr(replies)
         assert "redis://" not in repr(replies)
@@ -109,13 +109,13 @@ class TestSnapshot:
         before = set(worker.keys())
 
         for _ in range(3):
-            control.forget()
+            control.clear_cache()
             control.snapshot()
 
         assert set(worker.keys()) <= before
 
     def test_asking_takes_no_connection_from_the_pool(self, worker):
-        run_concurrently(12, lambda n: control.ask("ping"))
+        run_concurrently(12, lambda n: control.request("ping"))
 
         assert app.pool._dirty == set()
 
@@ -123,12 +123,12 @@ class TestSnapshot:
         assert control.snapshot().workers == []
 
     def test_a_reply_of_another_kind_is_passed_over(self):
-        assert control.view("w", {"ok": "pong"}) is None
-        assert control.view("w", {"queues": "celery", "pool": 7}) is None
-        assert control.view("w", {"running": [7]}) is None
-        assert control.view("w", {"error": "KeyError('console_snapshot')"}).foreign
-        assert control.view("w", "error") is None
-        assert control.view("w", None) is None
+        assert control.parse_snapshot("w", {"ok": "pong"}) is None
+        assert control.parse_snapshot("w", {"queues": "celery", "pool": 7}) is None
+        assert control.parse_snapshot("w", {"running": [7]}) is None
+        assert control.parse_snapshot("w", {"error": "KeyError('console_snapshot')"}).unmanaged
+        assert control.parse_snapshot("w", "error") is None
+        assert control.parse_snapshot("w", None) is None
 
 
 def test_who_never_stops_talking_is_not_listened_to_for_ever(broker, monkeypatch):
@@ -139,10 +139,10 @@ def test_who_never_stops_talking_is_not_listened_to_for_ever(broker, monkeypatch
         while not talking.wait(0.01):
             said.append(callback({f"w{len(said)}": {}}))
 
-    monkeypatch.setattr(control.requests, "DEADLINE", 0.2)
+    monkeypatch.setattr(control.requests, "COLLECT_TIMEOUT", 0.2)
     monkeypatch.setattr(Control, "broadcast", chatter)
 
-    assert len(control.ask("ping", expected=["w"])) == len(said) + 1
+    assert len(control.request("ping", expected=["w"])) == len(said) + 1
 
 
 class TestAnybody:
@@ -151,25 +151,25 @@ class TestAnybody:
     def test_the_first_answer_is_enough(self, worker):
         began = time.monotonic()
 
-        assert control.anybody()
+        assert control.any_worker_replies()
         assert time.monotonic() - began < 0.8
 
     def test_nobody(self, broker):
-        assert not control.anybody()
+        assert not control.any_worker_replies()
 
 
 class TestFaults:
     """A broker that is refused, or never answers."""
 
-    @pytest.mark.parametrize("ask", [control.anybody, control.snapshot])
+    @pytest.mark.parametrize("ask", [control.any_worker_replies, control.snapshot])
     def test_a_closed_port_is_told_at_once(self, no_broker, ask):
         began = time.monotonic()
 
-        with pytest.raises(BrokerUnreachable, match="does not answer"):
+        with pytest.raises(BrokerUnreachable, match="does not respond"):
             ask()
         assert time.monotonic() - began < 2
 
-    @pytest.mark.parametrize("ask", [control.anybody, control.snapshot])
+    @pytest.mark.parametrize("ask", [control.any_worker_replies, control.snapshot])
     def test_a_mute_one_is_left_in_time(self, mute_broker, ask):
         began = time.monotonic()
 

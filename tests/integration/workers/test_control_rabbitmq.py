@@ -32,7 +32,7 @@ def rabbit(node):
     with broker_at(node.url):
         app.conf.broker_transport_options = AMQP
         yield
-    control.forget()
+    control.clear_cache()
     queues.forget()
 
 
@@ -40,7 +40,7 @@ def rabbit(node):
 def ill(node, request):
     """It takes no connection, or takes one and reads nothing that is published."""
     assert control.snapshot().workers == []
-    control.forget()
+    control.clear_cache()
     if request.param == "frozen":
         node.send(signal.SIGSTOP)
     else:
@@ -58,9 +58,9 @@ def test_it_is_said_soon(ill):
     assert workers.overview().error
     assert queues.overview().trouble
     with pytest.raises(BrokerUnreachable):
-        control.anybody()
+        control.any_worker_replies()
     with pytest.raises(BrokerUnreachable):
-        control.order("key", "enable_events", {}, destination=["w@here"])
+        control.send_command("key", "enable_events", {}, destination=["w@here"])
 
     assert time.monotonic() - begun < SOON
 

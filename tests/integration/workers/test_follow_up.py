@@ -41,7 +41,7 @@ def set_outcomes(monkeypatch):
             asked.extend(destination)
             return [(name, key, reply) for key in keys for name, reply in replies]
 
-        monkeypatch.setattr(control, "outcomes", report)
+        monkeypatch.setattr(control, "command_outcomes", report)
         return asked
 
     return set_replies
@@ -140,29 +140,29 @@ class TestPauses:
 
         def order(key, verb, arguments, *, destination):
             sent.append((key, arguments, destination))
-            return {"w": {"ok": "obeys", "before": "mail", "after": ""}}
+            return {"w": {"ok": "applied", "before": "mail", "after": ""}}
 
-        monkeypatch.setattr(control, "order", order)
+        monkeypatch.setattr(control, "send_command", order)
 
         commands.follow_up()
 
-        paused = {"paused": ["mail"], "decision": operation.pk}
+        paused = {"paused": ["mail"], "revision": operation.pk}
         assert sent == [(str(operation.key), paused, ["w"])]
         assert set(outcomes_of(operation)) == {("done", "", "mail → "), ("unknown", "no_reply", "")}
 
 
 def test_worker_reports_outcomes():
     key, other = str(uuid.uuid4()), str(uuid.uuid4())
-    control.done[key] = DONE
+    control.outcomes[key] = DONE
 
-    reported = control.worker_commands.console_outcomes(None, keys=[key, other])
+    reported = control.worker_commands.console_command_outcomes(None, keys=[key, other])
 
     assert reported == {key: DONE, other: None}
-    control.done.clear()
+    control.outcomes.clear()
 
 
 def test_every_command_has_an_aspect_to_compare():
     assert {*verbs.WORKER_COMMANDS, *verbs.QUEUE_CONSUMPTION} <= set(
-        control.worker_commands.ASPECTS
+        control.worker_commands.READERS
     )
     assert Worker._meta.get_field("name").max_length == Target._meta.get_field("subject").max_length

@@ -22,9 +22,9 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(autouse=True)
 def clear_snapshot():
     """The process keeps a snapshot for two seconds."""
-    control.forget()
+    control.clear_cache()
     yield
-    control.forget()
+    control.clear_cache()
 
 
 @pytest.fixture
@@ -95,7 +95,9 @@ def test_running_tasks_of_an_offline_worker(client, broker):
 
 def test_command_to_all_online_workers(client):
     set_online(
-        make_view(), make_view(name="w2@here", pool="solo"), make_view(name="w3@here", foreign=True)
+        make_view(),
+        make_view(name="w2@here", pool="solo"),
+        make_view(name="w3@here", unmanaged=True),
     )
 
     assert "All online workers" in page_text(client.get(WORKERS))
@@ -152,7 +154,7 @@ def test_broker_unreachable(client, request, ill):
     page = client.get(WORKERS)
 
     assert page.status_code == 200
-    assert "The broker does not answer. Showing the last known values." in page_text(page)
+    assert "The broker does not respond. Showing the last known values." in page_text(page)
     assert b"redis" not in page.content
     assert time.monotonic() - began < 4
 
@@ -211,7 +213,7 @@ def test_stopped_worker_and_duplicate_name(client, broker):
 
 
 def test_unmanaged_worker(client):
-    set_online(WorkerView(name="other@there", foreign=True))
+    set_online(WorkerView(name="other@there", unmanaged=True))
 
     assert "unmanaged" in page_text(client.get(WORKERS))
 
@@ -257,7 +259,7 @@ def test_post_to_the_list_changes_nothing(client):
 )
 def test_invalid_or_huge_reply(client, reply):
     for path in ("", "w1@here/change/"):
-        set_online(control.view("w1@here", {"pool": "prefork"} | reply))
+        set_online(control.parse_snapshot("w1@here", {"pool": "prefork"} | reply))
         page = client.get(WORKERS + path)
         assert page.status_code == 200
         assert len(page.content) < 400_000
@@ -273,7 +275,7 @@ def test_invalid_or_huge_reply(client, reply):
     ],
 )
 def test_invalid_or_huge_details(client, monkeypatch, reply):
-    monkeypatch.setattr(control.snapshots, "ask", lambda *_, **__: [("w1@here", reply)])
+    monkeypatch.setattr(control.snapshots, "request", lambda *_, **__: [("w1@here", reply)])
     set_online(make_view())
 
     page = client.get(WORKERS + "w1@here/change/")

@@ -8,7 +8,7 @@ import redis
 from django.utils import timezone
 
 from tasks_admin import dispatcher, results
-from tasks_admin.integrations import broker as door
+from tasks_admin.integrations import broker as broker_api
 from tasks_admin.integrations import control
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, Result
@@ -32,7 +32,7 @@ def make_old(status="PENDING", seconds=86_400, **fields):
 @pytest.fixture
 def nobody_has_it(broker, monkeypatch):
     """Workers answer, and none of them knows any task."""
-    monkeypatch.setattr(control, "known", lambda ids: set())
+    monkeypatch.setattr(control, "held_task_ids", lambda ids: set())
     return broker
 
 
@@ -65,7 +65,7 @@ def test_what_is_young_is_not(nobody_has_it):
 def test_while_its_queue_holds_anything_nobody_knows(nobody_has_it):
     make_old(queue="mail")
     other = make_old(queue="celery")
-    door.publish([door.routed(task_id="x", task="host.x", queue="mail")])
+    broker_api.publish([broker_api.build_message(task_id="x", task="host.x", queue="mail")])
 
     assert lost.Search().scan_next() == 1
     assert status_of(other) == "LOST"
@@ -74,7 +74,7 @@ def test_while_its_queue_holds_anything_nobody_knows(nobody_has_it):
 @pytest.mark.parametrize("known", [None, {"mine"}])
 def test_while_a_worker_has_it_or_none_answers_nobody_knows(broker, monkeypatch, known):
     row = make_old(task_id="mine")
-    monkeypatch.setattr(control, "known", lambda ids: known)
+    monkeypatch.setattr(control, "held_task_ids", lambda ids: known)
 
     assert lost.Search().scan_next() == 0
     assert status_of(row) == "PENDING"
@@ -102,7 +102,7 @@ def test_what_names_no_queue_is_left_alone(nobody_has_it):
 
 def test_all_are_looked_at_in_turn(nobody_has_it, monkeypatch):
     monkeypatch.setattr(lost, "CHUNK", 4)
-    monkeypatch.setattr(control, "known", lambda ids: {"r0", "r1", "r2", "r3", "r4"})
+    monkeypatch.setattr(control, "held_task_ids", lambda ids: {"r0", "r1", "r2", "r3", "r4"})
     for number in range(10):
         make_old("STARTED" if number % 2 else "PENDING", task_id=f"r{number}")
     search = lost.Search()

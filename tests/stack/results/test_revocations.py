@@ -137,7 +137,7 @@ def test_without_a_broker_it_is_marked_and_waits_for_the_workers_word(no_broker,
 def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
     row, other = make_result("PENDING"), make_result("PENDING")
     operation = revoke(alice, row, other)
-    monkeypatch.setattr(control, "begun", lambda ids: {row.task_id})
+    monkeypatch.setattr(control, "running_task_ids", lambda ids: {row.task_id})
 
     dispatcher.sweep()
 
@@ -150,7 +150,7 @@ def test_what_ended_meanwhile_was_not_revoked(broker, alice, monkeypatch):
     row = make_result("PENDING")
     operation = revoke(alice, row)
     ends = lambda ids: Result.objects.update(status="SUCCESS") and set()  # noqa: E731
-    monkeypatch.setattr(control, "begun", ends)
+    monkeypatch.setattr(control, "running_task_ids", ends)
 
     dispatcher.sweep()
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from tasks_admin import dispatcher
 from tasks_admin.integrations import control
-from tasks_admin.integrations.control import Termination
+from tasks_admin.integrations.control import TerminationReplies
 from tasks_admin.lib.errors import BrokerUnreachable, NotAllowed
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import Confirmation
@@ -18,7 +18,7 @@ from tests.support.factories import make_result
 from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
 from tests.support.stack import until
 
-NOBODY = Termination(answered=frozenset(), signalled={}, refused=frozenset())
+NOBODY = TerminationReplies(replied=frozenset(), signalled={}, refused=frozenset())
 
 
 def terminate(actor, *rows):
@@ -30,9 +30,9 @@ def terminate(actor, *rows):
 
 def told(monkeypatch, *, processes=(), **said):
     """Let workers say this; the outermost edge."""
-    known = {"answered": frozenset({"w"}), "signalled": {}, "refused": frozenset()} | said
-    monkeypatch.setattr(control, "terminate", lambda ids: Termination(**known))
-    monkeypatch.setattr(control, "processes", lambda: set(processes))
+    known = {"replied": frozenset({"w"}), "signalled": {}, "refused": frozenset()} | said
+    monkeypatch.setattr(control, "terminate", lambda ids: TerminationReplies(**known))
+    monkeypatch.setattr(control, "pool_processes", lambda: set(processes))
 
 
 def outcome(operation):
@@ -84,7 +84,7 @@ def test_it_is_done_when_its_process_is_gone(monkeypatch, alice):
     sweep_at_once(operation)
     assert outcome(operation) == ("waiting", "signalled")
     assert revocations.revoked(row.task_id)
-    monkeypatch.setattr(control, "processes", lambda: {("w", 8)})
+    monkeypatch.setattr(control, "pool_processes", lambda: {("w", 8)})
 
     sweep_at_once(operation)
 

@@ -35,7 +35,7 @@ commands.follow_up()
 """
 SEEN = """
 from tasks_admin.integrations import control
-control.forget()
+control.clear_cache()
 told = control.snapshot().workers
 print(json.dumps({one.name: [one.processes, sorted(one.queues)] for one in told}))
 """

@@ -127,7 +127,7 @@ class TestStates:
         row = make_result("PENDING", date_created=timezone.now() - timedelta(days=1))
         type(row).objects.update(date_created=timezone.now() - timedelta(days=1))
         make_worker("offline", ago=60)
-        monkeypatch.setattr(control.tasks, "ask", lambda *args, **more: [("other", {})])
+        monkeypatch.setattr(control.tasks, "request", lambda *args, **more: [("other", {})])
         assert lost.Search().scan_next() == 0
         Worker.objects.update(stopped_at=timezone.now())
 
@@ -157,7 +157,7 @@ import django, json; django.setup()
 from tasks_admin.integrations import control
 from tests.host import celery_app as project
 project.app.set_current()
-print(json.dumps(control.details("one@here")))
+print(json.dumps(control.worker_details("one@here")))
 """
 SPEED = """
 import django, json, time; django.setup()
@@ -165,7 +165,7 @@ from tasks_admin.integrations.control import snapshots
 from tests.host import celery_app as project
 project.app.set_current()
 project.app.control.inspect().active()
-begun = time.monotonic(); names = [view.name for view in snapshots.answers()]
+begun = time.monotonic(); names = [view.name for view in snapshots.current_views()]
 ours = time.monotonic() - begun
 begun = time.monotonic(); project.app.control.inspect().active()
 print(json.dumps([sorted(names), ours, time.monotonic() - begun]))
@@ -277,7 +277,7 @@ class TestRealWorkers:
 
 
 def test_overview_without_a_broker(no_broker):
-    control.forget()
+    control.clear_cache()
     make_worker("w", ago=5)
 
     known = workers.overview()
@@ -285,4 +285,4 @@ def test_overview_without_a_broker(no_broker):
     (seen,) = known.workers
     assert known.error
     assert (seen.state, seen.view.queues, seen.replied) == ("not_responding", ["mail"], False)
-    control.forget()
+    control.clear_cache()

@@ -35,12 +35,12 @@ app.worker_main(["worker", "-n", "other@there", "-Q", "theirs", "-c", "2", "--lo
 @pytest.fixture(autouse=True)
 def forgetful():
     """A snapshot is kept for two seconds."""
-    control.forget()
+    control.clear_cache()
     queues.forget()
-    unmanaged.unmanaged_workers.__init__()
+    unmanaged.discovered_workers.__init__()
     yield
-    unmanaged.unmanaged_workers.__init__()
-    control.forget()
+    unmanaged.discovered_workers.__init__()
+    control.clear_cache()
     queues.forget()
 
 
@@ -68,36 +68,36 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
     from opsconsole.celery import app
 
     def names():
-        control.forget()
+        control.clear_cache()
         return sorted(view.name for view in control.snapshot().workers)
 
     until(lambda: names() == ["other@there"], "a worker of another app")
     ours = {"perform_ping_check": False, "queues": ["mail"], "hostname": "ours@here"}
     with start_worker(app, **ours):
         make_worker("ours@here")
-        unmanaged.unmanaged_workers.look()
+        unmanaged.discovered_workers.discover()
         assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
 
     assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
-    unmanaged.unmanaged_workers.__init__()  # as in a shell, where nobody has looked before
-    control.forget()
+    unmanaged.discovered_workers.__init__()  # as in a shell, where nobody has looked before
+    control.clear_cache()
     assert [row["name"] for row in rows.of_workers(alice)] == ["other@there", "ours@here"]
 
 
 def test_who_is_gone_is_waited_for_once(monkeypatch):
-    unmanaged_workers = unmanaged.unmanaged_workers
-    unmanaged_workers.names, unmanaged_workers.looked = {"gone", "theirs"}, time.monotonic()
-    unmanaged_workers.strangers = {"theirs"}
+    discovered = unmanaged.discovered_workers
+    discovered.names, discovered.discovered_at = {"gone", "theirs"}, time.monotonic()
+    discovered.unmanaged = {"theirs"}
     asked = []
 
     def ask(command, *, expected=(), without=(), **_):
         asked.append((command, sorted(expected), sorted(without)))
         return []
 
-    monkeypatch.setattr(snapshots, "ask", ask)
-    monkeypatch.setattr(unmanaged, "ask", ask)
-    snapshots.answers()
-    snapshots.answers()
+    monkeypatch.setattr(snapshots, "request", ask)
+    monkeypatch.setattr(unmanaged, "request", ask)
+    snapshots.current_views()
+    snapshots.current_views()
 
     assert asked == [
         ("console_snapshot", ["gone"], ["theirs"]), ("stats", ["theirs"], []),
@@ -106,15 +106,17 @@ def test_who_is_gone_is_waited_for_once(monkeypatch):
 
 
 def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
-    unmanaged.unmanaged_workers.names = unmanaged.unmanaged_workers.strangers = {"w"}
-    unmanaged.unmanaged_workers.looked = time.monotonic()
+    unmanaged.discovered_workers.names = unmanaged.discovered_workers.unmanaged = {"w"}
+    unmanaged.discovered_workers.discovered_at = time.monotonic()
     make_worker("w")
     told = {"pool": "prefork", "queues": ["mail"]}
-    monkeypatch.setattr(snapshots, "ask", lambda *_, without, **__: [("w", told)][len(without) :])
+    monkeypatch.setattr(
+        snapshots, "request", lambda *_, without, **__: [("w", told)][len(without) :]
+    )
 
-    (view,) = snapshots.answers()
+    (view,) = snapshots.current_views()
 
-    assert not view.foreign
+    assert not view.unmanaged
 
 
 @pytest.mark.stack
@@ -122,12 +124,12 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     from opsconsole.celery import app
 
     def there():
-        control.forget()
+        control.clear_cache()
         return [view for view in control.snapshot().workers if view.queues]
 
     (view,) = until(there, "a worker of another app")
 
-    assert (view.name, view.foreign, view.pool, view.processes) == (
+    assert (view.name, view.unmanaged, view.pool, view.processes) == (
         "other@there", True, "prefork", 2,
     )  # fmt: skip
     assert view.queues == ["theirs"]
@@ -152,18 +154,18 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     "reply", [None, 7, "x", [], [7], {}, {"pool": 7}, {"pool": {"processes": "x"}}, {"total": [1]}]
 )
 def test_replies_that_make_no_sense(monkeypatch, reply):
-    monkeypatch.setattr(unmanaged, "ask", lambda *_, **__: [("w", reply)])
+    monkeypatch.setattr(unmanaged, "request", lambda *_, **__: [("w", reply)])
 
-    told = unmanaged.told(["w"])
+    told = unmanaged.snapshots(["w"])
 
-    assert snapshots._foreign("w", told["w"]).foreign
+    assert snapshots._unmanaged_view("w", told["w"]).unmanaged
 
 
 def test_who_leaves_a_question_open_is_not_asked_on(monkeypatch):
     asked = []
-    monkeypatch.setattr(unmanaged, "ask", lambda command, **_: asked.append(command) or [])
+    monkeypatch.setattr(unmanaged, "request", lambda command, **_: asked.append(command) or [])
 
-    assert unmanaged.told(["w"]) == {"w": {}}
+    assert unmanaged.snapshots(["w"]) == {"w": {}}
     assert asked == ["stats"]
 
 
