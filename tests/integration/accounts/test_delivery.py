@@ -1,4 +1,4 @@
-"""Sending one reset mail: what it is bound to, who is left out at last, and what is written."""
+"""Sending one reset email: the checks before it, its link, and what is stored."""
 
 import logging
 
@@ -27,9 +27,9 @@ def ann(make_user):
 
 
 class TestSent:
-    """One mail goes out, with a link that works."""
+    """One email is sent, and its link works."""
 
-    def test_it_says_so(self, ann, mailbox):
+    def test_the_outcome_is_stored(self, ann, mailbox):
         target = request_email(ann)
 
         assert run_task(target) == {"outcome": "done"}
@@ -39,7 +39,7 @@ class TestSent:
         assert accounts.user_of_link(latest_token(mailbox)) == ann
         assert Reset.objects.get(user=ann).sent_at is not None
 
-    def test_the_link_begins_with_host_url(self, ann, mailbox, settings):
+    def test_the_link_starts_with_host_url(self, ann, mailbox, settings):
         settings.HOST_URL = "https://console.example"
 
         send_email_to(ann)
@@ -47,18 +47,18 @@ class TestSent:
         text = mailbox.messages[0].get_body(("plain",)).get_content()
         assert "\nhttps://console.example/user/reset/password/?token=" in text.replace("\r", "")
 
-    def test_a_second_delivery_sends_nothing(self, ann, mailbox):
+    def test_a_redelivered_task_sends_nothing(self, ann, mailbox):
         target = request_email(ann)
         run_task(target)
 
         target = reload(target)
-        said = accounts.deliver_reset_email(user_pk=ann.pk, task_id=target.task_id, lease=60)
+        result = accounts.deliver_reset_email(user_pk=ann.pk, task_id=target.task_id, lease=60)
 
-        assert said == {"outcome": "skipped", "reason": "pending"}
+        assert result == {"outcome": "skipped", "reason": "pending"}
         assert len(mailbox.messages) == 1
         assert Operation.objects.count() == 1
 
-    def test_the_mail_goes_to_the_address_of_now(self, ann, mailbox):
+    def test_the_email_goes_to_the_current_address(self, ann, mailbox):
         target = request_email(ann)
         User.objects.filter(pk=ann.pk).update(email="new@mail.example")
 
@@ -68,30 +68,30 @@ class TestSent:
 
 
 class TestSecrets:
-    """Token, link, address and name are in the mail, and nowhere else."""
+    """The token, the link, the address and the name are in the email only."""
 
     @pytest.mark.parametrize("prefix", ["", "550-", "451-", "data-554-", "data-451-", "drop-"])
-    def test_nothing_keeps_them(self, make_user, mailbox, caplog, prefix):
+    def test_nothing_else_contains_them(self, make_user, mailbox, caplog, prefix):
         user = make_user("annabel", email=f"{prefix}annabel@mail.example")
         target = request_email(user)
         caplog.set_level(logging.DEBUG)
         caplog.handler.addFilter(lambda record: record.name != "mail.log")  # the server's own
-        signed, said = [], ""
+        signed, result = [], ""
 
         try:
-            said = str(run_task(target))
+            result = str(run_task(target))
         except (EmailRejected, EmailDeferred) as error:
-            said = f"{error!r} {error.__cause__}"
+            result = f"{error!r} {error.__cause__}"
 
         if mailbox.messages:
             signed = latest_token(mailbox).split(".")
         rows = [*Target.objects.values(), *Result.objects.values(), *Reset.objects.values()]
         rows += Operation.objects.values()
-        for place in (said, str(rows), caplog.text):
+        for place in (result, str(rows), caplog.text):
             for secret in (*signed, "annabel", "mail.example"):
                 assert secret not in place
 
-    def test_the_generation_alone_makes_no_token(self, ann, mailbox):
+    def test_the_stored_generation_is_not_enough_to_sign_a_token(self, ann, mailbox):
         send_email_to(ann)
 
         claim = tokens.parse(latest_token(mailbox))
@@ -100,8 +100,8 @@ class TestSecrets:
         assert claim.fingerprint not in str([*Reset.objects.values(), *Target.objects.values()])
 
 
-class TestLeftOutAtLast:
-    """What changed since the click counts: the target ends as skipped, with the reason."""
+class TestSkipped:
+    """The account is checked again before sending; the target is skipped with a reason."""
 
     @pytest.mark.parametrize(
         ("change", "reason"),
@@ -126,19 +126,19 @@ class TestLeftOutAtLast:
         assert (reload(target).state, reload(target).reason) == ("skipped", reason)
         assert not mailbox.tries
 
-    def test_the_account_is_gone(self, ann, bob, mailbox):
+    def test_the_account_was_deleted(self, ann, bob, mailbox):
         target = request_email(ann, actor=bob)
         ann.delete()
 
         assert run_task(target) == {"outcome": "skipped", "reason": "gone"}
 
-    def test_the_account_was_promoted_above_the_sender(self, ann, bob, mailbox):
+    def test_the_account_received_more_permissions_than_the_sender(self, ann, bob, mailbox):
         target = request_email(ann, actor=bob)
         User.objects.filter(pk=ann.pk).update(is_superuser=True)
 
         assert run_task(target) == {"outcome": "skipped", "reason": "outranks"}
 
-    def test_the_user_asked_and_was_mailed_meanwhile(self, ann, bob, mailbox):
+    def test_the_user_requested_and_received_an_email_meanwhile(self, ann, bob, mailbox):
         target = request_email(ann, actor=bob)
         Reset.objects.create(user=ann)
         Reset.objects.filter(user=ann).update(sent_at=reload(target).due_at, target_id=0)
@@ -146,7 +146,7 @@ class TestLeftOutAtLast:
         assert run_task(target) == {"outcome": "skipped", "reason": "recent"}
 
     @pytest.mark.parametrize("change", ["deleted", "suspended", "lost the permission"])
-    def test_the_sender_may_no_longer(self, ann, bob, mailbox, change):
+    def test_the_sender_lost_the_permission(self, ann, bob, mailbox, change):
         target = request_email(ann, actor=bob)
         if change == "deleted":
             bob.delete()
@@ -158,15 +158,15 @@ class TestLeftOutAtLast:
         assert run_task(target) == {"outcome": "skipped", "reason": "actor"}
         assert not mailbox.messages
 
-    def test_who_asks_for_themselves_needs_no_permission(self, ann, alice, mailbox):
+    def test_users_need_no_permission_for_their_own_request(self, ann, alice, mailbox):
         for user in (ann, alice, grant(ann, "auth.change_user")):
             assert send_email_to(user) == {"outcome": "done"}
 
 
 class TestGenerations:
-    """A newer mail makes older links useless; tries of one mail share theirs."""
+    """A newer email invalidates earlier links; the attempts of one target share a generation."""
 
-    def test_a_newer_mail_makes_the_older_link_useless(self, ann, mailbox):
+    def test_a_newer_email_invalidates_the_earlier_link(self, ann, mailbox):
         send_email_to(ann)
         older = latest_token(mailbox)
 
@@ -176,15 +176,16 @@ class TestGenerations:
         with pytest.raises(LinkUsed):
             accounts.user_of_link(older)
 
-    def test_a_request_alone_does_not_while_its_mail_waits(self, ann, mailbox):
+    def test_a_pending_request_does_not_invalidate_the_earlier_link(self, ann, mailbox):
         send_email_to(ann)
 
         request_email(ann)
 
         assert accounts.user_of_link(latest_token(mailbox)) == ann
 
-    def test_both_copies_work_when_a_mail_went_out_twice(self, make_user, mailbox):
-        user = make_user(email="drop-ann@mail.example")  # taken, but nobody heard so
+    def test_both_links_work_if_an_email_was_sent_twice(self, make_user, mailbox):
+        # The server accepts the email, but the connection drops before its reply.
+        user = make_user(email="drop-ann@mail.example")
         target = request_email(user)
         for _ in range(2):
             with pytest.raises(EmailDeferred):
@@ -195,7 +196,7 @@ class TestGenerations:
         assert accounts.user_of_link(first) == accounts.user_of_link(second) == user
         assert len({message["Message-ID"] for message in mailbox.messages}) == 1
 
-    def test_an_older_target_that_tries_again_is_replaced_by_a_newer_one(self, ann, mailbox):
+    def test_a_retried_target_is_skipped_if_a_newer_one_replaced_it(self, ann, mailbox):
         older = request_email(ann)
         publish_and_claim(older)
         Target.objects.filter(pk=older.pk).update(lock_key=None)
@@ -206,9 +207,7 @@ class TestGenerations:
         assert len(mailbox.messages) == 1
 
     @pytest.mark.parametrize("change", [{"email": "eve@mail.example"}, {"password": "changed"}])
-    def test_a_link_dies_with_the_address_and_the_password_it_was_made_for(
-        self, ann, mailbox, change
-    ):
+    def test_a_changed_address_or_password_invalidates_the_link(self, ann, mailbox, change):
         send_email_to(ann)
 
         User.objects.filter(pk=ann.pk).update(**change)
@@ -217,10 +216,10 @@ class TestGenerations:
             accounts.user_of_link(latest_token(mailbox))
 
 
-class TestOtherPrograms:
-    """`send_task("tasks_admin.send_reset_email", [42])`, with any task id."""
+class TestPublishedByOtherPrograms:
+    """`send_task("tasks_admin.send_reset_email", [42])`, with any task ID."""
 
-    def test_it_is_recorded_and_sent_once(self, ann, mailbox):
+    def test_the_task_is_adopted_and_the_email_sent_once(self, ann, mailbox):
         for expected in ({"outcome": "done"}, {"outcome": "skipped", "reason": "pending"}):
             assert (
                 accounts.deliver_reset_email(user_pk=ann.pk, task_id="their-own-id", lease=60)
@@ -230,16 +229,16 @@ class TestOtherPrograms:
         assert len(mailbox.messages) == 1
         assert Operation.objects.get().verb == "request_reset_email"
 
-    def test_a_user_who_is_not_there(self, db, mailbox):
-        said = accounts.deliver_reset_email(user_pk=4711, task_id="their-own-id", lease=60)
+    def test_a_user_that_does_not_exist(self, db, mailbox):
+        result = accounts.deliver_reset_email(user_pk=4711, task_id="their-own-id", lease=60)
 
-        assert said == {"outcome": "skipped", "reason": "gone"}
+        assert result == {"outcome": "skipped", "reason": "gone"}
 
-    def test_an_id_of_ours_that_was_taken_back_sends_nothing(self, ann, mailbox):
+    def test_a_cancelled_target_sends_nothing(self, ann, mailbox):
         target = publish_and_claim(request_email(ann))
         Target.objects.filter(pk=target.pk).update(lock_key=None, state="cancelled")
 
-        said = accounts.deliver_reset_email(user_pk=ann.pk, task_id=target.task_id, lease=60)
+        result = accounts.deliver_reset_email(user_pk=ann.pk, task_id=target.task_id, lease=60)
 
-        assert said == {"outcome": "skipped", "reason": "pending"}
+        assert result == {"outcome": "skipped", "reason": "pending"}
         assert not mailbox.messages

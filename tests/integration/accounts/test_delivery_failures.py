@@ -1,5 +1,6 @@
-"""When the mail server refuses or is ill: failed at once, or tried again, within bounds."""
+"""Errors of the mail server: permanent ones fail the target, temporary ones are retried."""
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -18,18 +19,31 @@ from tests.support.reset_emails import publish_and_claim, reload, request_email,
 
 @pytest.fixture
 def target_of(make_user):
-    """A target whose mail goes to an address that the server answers in a certain way."""
+    """Make a target whose local part selects the reply of the mail server."""
     return lambda local: request_email(make_user(email=f"{local}@mail.example"))
 
 
-class TestForGood:
-    """The target fails at once."""
+@pytest.fixture
+def drawn(monkeypatch):
+    """Record the bounds and the value of each random delay."""
+    draws, uniform = [], random.uniform
+
+    def record(low, high):
+        draws.append((low, high, uniform(low, high)))
+        return draws[-1][-1]
+
+    monkeypatch.setattr(deliveries.random, "uniform", record)
+    return draws
+
+
+class TestPermanentErrors:
+    """The target fails immediately."""
 
     @pytest.mark.parametrize(
         ("local", "words"),
         [("550-ann", "550 5.1.1 <hidden> is not wanted"), ("data-554-ann", "554 <hidden> not now")],
     )
-    def test_it_says_what_the_server_said(self, target_of, mailbox, local, words):
+    def test_the_reply_of_the_server_is_stored(self, target_of, mailbox, local, words):
         target = target_of(local)
 
         with pytest.raises(EmailRejected):
@@ -41,7 +55,7 @@ class TestForGood:
         assert target.lock_key is None
         assert target.tries == 1
 
-    def test_who_was_refused_can_be_mailed_again_at_once(self, target_of, mailbox):
+    def test_a_rejected_email_does_not_delay_another(self, target_of, mailbox):
         target = target_of("550-ann")
         with pytest.raises(EmailRejected):
             run_task(target)
@@ -50,8 +64,8 @@ class TestForGood:
         assert Reset.objects.recent().count() == 0
 
 
-class TestForNow:
-    """The target waits for its next try."""
+class TestTemporaryErrors:
+    """The target waits for its next attempt."""
 
     @pytest.mark.parametrize(
         ("local", "words"),
@@ -63,7 +77,7 @@ class TestForNow:
             ("drop-ann", "SMTPServerDisconnected"),
         ],
     )
-    def test_it_says_what_the_server_said(self, target_of, mailbox, local, words):
+    def test_the_reply_of_the_server_is_stored(self, target_of, mailbox, local, words):
         target = target_of(local)
 
         with pytest.raises(EmailDeferred):
@@ -74,7 +88,7 @@ class TestForNow:
         assert target.finished_at is None
         assert target.lock_key is not None
 
-    def test_nobody_listens(self, target_of, settings):
+    def test_no_server_is_listening(self, target_of, settings):
         use_mail_server(settings, port=free_port())
         target = target_of("ann")
 
@@ -84,22 +98,28 @@ class TestForNow:
         assert reload(target).state == "waiting"
 
     @pytest.mark.parametrize(("tries", "ceiling"), [(0, 8), (1, 16), (3, 64), (6, 100)])
-    def test_the_wait_grows_and_is_bounded(self, target_of, mailbox, settings, tries, ceiling):
+    def test_the_delay_is_random_with_a_growing_and_bounded_maximum(
+        self, target_of, mailbox, settings, drawn, tries, ceiling
+    ):
         settings.TASKS_ADMIN_BACKOFF_BASE, settings.TASKS_ADMIN_BACKOFF_CAP = 4, 100
-        target, waits = target_of("451-ann"), []
+        target = target_of("451-ann")
 
-        for _ in range(10):
+        for number in range(10):
             Target.objects.filter(pk=target.pk).update(tries=tries)
-            began = timezone.now() - timedelta(milliseconds=2)
+            started = timezone.now() - timedelta(milliseconds=2)
             with pytest.raises(EmailDeferred):
                 run_task(target)
-            waits.append((reload(target).due_at - began).total_seconds())
+            ended = timezone.now() + timedelta(milliseconds=2)
+            (low, high, delay) = drawn[number]
+            assert (low, high) == (0, ceiling)
+            delayed = timedelta(seconds=delay)
+            assert started + delayed <= reload(target).due_at <= ended + delayed
 
-        assert all(0 <= wait <= ceiling + 1 for wait in waits)
-        assert max(waits) > ceiling / 8
-        assert max(waits) - min(waits) > ceiling / 20
+        delays = [delay for _low, _high, delay in drawn]
+        assert max(delays) > ceiling / 8
+        assert max(delays) - min(delays) > ceiling / 20
 
-    def test_it_is_sent_once_the_server_is_well(self, target_of, mailbox):
+    def test_the_email_is_sent_after_the_server_has_recovered(self, target_of, mailbox):
         target = target_of("twice-ann")
 
         for _ in range(2):
@@ -110,7 +130,7 @@ class TestForNow:
         target = reload(target)
         assert (target.state, target.reason, target.tries) == ("done", "", 3)
 
-    def test_after_the_last_try_it_fails(self, target_of, mailbox, settings):
+    def test_the_target_fails_after_the_last_attempt(self, target_of, mailbox, settings):
         settings.TASKS_ADMIN_MAX_TRIES = 3
         target = target_of("451-ann")
 
@@ -125,64 +145,64 @@ class TestForNow:
 
 
 class TestFence:
-    """Who lost its claim changes nothing for who has it now."""
+    """An attempt that has lost its claim does not affect the current attempt."""
 
-    def test_a_refusal_that_comes_late_does_not_fail_the_newer_attempt(self, target_of, mailbox):
+    def test_a_late_rejection_does_not_fail_the_newer_attempt(self, target_of, mailbox):
         target = target_of("550-ann")
         old = publish_and_claim(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
         with pytest.raises(EmailRejected):
-            deliveries.deliver(_letter(old), old)
+            deliveries.deliver(_build_notification(old), old)
 
         assert (reload(target).state, reload(target).attempt) == ("running", 2)
 
-    def test_a_delay_that_comes_late_does_not_put_the_newer_attempt_back(self, target_of, mailbox):
+    def test_a_late_deferral_does_not_requeue_the_newer_attempt(self, target_of, mailbox):
         target = target_of("451-ann")
         old = publish_and_claim(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
         with pytest.raises(EmailDeferred):
-            deliveries.deliver(_letter(old), old)
+            deliveries.deliver(_build_notification(old), old)
 
         assert (reload(target).state, reload(target).attempt) == ("running", 2)
 
 
-class TestNotice:
-    """The mail that tells of a change follows the same rules."""
+class TestNotification:
+    """The notification of a changed password."""
 
-    def test_it_goes_to_who_is_inactive_too(self, make_user, mailbox):
+    def test_inactive_users_are_notified(self, make_user, mailbox):
         user = make_user(is_active=False)
         target = publish_and_claim(request_email(user))
 
-        said = accounts.deliver_password_changed(user_pk=user.pk, task_id=target.task_id)
+        result = accounts.deliver_password_changed(user_pk=user.pk, task_id=target.task_id)
 
-        assert said == {"outcome": "done"}
+        assert result == {"outcome": "done"}
         assert mailbox.messages[0]["Subject"].endswith("was changed")
 
     @pytest.mark.parametrize(
         ("email", "reason"), [("", "bad_address"), ("a@b\nBcc: c@d.example", "bad_address")]
     )
-    def test_it_goes_to_no_bad_address(self, make_user, mailbox, email, reason):
+    def test_an_invalid_address_is_skipped(self, make_user, mailbox, email, reason):
         user = make_user(email=email)
         target = publish_and_claim(request_email(user))
 
-        said = accounts.deliver_password_changed(user_pk=user.pk, task_id=target.task_id)
+        result = accounts.deliver_password_changed(user_pk=user.pk, task_id=target.task_id)
 
-        assert said == {"outcome": "skipped", "reason": reason}
+        assert result == {"outcome": "skipped", "reason": reason}
         assert not mailbox.tries
 
-    def test_it_is_left_out_when_the_user_is_gone(self, make_user, mailbox):
+    def test_a_deleted_user_is_skipped(self, make_user, mailbox):
         user = make_user()
         target = publish_and_claim(request_email(user))
         pk = user.pk
         user.delete()
 
-        said = accounts.deliver_password_changed(user_pk=pk, task_id=target.task_id)
+        result = accounts.deliver_password_changed(user_pk=pk, task_id=target.task_id)
 
-        assert said == {"outcome": "skipped", "reason": "gone"}
+        assert result == {"outcome": "skipped", "reason": "gone"}
 
 
-def _letter(target):
+def _build_notification(target):
     user = User.objects.get(pk=target.subject)
     return emails.build_email("password_changed", user=user, target=target, context={})

@@ -1,4 +1,4 @@
-"""The mails: what is in them, in which language, and what no name can put into them."""
+"""Emails: their content and language, and the usernames that they contain."""
 
 import re
 from email import message_from_bytes, policy
@@ -37,20 +37,20 @@ def html_of(message):
     return message.get_body(("html",)).get_content()
 
 
-class TestHead:
-    """What programs read."""
+class TestHeaders:
+    """The headers."""
 
     @pytest.mark.parametrize("name", ["password_reset", "password_changed"])
-    def test_it_says_that_a_program_wrote_it(self, name):
+    def test_emails_are_marked_as_generated_automatically(self, name):
         assert compose(name=name)["Auto-Submitted"] == "auto-generated"
 
-    def test_it_is_for_the_user_alone(self):
+    def test_the_user_is_the_only_recipient(self):
         message = compose()
 
         assert message["To"] == "ann@mail.example"
         assert message["Cc"] is message["Bcc"] is None
 
-    def test_the_same_mail_sent_again_can_be_recognised(self):
+    def test_the_message_id_identifies_the_target(self):
         key = Operation().key
 
         assert compose(key=key)["Message-ID"] == compose(key=key)["Message-ID"]
@@ -58,23 +58,23 @@ class TestHead:
         assert compose()["Message-ID"] != compose()["Message-ID"]
         assert re.fullmatch(r"<[0-9a-f-]{36}\.5@console\.example>", compose()["Message-ID"])
 
-    def test_the_subject_is_the_same_for_every_user(self):
+    def test_the_subjects(self):
         assert compose()["Subject"] == "Reset your password"
         changed = "Your password for console.example:8443 was changed"
         assert compose(name="password_changed")["Subject"] == changed
 
 
 class TestBody:
-    """What people read."""
+    """The text and the HTML version."""
 
-    def test_it_comes_as_text_and_as_html(self):
+    def test_each_email_has_a_text_and_an_html_version(self):
         message = compose()
 
         assert message.get_content_type() == "multipart/alternative"
         kinds = [part.get_content_type() for part in message.iter_parts()]
         assert kinds == ["text/plain", "text/html"]
 
-    def test_both_name_the_account_and_hold_the_link_once(self):
+    def test_both_versions_name_the_account_and_contain_the_link_once(self):
         message = compose()
 
         for body in (text_of(message), html_of(message)):
@@ -82,7 +82,7 @@ class TestBody:
             assert body.count(LINK) == 1
             assert "60 minutes" in body
 
-    def test_the_notice_holds_no_link(self):
+    def test_the_notification_contains_no_link(self):
         message = compose(name="password_changed")
 
         for body in (text_of(message), html_of(message)):
@@ -90,31 +90,31 @@ class TestBody:
             assert "http" not in body
             assert LINK not in body
 
-    def test_it_loads_nothing_from_elsewhere(self):
+    def test_the_html_version_loads_no_external_content(self):
         assert not re.search(r"src=|<img|<link|<script|@import|url\(", html_of(compose()))
 
 
 class TestLanguage:
-    """The user's own, where the user model has one."""
+    """Emails use the user's language if the user model has a field for it."""
 
-    def test_the_projects_when_the_user_has_none(self, settings):
+    def test_the_projects_language_if_the_user_has_none(self, settings):
         settings.LANGUAGE_CODE = "zh-hans"
 
         assert '<html lang="zh-hans">' in html_of(compose())
 
-    def test_the_users_own(self, settings):
+    def test_the_users_language(self, settings):
         settings.TASKS_ADMIN_USER_LANGUAGE_FIELD = "first_name"
 
         assert '<html lang="zh-hans">' in html_of(compose(user(first_name="zh-hans")))
         assert '<html lang="en">' in html_of(compose(user(first_name="en")))
 
     @pytest.mark.parametrize("code", ["", None, "xx", "../../etc", 7, "zh-hans\n"])
-    def test_a_language_that_we_do_not_speak_is_the_projects(self, settings, code):
+    def test_the_projects_language_if_the_users_is_not_supported(self, settings, code):
         settings.TASKS_ADMIN_USER_LANGUAGE_FIELD = "first_name"
 
         assert '<html lang="en">' in html_of(compose(user(first_name=code)))
 
-    def test_the_language_of_whoever_sends_it_does_not_matter(self):
+    def test_the_active_language_does_not_matter(self):
         from django.utils import translation
 
         with translation.override("zh-hans"):
@@ -122,15 +122,15 @@ class TestLanguage:
             assert translation.get_language() == "zh-hans"
 
 
-EVIL = "Ann\r\nBcc: eve@x.example\r\n\r\nHello,\r\nyour account <b>is</b> & was closed"
+MALICIOUS = "Ann\r\nBcc: eve@x.example\r\n\r\nHello,\r\nyour account <b>is</b> & was closed"
 
 
-class TestEvilNames:
-    """A name is the user's own choice: it can't write a letter of its own."""
+class TestMaliciousUsernames:
+    """Users choose their names, but cannot add content to an email with them."""
 
     @pytest.mark.parametrize("name", ["password_reset", "password_changed"])
-    def test_lines_in_it_write_no_header_and_no_paragraph(self, name):
-        message = compose(user(EVIL, first_name=EVIL, last_name=EVIL), name=name)
+    def test_line_breaks_add_no_header_and_no_paragraph(self, name):
+        message = compose(user(MALICIOUS, first_name=MALICIOUS, last_name=MALICIOUS), name=name)
 
         assert message["Bcc"] is None
         assert not message.defects
@@ -139,24 +139,24 @@ class TestEvilNames:
         assert "Ann Bcc: eve@x.example" in text_of(message)
 
     @pytest.mark.parametrize("name", ["password_reset", "password_changed"])
-    def test_tags_in_it_are_text(self, name):
+    def test_html_tags_are_escaped(self, name):
         message = compose(user("<b>\"Ann\" & 'Bob'</b>"), name=name)
 
         assert "<b>\"Ann\" & 'Bob'</b>" in text_of(message)
         assert "&lt;b&gt;&quot;Ann&quot; &amp; &#x27;Bob&#x27;&lt;/b&gt;" in html_of(message)
 
-    def test_template_tags_in_it_are_text(self):
+    def test_template_tags_are_not_rendered(self):
         assert "{{ user.password }} {% now %}" in text_of(
             compose(user("{{ user.password }} {% now %}", password="a hash"))
         )
 
-    def test_one_of_ten_thousand_letters_is_cut(self):
+    def test_a_long_name_is_truncated(self):
         message = compose(user("x" * 10_000))
 
         assert "x" * 150 in text_of(message)
         assert "x" * 151 not in text_of(message)
 
-    def test_no_line_is_longer_than_smtp_allows(self):
+    def test_no_line_exceeds_the_limit_of_smtp(self):
         message = compose(user("语" * 150))
 
         assert max(len(line) for line in message.as_bytes().splitlines()) <= 998

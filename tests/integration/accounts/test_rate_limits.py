@@ -1,4 +1,4 @@
-"""Rate limits: so many tries in a window, for all processes together."""
+"""Rate limits: a number of attempts per window, counted for all processes."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def two_a_minute(settings, monkeypatch):
+def two_per_minute(settings, monkeypatch):
     settings.TASKS_ADMIN_LIMITS = {"one": (2, 60), "other": (2, 60)}
     monkeypatch.setattr(time, "time", lambda: 1_000_000_020.0)
 
@@ -25,7 +25,7 @@ def at(monkeypatch):
     return lambda moment: monkeypatch.setattr(time, "time", lambda: moment)
 
 
-def test_as_many_as_are_allowed_pass():
+def test_attempts_up_to_the_limit_are_permitted():
     rate_limits.count_attempt("one", "x")
     rate_limits.count_attempt("one", "x")
 
@@ -35,13 +35,13 @@ def test_as_many_as_are_allowed_pass():
         rate_limits.count_attempt("one", "x")
 
 
-def test_values_and_scopes_are_counted_apart():
+def test_values_and_scopes_are_counted_separately():
     for scope, value in [("one", "x"), ("one", "y"), ("other", "x"), ("one", 1), ("one", "")]:
         rate_limits.count_attempt(scope, value)
         rate_limits.count_attempt(scope, value)
 
 
-def test_the_next_window_begins_anew(at):
+def test_the_next_window_starts_at_zero(at):
     for _ in range(2):
         rate_limits.count_attempt("one", "x")
 
@@ -58,14 +58,14 @@ def test_any_value_can_be_counted(value):
     rate_limits.count_attempt("one", value)
 
 
-def test_no_value_is_kept():
+def test_no_value_is_stored():
     rate_limits.count_attempt("one", "ann@mail.example")
 
     row = RateLimitCounter.objects.values_list().get()
     assert not any("ann" in str(column) for column in row)
 
 
-def test_counts_are_forgotten_when_their_window_is_over(at):
+def test_counters_of_past_windows_are_deleted(at):
     at(1_000_000_020.0)
     rate_limits.count_attempt("one", "old")
     assert rate_limits.delete_expired() == 1
@@ -75,26 +75,26 @@ def test_counts_are_forgotten_when_their_window_is_over(at):
     assert rate_limits.delete_expired() == 0
 
 
-def test_a_count_that_is_forgotten_at_the_very_moment_does_no_harm(monkeypatch):
+def test_a_counter_deleted_by_another_process_does_no_harm(monkeypatch):
     original = RateLimitCounter.objects.bulk_create
 
-    def and_gone(*args, **kwargs):
+    def create_and_delete(*args, **kwargs):
         original(*args, **kwargs)
         RateLimitCounter.objects.all().delete()
 
-    monkeypatch.setattr(RateLimitCounter.objects, "bulk_create", and_gone)
+    monkeypatch.setattr(RateLimitCounter.objects, "bulk_create", create_and_delete)
 
     rate_limits.count_attempt("one", "x")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_those_who_try_at_once_are_all_counted():
+def test_concurrent_attempts_are_all_counted():
     outcomes = []
 
     def work():
         try:
             rate_limits.count_attempt("one", "x")
-            outcomes.append("passed")
+            outcomes.append("permitted")
         except RateLimited:
             outcomes.append("refused")
         finally:
@@ -107,5 +107,5 @@ def test_those_who_try_at_once_are_all_counted():
         thread.join()
 
     assert len(outcomes) == 12
-    assert outcomes.count("passed") <= 2
+    assert outcomes.count("permitted") <= 2
     assert RateLimitCounter.objects.get().count == 12

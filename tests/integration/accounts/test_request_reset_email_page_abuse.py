@@ -1,4 +1,4 @@
-"""Asking for a reset mail, as attackers and broken programs do it."""
+"""Attacks and invalid requests to the page that requests a reset email."""
 
 import json
 
@@ -10,6 +10,8 @@ from tasks_admin.models import Operation, Target
 
 PAGE = "/user/reset/password/request/"
 JSON = "application/json"
+#: Seconds. The window ends in 2033, so no test crosses its end.
+WINDOW = 10**9
 pytestmark = pytest.mark.django_db
 
 
@@ -19,12 +21,12 @@ def ann(make_user):
 
 
 def limited(scope, allowed):
-    wide = dict.fromkeys(Settings.LIMITS, (10000, 3600))
-    return override_settings(TASKS_ADMIN_LIMITS=wide | {scope: (allowed, 3600)})
+    wide = dict.fromkeys(Settings.LIMITS, (10000, WINDOW))
+    return override_settings(TASKS_ADMIN_LIMITS=wide | {scope: (allowed, WINDOW)})
 
 
-class TestNonsense:
-    """What is no address is answered with 400; nothing is queued."""
+class TestInvalidRequests:
+    """The response to an invalid address is 400, and nothing is queued."""
 
     @pytest.mark.parametrize(
         "body",
@@ -55,14 +57,14 @@ class TestNonsense:
         ids=lambda body: body[:30],
     )
     def test_json(self, client, ann, body):
-        answer = client.post(PAGE, body, content_type=JSON)
+        response = client.post(PAGE, body, content_type=JSON)
 
-        assert answer.status_code == 400
-        assert answer.json() == {"detail": "Enter a valid email address."}
+        assert response.status_code == 400
+        assert response.json() == {"detail": "Enter a valid email address."}
         assert not Operation.objects.exists()
 
     @pytest.mark.parametrize("body", [b"\xff\xfe\x00", b"\x80", "{}".encode("utf-16")])
-    def test_json_in_bytes_that_are_no_text(self, client, body):
+    def test_json_that_is_not_utf8(self, client, body):
         assert client.post(PAGE, body, content_type=JSON).status_code == 400
 
     @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ class TestNonsense:
         assert "<script>alert" not in page.content.decode()
         assert not Operation.objects.exists()
 
-    def test_no_form_at_all(self, client):
+    def test_an_empty_form(self, client):
         assert client.post(PAGE).status_code == 400
 
     @pytest.mark.parametrize("method", ["put", "patch", "delete", "trace"])
@@ -104,46 +106,46 @@ class TestNonsense:
         assert getattr(client, method)(PAGE).status_code == 405
 
     @pytest.mark.parametrize("method", ["get", "head", "options"])
-    def test_looking_queues_nothing(self, ann, as_user, method):
+    def test_safe_methods_queue_nothing(self, ann, as_user, method):
         assert getattr(as_user(ann), method)(f"{PAGE}?email=ann@mail.example").status_code == 200
         assert not Operation.objects.exists()
 
     @pytest.mark.parametrize(
         "accept", ["", "*/*", ";;;,,q=x", "text/html;q=abc", "image/png", "application/json;q=0"]
     )
-    def test_whatever_is_accepted(self, client, accept):
+    def test_any_accept_header(self, client, accept):
         assert client.post(PAGE, headers={"accept": accept}).status_code == 400
 
     @pytest.mark.parametrize("kind", ["multipart/form-data", "text/plain", "application/xml", "x"])
-    def test_a_body_of_another_kind(self, client, kind):
+    def test_other_content_types(self, client, kind):
         assert client.post(PAGE, b"email=ann@mail.example", content_type=kind).status_code == 400
 
 
-class TestForgery:
-    """Another site can't make a browser ask."""
+class TestCSRF:
+    """Another site cannot submit the form."""
 
     @pytest.mark.parametrize("kind", [JSON, "application/x-www-form-urlencoded"])
-    def test_without_a_csrf_token_it_is_refused(self, ann, kind):
+    def test_a_request_without_a_csrf_token(self, ann, kind):
         client = Client(enforce_csrf_checks=True)
         client.force_login(ann)
 
         assert client.post(PAGE, "{}", content_type=kind).status_code == 403
         assert not Operation.objects.exists()
 
-    def test_a_script_of_ours_sends_it_as_a_header(self, ann):
+    def test_a_csrf_token_in_a_header(self, ann):
         client = Client(enforce_csrf_checks=True)
         client.force_login(ann)
-        given = str(client.get(PAGE).context["csrf_token"])
+        csrf_token = str(client.get(PAGE).context["csrf_token"])
 
-        answer = client.post(PAGE, content_type=JSON, headers={"x-csrftoken": given})
+        response = client.post(PAGE, content_type=JSON, headers={"x-csrftoken": csrf_token})
 
-        assert answer.status_code == 202
+        assert response.status_code == 202
 
 
-class TestLimits:
-    """Per user, per address and per client; above them nothing is queued."""
+class TestRateLimits:
+    """Limits per user, per address and per client. Above a limit, nothing is queued."""
 
-    def test_a_user(self, ann, as_user, make_user):
+    def test_per_user(self, ann, as_user, make_user):
         client = as_user(ann)
         with limited("request.user", 2):
             codes = [client.post(PAGE, content_type=JSON).status_code for _ in range(4)]
@@ -152,14 +154,14 @@ class TestLimits:
         assert codes == [202, 202, 429, 429]
         assert other.status_code == 202
 
-    def test_an_address_however_it_is_spelt_and_whether_or_not_it_is_known(self, ann):
+    def test_per_address_in_any_case_and_with_or_without_an_account(self, ann):
         with limited("request.address", 2):
-            for address in ("ann@mail.example", "nobody@mail.example"):
-                spelt = [address, address.upper(), address.title(), address]
-                codes = [Client().post(PAGE, {"email": one}).status_code for one in spelt]
+            for address in ("ann@mail.example", "no-account@mail.example"):
+                spellings = [address, address.upper(), address.title(), address]
+                codes = [Client().post(PAGE, {"email": one}).status_code for one in spellings]
                 assert codes == [202, 202, 429, 429]
 
-    def test_a_client_whatever_it_asks_for(self):
+    def test_per_client_for_any_address(self):
         with limited("request.client", 2):
             codes = [
                 Client().post(PAGE, {"email": f"a{n}@x.example"}).status_code for n in range(4)
@@ -169,7 +171,7 @@ class TestLimits:
         assert codes == [202, 202, 429, 429]
         assert other.status_code == 202
 
-    def test_a_header_that_anybody_can_send_makes_no_new_client(self):
+    def test_a_forged_header_does_not_change_the_client(self):
         with limited("request.client", 1):
             codes = [
                 Client(headers={"x-forwarded-for": f"192.0.2.{n}"})
@@ -181,33 +183,35 @@ class TestLimits:
         assert codes == [202, 429, 429]
 
     @pytest.mark.parametrize("key", ["HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR"])
-    def test_behind_a_proxy_the_address_that_it_saw_counts(self, settings, key):
+    def test_behind_a_proxy_the_address_that_it_appended_counts(self, settings, key):
         settings.TASKS_ADMIN_CLIENT_ADDRESS_KEY = key
-        seen = ["192.0.2.1", "evil, 192.0.2.1", "x,y,192.0.2.1", "192.0.2.2", "", ""]
+        values = ["192.0.2.1", "evil, 192.0.2.1", "x,y,192.0.2.1", "192.0.2.2", "", ""]
         with limited("request.client", 1):
-            clients = [Client(**{key: value}) for value in seen]
+            clients = [Client(**{key: value}) for value in values]
             codes = [one.post(PAGE, {"email": "a@x.example"}).status_code for one in clients]
 
         assert codes == [202, 429, 429, 202, 202, 429]
 
-    def test_nonsense_is_not_counted_against_anybody(self):
+    def test_invalid_requests_are_not_counted(self):
         with limited("request.client", 1):
             codes = [Client().post(PAGE, {"email": "nonsense"}).status_code for _ in range(3)]
 
         assert codes == [400, 400, 400]
 
-    def test_it_says_what_to_do(self, ann, as_user):
+    def test_the_message_states_what_to_do_next(self, ann, as_user):
         with limited("request.user", 0):
-            in_json = as_user(ann).post(PAGE, content_type=JSON)
+            json_response = as_user(ann).post(PAGE, content_type=JSON)
             page = as_user(ann).post(PAGE)
 
-        assert (in_json.status_code, page.status_code) == (429, 429)
-        assert in_json.json() == {"detail": "Too many attempts. Wait an hour, then try again."}
+        assert (json_response.status_code, page.status_code) == (429, 429)
+        assert json_response.json() == {
+            "detail": "Too many attempts. Wait an hour, then try again."
+        }
         assert "Wait an hour" in page.content.decode()
         assert not Target.objects.exists()
 
 
-def test_the_address_that_was_typed_is_kept_nowhere(client, caplog):
+def test_the_entered_address_is_neither_stored_nor_logged(client, caplog):
     body = json.dumps({"email": "secret-name@mail.example"})
     client.post(PAGE, body, content_type=JSON)
 

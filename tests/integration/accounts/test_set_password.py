@@ -1,4 +1,4 @@
-"""Choosing the password: a link works once, whoever comes first, and only for its account."""
+"""Set a password: a link works once, for the first request, and only for its account."""
 
 import time
 
@@ -31,15 +31,15 @@ def password_of(user):
     return User.objects.get(pk=user.pk).password
 
 
-class TestOnce:
-    """A link is used up in the transaction that sets the password."""
+class TestOneUse:
+    """The transaction that sets the password also uses up the link."""
 
-    def test_it_sets_the_password(self, ann):
+    def test_the_password_is_set(self, ann):
         accounts.set_password(token=make_token(ann), password=NEW)
 
         assert User.objects.get(pk=ann.pk).check_password(NEW)
 
-    def test_the_second_time_it_is_refused(self, ann):
+    def test_the_second_use_is_refused(self, ann):
         token = make_token(ann)
         accounts.set_password(token=token, password=NEW)
         before = password_of(ann)
@@ -50,15 +50,15 @@ class TestOnce:
         assert password_of(ann) == before
 
     @pytest.mark.parametrize("spelling", ["{}=", "{}=="])
-    def test_another_spelling_of_it_is_refused_the_second_time_too(self, ann, spelling):
+    def test_an_equivalent_encoding_of_a_used_token_is_refused(self, ann, spelling):
         token = make_token(ann)
         accounts.set_password(token=token, password=NEW)
 
         with pytest.raises(LinkUsed):
             accounts.set_password(token=spelling.format(token), password="another passphrase")
 
-    def test_it_is_used_up_even_when_the_password_stays_the_same(self, ann, monkeypatch):
-        """The password's hash alone would not tell, if it were not salted anew."""
+    def test_the_link_is_used_up_even_if_the_hash_does_not_change(self, ann, monkeypatch):
+        """Without a new salt, the hash would not show that the link was used."""
         token = make_token(ann)
         monkeypatch.setattr(passwords, "make_password", lambda password: ann.password)
         accounts.set_password(token=token, password="old password")
@@ -67,7 +67,7 @@ class TestOnce:
             accounts.set_password(token=token, password="old password")
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_twenty_at_once_one_succeeds(self, ann):
+    def test_one_of_twenty_concurrent_uses_succeeds(self, ann):
         token = make_token(ann)
 
         outcomes = run_concurrently(
@@ -81,10 +81,10 @@ class TestOnce:
         assert Operation.objects.filter(verb="notify_password_changed").count() == 1
 
 
-class TestRefused:
-    """Nothing changes, and what is said tells nothing about the account."""
+class TestInvalidLinks:
+    """Nothing changes, and the error reveals nothing about the account."""
 
-    def test_looking_uses_nothing_up(self, ann):
+    def test_opening_a_link_does_not_use_it_up(self, ann):
         token = make_token(ann)
 
         for _ in range(3):
@@ -92,7 +92,7 @@ class TestRefused:
 
         accounts.set_password(token=token, password=NEW)
 
-    def test_it_has_expired(self, ann, monkeypatch):
+    def test_an_expired_link(self, ann, monkeypatch):
         token, now = make_token(ann), time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3602)
 
@@ -106,7 +106,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         "change", [{"is_active": False}, {"email": "eve@x.example"}, {"password": "another"}]
     )
-    def test_the_account_is_not_as_it_was(self, ann, change):
+    def test_a_changed_account(self, ann, change):
         token = make_token(ann)
         User.objects.filter(pk=ann.pk).update(**change)
         before = password_of(ann)
@@ -121,7 +121,7 @@ class TestRefused:
         assert password_of(ann) == before
         assert Reset.objects.get(user=ann).generation == 0
 
-    def test_gone_used_and_inactive_sound_alike(self, make_user):
+    def test_deleted_used_and_inactive_have_the_same_error(self, make_user):
         gone, used, inactive, never = (make_user() for _ in range(4))
         links = [make_token(user) for user in (gone, used, inactive)] + [tokens.sign(never, 3)]
         gone.delete()
@@ -136,7 +136,7 @@ class TestRefused:
 
         assert len(said) == 1
 
-    def test_another_accounts_generation_does_not_help(self, ann, make_user):
+    def test_the_fingerprint_of_another_account_is_refused(self, ann, make_user):
         eve = make_user("eve")
         Reset.objects.create(user=ann, generation=5)
         Reset.objects.create(user=eve, generation=5)
@@ -148,10 +148,10 @@ class TestRefused:
             accounts.set_password(token=forged, password=NEW)
 
 
-class TestKeys:
-    """SECRET_KEY can be rotated while links are on their way."""
+class TestKeyRotation:
+    """SECRET_KEY can be rotated while unused links exist."""
 
-    def test_a_link_outlives_a_rotation(self, ann, settings):
+    def test_a_link_is_valid_while_its_key_is_a_fallback(self, ann, settings):
         token = make_token(ann)
 
         with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
@@ -159,17 +159,17 @@ class TestKeys:
 
         assert User.objects.get(pk=ann.pk).check_password(NEW)
 
-    def test_a_link_does_not_outlive_its_key(self, ann):
+    def test_a_link_is_invalid_without_its_key(self, ann):
         token = make_token(ann)
 
         with override_settings(SECRET_KEY="new"), pytest.raises(LinkInvalid):
             accounts.set_password(token=token, password=NEW)
 
 
-class TestNotice:
-    """The user is told by mail that it happened."""
+class TestNotification:
+    """The user is notified by email."""
 
-    def test_one_is_queued(self, ann):
+    def test_a_notification_is_queued(self, ann):
         accounts.set_password(token=make_token(ann), password=NEW)
 
         operation = Operation.objects.get()
@@ -180,7 +180,7 @@ class TestNotice:
         )
         assert operation.targets.get().state == "waiting"
 
-    def test_it_is_sent(self, ann, mailbox):
+    def test_the_notification_is_sent(self, ann, mailbox):
         accounts.set_password(token=make_token(ann), password=NEW)
         target = publish_and_claim(Operation.objects.get().targets.get())
 
@@ -190,23 +190,23 @@ class TestNotice:
         assert mailbox.recipients == ["ann@mail.example"]
         assert NEW not in str(mailbox.messages[0])
 
-    def test_it_does_not_stand_in_the_way_of_a_reset(self, ann, mailbox):
+    def test_a_pending_notification_does_not_prevent_a_reset(self, ann, mailbox):
         accounts.set_password(token=make_token(ann), password=NEW)
 
         assert send_email_to(ann) == {"outcome": "done"}
         assert accounts.user_of_link(latest_token(mailbox)) == User.objects.get(pk=ann.pk)
 
-    def test_nothing_is_queued_when_nothing_was_changed(self, ann):
+    def test_nothing_is_queued_if_the_link_is_invalid(self, ann):
         with pytest.raises(LinkInvalid):
             accounts.set_password(token="nonsense", password=NEW)
 
         assert not Operation.objects.exists()
 
-    def test_it_is_one_transaction(self, ann, monkeypatch):
-        """Either all of it happened, or the link still works."""
+    def test_if_queueing_fails_the_password_is_not_changed(self, ann, monkeypatch):
+        """All changes are one transaction: the link still works."""
         token, before = make_token(ann), password_of(ann)
 
-        def fail(**_):
+        def fail(**kwargs):
             raise RuntimeError("the database is full")
 
         monkeypatch.setattr(passwords.operations, "start", fail)
@@ -217,13 +217,13 @@ class TestNotice:
         assert accounts.user_of_link(token) == ann
 
 
-class TestHolders:
-    """Whose account an address names: theirs who have it, letter by letter, but for case."""
+class TestUsersWithAddress:
+    """Addresses are compared exactly, except for case."""
 
     @pytest.mark.parametrize(
         "typed", ["mike@mail.example", "MIKE@Mail.Example", "mike@MAIL.EXAMPLE"]
     )
-    def test_case_does_not_matter(self, make_user, typed):
+    def test_case_is_ignored(self, make_user, typed):
         user = make_user("mike")
 
         assert list(accounts.users_with_address(typed)) == [user]
@@ -241,23 +241,23 @@ class TestHolders:
             ("mike+a@mail.example", "mike@mail.example"),
         ],
     )
-    def test_what_only_looks_alike_is_another(self, make_user, stored, typed):
+    def test_similar_addresses_do_not_match(self, make_user, stored, typed):
         make_user(email=stored)
 
         assert not accounts.users_with_address(typed).exists()
 
-    def test_everybody_who_shares_it_is_mailed(self, make_user):
+    def test_all_users_who_share_an_address_match(self, make_user):
         users = [make_user(email="team@mail.example") for _ in range(3)]
 
         assert set(accounts.users_with_address("team@mail.example")) == set(users)
 
-    def test_but_no_crowd(self, make_user):
+    def test_at_most_ten_users_match(self, make_user):
         for _ in range(15):
             make_user(email="team@mail.example")
 
         assert accounts.users_with_address("team@mail.example").count() == 10
 
-    def test_a_user_who_waits_already_is_not_queued_twice(self, ann):
+    def test_a_user_with_a_pending_email_is_not_queued_again(self, ann):
         request_email(ann)
 
         operation = accounts.request_reset_emails(
