@@ -51,8 +51,8 @@ class FailureGroup(models.Model):
     objects = FailureGroupQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("cause of failures")
-        verbose_name_plural = _("causes of failures")
+        verbose_name = _("failure group")
+        verbose_name_plural = _("failure groups")
         default_permissions = ("view",)
         indexes = [
             models.Index(fields=["state", "-last_at", "-id"], name="tasks_admin_group_page"),

@@ -32,7 +32,7 @@ class ReasonForm(forms.Form):
         label=_("Reason"),
         help_text=_("Stored in the audit trail."),
         max_length=MAX_REASON_LENGTH,
-        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        widget=forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
     )
 
 
