@@ -24,7 +24,7 @@ from tasks_admin.lib.verbs import (
     VERBS,
 )
 from tasks_admin.models import Operation, Queue
-from tasks_admin.models.queues import queue_page_of
+from tasks_admin.models.queues import queue_url
 from tasks_admin.operations import Confirmation
 
 ACTIONS = {PAUSE_QUEUE: queues.pause, RESUME_QUEUE: queues.resume, PURGE_QUEUE: queues.purge}
@@ -78,7 +78,7 @@ class QueueAdmin(ReadOnlyAdmin):
         return require_verb(verb, self._action)(request, name, verb)
 
     def _action(self, request: HttpRequest, name: str, verb: str) -> HttpResponse:
-        page = partial(action_page, self, request, verb=verb, back=queue_page_of(name))
+        page = partial(action_page, self, request, verb=verb, back=queue_url(name))
         if verb == PEEK_QUEUE:
             return page(
                 act=lambda _confirmed: queues.look_into(name=name, actor=current_user(request)),

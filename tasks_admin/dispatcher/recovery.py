@@ -82,7 +82,7 @@ def lost(operation: Operation) -> list[Target]:
 
 def _extend_paused(operation: Operation, overdue: TargetQuerySet) -> None:
     """Extend the leases of messages in paused queues, which may wait for any time."""
-    paused = set(Queue.objects.desired()[0])
+    paused = set(Queue.objects.paused_names()[0])
     if not paused:
         return
     queues = _queues(operation, list(overdue.order_by("queued_at")[:BATCH_SIZE]))

@@ -93,7 +93,17 @@ def of_results(actor: User, *, limit: int, **wanted: str | None) -> list[Row]:
 def of_failure_groups(actor: User, *, limit: int) -> list[Row]:
     """Causes of failures, the latest first."""
     _may_look(actor, "failuregroup")
-    names = ("id", "state", "count", "task", "exception", "message", "place", "first_at", "last_at")
+    names = (
+        "id",
+        "state",
+        "count",
+        "task",
+        "exception",
+        "message",
+        "location",
+        "first_at",
+        "last_at",
+    )
     found = FailureGroup.objects.order_by("-last_at", "-pk")[: _bounded(limit)]
     return [{name: getattr(one, name) for name in names} for one in found]
 

@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=255, primary_key=True, serialize=False, verbose_name='name')),
                 ('paused_at', models.DateTimeField(null=True, verbose_name='paused')),
-                ('decision', models.BigIntegerField(default=0)),
+                ('revision', models.BigIntegerField(default=0)),
             ],
             options={
                 'verbose_name': 'queue',
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
             name='ResultCountCheckpoint',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('round', models.PositiveBigIntegerField(default=0)),
+                ('version', models.PositiveBigIntegerField(default=0)),
                 ('until', models.DateTimeField()),
             ],
             options={
@@ -130,7 +130,7 @@ class Migration(migrations.Migration):
             name='Worker',
             fields=[
                 ('name', models.CharField(max_length=255, primary_key=True, serialize=False, verbose_name='name')),
-                ('start', models.UUIDField()),
+                ('start_id', models.UUIDField()),
                 ('started_at', models.DateTimeField(verbose_name='started')),
                 ('last_seen_at', models.DateTimeField(db_index=True, verbose_name='last seen')),
                 ('stopped_at', models.DateTimeField(null=True, verbose_name='stopped')),
@@ -165,7 +165,7 @@ class Migration(migrations.Migration):
                 ('digest', models.CharField(max_length=64, unique=True)),
                 ('task', models.CharField(max_length=255, verbose_name='task')),
                 ('exception', models.CharField(max_length=255, verbose_name='exception')),
-                ('place', models.CharField(blank=True, max_length=255, verbose_name='place')),
+                ('location', models.CharField(blank=True, max_length=255, verbose_name='location')),
                 ('message', models.CharField(blank=True, max_length=500, verbose_name='message')),
                 ('state', models.CharField(choices=[('open', 'open'), ('resolved', 'resolved'), ('muted', 'muted')], default='open', max_length=10, verbose_name='state')),
                 ('count', models.PositiveBigIntegerField(default=0, verbose_name='failures')),
@@ -219,7 +219,7 @@ class Migration(migrations.Migration):
                 ('task', models.CharField(blank=True, max_length=255)),
                 ('payload', models.BinaryField()),
                 ('digest', models.CharField(max_length=64)),
-                ('taken_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('quarantined_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('operation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='quarantined', to='tasks_admin.operation')),
             ],
             options={
@@ -233,7 +233,7 @@ class Migration(migrations.Migration):
                 ('queue', models.CharField(max_length=255)),
                 ('minute', models.DateTimeField()),
                 ('waiting', models.PositiveBigIntegerField(null=True)),
-                ('oldest', models.FloatField(null=True)),
+                ('oldest_age', models.FloatField(null=True)),
                 ('last_seen_at', models.DateTimeField(null=True)),
                 ('taken', models.PositiveBigIntegerField(default=0)),
             ],
@@ -253,7 +253,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-                'constraints': [models.UniqueConstraint(fields=('task', 'status'), name='tasks_admin_tally_once')],
+                'constraints': [models.UniqueConstraint(fields=('task', 'status'), name='tasks_admin_result_count')],
             },
         ),
         migrations.CreateModel(
@@ -326,7 +326,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='quarantinedmessage',
-            index=models.Index(fields=['taken_at'], name='tasks_admin_quarantined_at'),
+            index=models.Index(fields=['quarantined_at'], name='tasks_admin_quarantined_at'),
         ),
         migrations.AddConstraint(
             model_name='quarantinedmessage',

@@ -1,4 +1,4 @@
-"""The tables."""
+"""The database tables."""
 
 from tasks_admin.models.columns import ColumnChoice
 from tasks_admin.models.counters import ResultCount, ResultCountCheckpoint

@@ -1,11 +1,11 @@
-"""Columns: what a person wants to see in a list."""
+"""The columns that a user has selected."""
 
 from django.conf import settings as django_settings
 from django.db import models
 
 
 class ColumnChoice(models.Model):
-    """The columns of the list of results that a person chose."""
+    """The columns of the list of results that a user has selected."""
 
     user = models.OneToOneField(
         django_settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"

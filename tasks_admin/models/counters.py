@@ -1,10 +1,10 @@
-"""Tallies: how many results ended in which way, ever since the console counts."""
+"""Counters of finished results, and the time up to which they are counted."""
 
 from django.db import models
 
 
 class ResultCount(models.Model):
-    """How many results of a task ended so."""
+    """The number of results of a task that ended with a status, since the console was installed."""
 
     task = models.CharField(max_length=255)
     status = models.CharField(max_length=50)
@@ -13,7 +13,7 @@ class ResultCount(models.Model):
     class Meta:
         default_permissions = ()
         constraints = [
-            models.UniqueConstraint(fields=["task", "status"], name="tasks_admin_tally_once")
+            models.UniqueConstraint(fields=["task", "status"], name="tasks_admin_result_count")
         ]
 
     def __str__(self) -> str:
@@ -21,9 +21,10 @@ class ResultCount(models.Model):
 
 
 class ResultCountCheckpoint(models.Model):
-    """Up to when results are counted: one row. Its round is raised by who goes on."""
+    """The time up to which results are counted: one row."""
 
-    round = models.PositiveBigIntegerField(default=0)
+    #: Increased with each change: of two concurrent dispatchers, one updates the row.
+    version = models.PositiveBigIntegerField(default=0)
     until = models.DateTimeField()
 
     class Meta:

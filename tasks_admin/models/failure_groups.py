@@ -1,4 +1,4 @@
-"""Causes: failures that are alike, counted when they are stored."""
+"""Failure groups: failures with the same cause, counted when they are stored."""
 
 from datetime import timedelta
 from typing import Self
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class FailureGroupState(models.TextChoices):
-    """What staff decided about a cause."""
+    """The state that staff set; a new failure reopens a resolved group."""
 
     OPEN = "open", _("open")
     RESOLVED = "resolved", _("resolved")
@@ -18,26 +18,26 @@ class FailureGroupState(models.TextChoices):
 
 
 class FailureGroupQuerySet(models.QuerySet["FailureGroup"]):
-    """Causes."""
+    """Failure groups."""
 
     def failing(self) -> Self:
-        """The open ones that occurred in the last 24 hours, the latest first."""
-        lately = Now() - timedelta(hours=24)
-        return self.filter(state=FailureGroupState.OPEN, last_at__gt=lately).order_by(
+        """The open groups with a failure in the last 24 hours, the latest first."""
+        recently = Now() - timedelta(hours=24)
+        return self.filter(state=FailureGroupState.OPEN, last_at__gt=recently).order_by(
             "-last_at", "-pk"
         )
 
 
 class FailureGroup(models.Model):
-    """Failures of one task with one exception, at one place, that say the same."""
+    """Failures of one task with the same exception class, location and normalized message."""
 
-    #: Names task, exception, place and message together.
+    #: The fingerprint: a digest of task, exception, location and message.
     digest = models.CharField(max_length=64, unique=True)
     task = models.CharField(_("task"), max_length=255)
     exception = models.CharField(_("exception"), max_length=255)
-    #: The innermost line of the project's own code, as `module:function`.
-    place = models.CharField(_("place"), max_length=255, blank=True)
-    #: What the exception said, without what differs from one failure to the next.
+    #: The innermost function of the project's own code, as `module:function`.
+    location = models.CharField(_("location"), max_length=255, blank=True)
+    #: The normalized message: without the parts that differ between failures.
     message = models.CharField(_("message"), max_length=500, blank=True)
     state = models.CharField(
         _("state"), max_length=10, choices=FailureGroupState.choices, default=FailureGroupState.OPEN
@@ -45,7 +45,7 @@ class FailureGroup(models.Model):
     count = models.PositiveBigIntegerField(_("failures"), default=0)
     first_at = models.DateTimeField(_("first"))
     last_at = models.DateTimeField(_("last"))
-    #: When it failed again after it had been resolved.
+    #: When it failed again after staff had resolved it.
     reopened_at = models.DateTimeField(null=True)
 
     objects = FailureGroupQuerySet.as_manager()
@@ -64,12 +64,12 @@ class FailureGroup(models.Model):
         return f"{exception} ({self.task or _('unknown task')})"
 
     def get_absolute_url(self) -> str:
-        """The cause's page."""
+        """The URL of the group's page."""
         return reverse("admin:tasks_admin_failuregroup_change", args=[self.pk])
 
 
 class FailureGroupHour(models.Model):
-    """How often a cause occurred in one hour."""
+    """The number of failures of a group in one hour."""
 
     group = models.ForeignKey(
         FailureGroup, models.CASCADE, related_name="hours", db_index=False, db_constraint=False
@@ -88,10 +88,10 @@ class FailureGroupHour(models.Model):
 
 
 class Failure(models.Model):
-    """A result that failed, and its cause. No foreign key: results are cleaned up by themselves."""
+    """A failed result and its group. No foreign key to the result: Celery deletes results."""
 
     task_id = models.CharField(max_length=255)
-    # A constraint would be checked when the result is committed, and could lose it.
+    # A constraint is checked when the result is committed: an error would lose the result.
     group = models.ForeignKey(
         FailureGroup, models.CASCADE, related_name="failures", db_index=False, db_constraint=False
     )

@@ -19,18 +19,17 @@ if TYPE_CHECKING:
 class QueueQuerySet(models.QuerySet["Queue"]):
     """Queues."""
 
-    def decide(self, name: str, *, paused: bool, decision: int) -> None:
-        """Record whether the queue is paused; of two concurrent decisions the later wins."""
+    def set_paused(self, name: str, paused: bool, *, revision: int) -> None:
+        """Record whether the queue is paused; of two concurrent changes the later wins."""
         self.bulk_create([Queue(name=name)], ignore_conflicts=True)
-        older = self.filter(name=name, decision__lt=decision)
-        older.update(paused_at=Now() if paused else None, decision=decision)
+        older = self.filter(name=name, revision__lt=revision)
+        older.update(paused_at=Now() if paused else None, revision=revision)
 
-    def desired(self) -> tuple[list[str], int]:
-        """Return the names of the paused queues, and the number of the latest decision."""
-        rows = self.exclude(decision=0).values_list("name", "paused_at", "decision")
-        found = list(rows)
-        paused = sorted(name for name, paused_at, _decision in found if paused_at)
-        return paused, max((decision for _name, _at, decision in found), default=0)
+    def paused_names(self) -> tuple[list[str], int]:
+        """Return the names of the paused queues, and the latest revision of all queues."""
+        rows = list(self.exclude(revision=0).values_list("name", "paused_at", "revision"))
+        paused = sorted(name for name, paused_at, _revision in rows if paused_at)
+        return paused, max((revision for _name, _at, revision in rows), default=0)
 
 
 class Queue(models.Model):
@@ -38,8 +37,8 @@ class Queue(models.Model):
 
     name = models.CharField(_("name"), max_length=255, primary_key=True)
     paused_at = models.DateTimeField(_("paused"), null=True)
-    #: The key of the operation that decided it. The latest key numbers the state of all queues.
-    decision = models.BigIntegerField(default=0)
+    #: The primary key of the operation that paused or resumed it last.
+    revision = models.BigIntegerField(default=0)
 
     objects = QueueQuerySet.as_manager()
 
@@ -53,11 +52,11 @@ class Queue(models.Model):
 
     def get_absolute_url(self) -> str:
         """Return the URL of the queue's page."""
-        return queue_page_of(self.name)
+        return queue_url(self.name)
 
 
-def queue_page_of(name: str) -> str:
-    """Return the URL of the page of the queue with this name, which may have any characters."""
+def queue_url(name: str) -> str:
+    """Return the URL of the page of a queue, whose name may contain any character."""
     return reverse("admin:tasks_admin_queue_change", args=[quote(name)])
 
 
@@ -67,7 +66,7 @@ class QueueMinuteQuerySet(models.QuerySet["QueueMinute"]):
     def record(self, moment: "datetime", waiting: dict[str, int], ages: dict[str, float]) -> None:
         """Store the number of waiting messages of each queue, and the age of the oldest."""
         for name, count in waiting.items():
-            values = {"waiting": count, "oldest": ages.get(name), "last_seen_at": moment}
+            values = {"waiting": count, "oldest_age": ages.get(name), "last_seen_at": moment}
             self._put(name, moment, values)
 
     def add(self, moment: "datetime", taken: dict[str, int]) -> None:
@@ -95,7 +94,7 @@ class QueueMinute(models.Model):
     #: Waiting messages at the last observation in this minute; None: not observed.
     waiting = models.PositiveBigIntegerField(null=True)
     #: The age of the next message in seconds, at most; None: not known.
-    oldest = models.FloatField(null=True)
+    oldest_age = models.FloatField(null=True)
     last_seen_at = models.DateTimeField(null=True)
     #: Messages that managed workers have taken from it.
     taken = models.PositiveBigIntegerField(default=0)
@@ -116,8 +115,8 @@ class QueueMinute(models.Model):
 class QuarantinedMessageQuerySet(models.QuerySet["QuarantinedMessage"]):
     """Purged messages."""
 
-    def holding(self, task_ids: "Iterable[str]") -> set[str]:
-        """Return those of these task ids whose message is in quarantine."""
+    def task_ids_among(self, task_ids: "Iterable[str]") -> set[str]:
+        """Return the ones of these task ids whose message is in quarantine."""
         return set(self.filter(task_id__in=list(task_ids)).values_list("task_id", flat=True))
 
 
@@ -134,7 +133,7 @@ class QuarantinedMessage(models.Model):
     payload = models.BinaryField()
     #: SHA-256 of the payload: a message that is read again after a crash is stored once.
     digest = models.CharField(max_length=64)
-    taken_at = models.DateTimeField(db_default=Now())
+    quarantined_at = models.DateTimeField(db_default=Now())
 
     objects = QuarantinedMessageQuerySet.as_manager()
 
@@ -148,7 +147,7 @@ class QuarantinedMessage(models.Model):
         indexes = [
             models.Index(fields=["operation", "id"], name="tasks_admin_quarantined_in"),
             models.Index(fields=["task_id"], name="tasks_admin_quarantined_id"),
-            models.Index(fields=["taken_at"], name="tasks_admin_quarantined_at"),
+            models.Index(fields=["quarantined_at"], name="tasks_admin_quarantined_at"),
         ]
 
     def __str__(self) -> str:

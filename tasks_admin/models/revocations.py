@@ -1,10 +1,10 @@
-"""Revocations: tasks that must not run (any more)."""
+"""Revoked tasks."""
 
 from django.db import models
 
 
 class Revocation(models.Model):
-    """A task that was revoked. Workers forget what they are told; this is not forgotten."""
+    """A task that must not run. Celery's workers keep revocations in memory; this row remains."""
 
     task_id = models.CharField(max_length=255, primary_key=True)
     revoked_at = models.DateTimeField(db_index=True)

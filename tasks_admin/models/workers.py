@@ -49,7 +49,7 @@ class Worker(models.Model):
 
     name = models.CharField(_("name"), max_length=255, primary_key=True)
     #: Differs with each start. If two starts write the row in turn, two workers have its name.
-    start = models.UUIDField()
+    start_id = models.UUIDField()
     started_at = models.DateTimeField(_("started"))
     last_seen_at = models.DateTimeField(_("last seen"), db_index=True)
     stopped_at = models.DateTimeField(_("stopped"), null=True)
@@ -72,9 +72,9 @@ class Worker(models.Model):
 
     def get_absolute_url(self) -> str:
         """Return the URL of the worker's page."""
-        return page_of(self.name)
+        return worker_url(self.name)
 
 
-def page_of(name: str) -> str:
-    """Return the URL of the page of the worker with this name, which may have any characters."""
+def worker_url(name: str) -> str:
+    """Return the URL of the page of a worker, whose name may contain any character."""
     return reverse("admin:tasks_admin_worker_change", args=[quote(name)])

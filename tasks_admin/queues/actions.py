@@ -135,9 +135,9 @@ def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -
         operation = commands.record(
             verb=verb, names=concerned, actor=actor, reason=reason, arguments={"queue": name}
         )
-        Queue.objects.decide(name, paused=paused, decision=operation.pk)
-        every, decision = Queue.objects.desired()
-    commands.send(operation, {"paused": every, "revision": decision}, names=concerned)
+        Queue.objects.set_paused(name, paused, revision=operation.pk)
+        every, revision = Queue.objects.paused_names()
+    commands.send(operation, {"paused": every, "revision": revision}, names=concerned)
     forget()
     return operation
 

@@ -12,7 +12,7 @@ from tasks_admin.integrations import broker
 from tasks_admin.integrations.broker import QueueDepth
 from tasks_admin.lib.errors import ConsoleError
 from tasks_admin.models import Queue, QueueMinute, Result, Worker
-from tasks_admin.models.queues import queue_page_of
+from tasks_admin.models.queues import queue_url
 from tasks_admin.models.result_states import ResultState
 from tasks_admin.queues.rates import Rates, rates
 from tasks_admin.workers import WorkerStatus as Consumer
@@ -66,7 +66,7 @@ class Seen:
     @property
     def url(self) -> str:
         """Its page."""
-        return queue_page_of(self.name)
+        return queue_url(self.name)
 
     @property
     def unconsumed(self) -> bool:

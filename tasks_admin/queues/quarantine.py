@@ -43,7 +43,9 @@ def restore(operation: Operation) -> int:
 def forget() -> int:
     """Give up what has been here for `QUARANTINE_EXPIRES_DAYS`; return how many."""
     days = timedelta(days=settings.QUARANTINE_EXPIRES_DAYS)
-    old = QuarantinedMessage.objects.filter(taken_at__lt=Now() - days).order_by("taken_at")
+    old = QuarantinedMessage.objects.filter(quarantined_at__lt=Now() - days).order_by(
+        "quarantined_at"
+    )
     count = 0
     while bite := list(old.values_list("pk", "task_id")[:BITE]):
         with transaction.atomic():

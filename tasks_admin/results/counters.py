@@ -30,8 +30,8 @@ def count_next() -> int:
     if until <= mark.until:
         return 0
     with transaction.atomic():
-        mine = ResultCountCheckpoint.objects.filter(pk=mark.pk, round=mark.round)
-        if not mine.update(round=F("round") + 1, until=until):
+        mine = ResultCountCheckpoint.objects.filter(pk=mark.pk, version=mark.version)
+        if not mine.update(version=F("version") + 1, until=until):
             return 0
         return sum(_add(*row) for row in _ended(mark.until, until))
 

@@ -41,7 +41,7 @@ class Search:
         known = control.held_task_ids([row.task_id for row in suspects])
         if known is None:  # nobody answers: it may be with somebody who is only busy
             return 0
-        known |= QuarantinedMessage.objects.holding(row.task_id for row in suspects)
+        known |= QuarantinedMessage.objects.task_ids_among(row.task_id for row in suspects)
         lost = [row.pk for row in suspects if row.task_id not in known]
         still = Result.objects.filter(pk__in=lost, status__in=IN_PROGRESS)
         return still.update(status=ResultState.LOST, date_done=Now())

@@ -112,10 +112,10 @@ def _unsettled() -> TargetQuerySet:
 
 def _resend(targets: list[Target]) -> None:
     """Send pauses again: decisions are numbered, and the current state of all queues is sent."""
-    paused, decision = Queue.objects.desired()
+    paused, revision = Queue.objects.paused_names()
     for operation in {target.operation for target in targets}:
         names = [target.subject for target in targets if target.operation_id == operation.pk]
-        send(operation, {"paused": paused, "revision": decision}, names=names)
+        send(operation, {"paused": paused, "revision": revision}, names=names)
 
 
 def _query_outcomes(targets: list[Target]) -> None:

@@ -119,7 +119,7 @@ class HeartbeatThread:
         record_heartbeat(
             self.name, self.start_id, last_snapshot=last_snapshot, rate=rate, first=first
         )
-        control.paused_queues.apply_soon(self.consumer, *Queue.objects.desired())
+        control.paused_queues.apply_soon(self.consumer, *Queue.objects.paused_names())
         self._count_taken()
         self._record_outcomes()
 
@@ -139,7 +139,7 @@ class HeartbeatThread:
         return self.last_snapshot, self._rate(snapshot)
 
     def _record_stop(self) -> None:
-        Worker.objects.filter(name=self.name, start=self.start_id).update(
+        Worker.objects.filter(name=self.name, start_id=self.start_id).update(
             stopped_at=Now(), last_seen_at=Now()
         )
         self._count_taken()
@@ -184,9 +184,9 @@ def record_heartbeat(
         "rate": rate,
         "last_snapshot": last_snapshot,
     }
-    if rows.filter(start=start).update(**values):
+    if rows.filter(start_id=start).update(**values):
         return
-    taken_over = values | {"start": start, "started_at": Now()}
+    taken_over = values | {"start_id": start, "started_at": Now()}
     recently = Now() - timedelta(seconds=HEARTBEAT_TIMEOUT)
     online = rows.filter(stopped_at=None, last_seen_at__gt=recently)
     if not first and online.update(**taken_over, duplicate_seen_at=Now()):

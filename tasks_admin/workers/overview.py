@@ -14,7 +14,7 @@ from tasks_admin.integrations import control
 from tasks_admin.integrations.control import WorkerView
 from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Worker
-from tasks_admin.models.workers import HEARTBEAT_TIMEOUT, page_of
+from tasks_admin.models.workers import HEARTBEAT_TIMEOUT, worker_url
 
 #: The overview shows the workers with the latest heartbeats.
 MAX_WORKERS = 500
@@ -46,7 +46,7 @@ class WorkerStatus:
     @property
     def url(self) -> str:
         """The URL of the worker's page."""
-        return page_of(self.name)
+        return worker_url(self.name)
 
     @property
     def duplicate_name(self) -> bool:

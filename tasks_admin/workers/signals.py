@@ -25,7 +25,9 @@ def exclude_paused_queues(sender: Any = None, instance: Any = None, **_: Any) ->
     if not settings.WORKER_PRESENCE:
         return
     try:
-        desired = database.retry_until_available(Queue.objects.desired, patience=DATABASE_TIMEOUT)
+        desired = database.retry_until_available(
+            Queue.objects.paused_names, patience=DATABASE_TIMEOUT
+        )
     except DatabaseError:
         logger.warning(
             "The database is unavailable: this worker consumes no queue until it knows which "

@@ -74,7 +74,7 @@ def make_result(status: str = "FAILURE", **fields: Any) -> Result:
 def make_failure_group(count: int = 1, **fields: Any) -> FailureGroup:
     """A cause with so many failures, whose results can be retried."""
     now = timezone.now()
-    known = {"task": RESET, "exception": "shop.Refused", "place": "shop.tasks:charge"}
+    known = {"task": RESET, "exception": "shop.Refused", "location": "shop.tasks:charge"}
     known |= {"message": "no", "first_at": now, "last_at": now, "digest": uuid.uuid4().hex}
     group = FailureGroup.objects.create(**{"count": count} | known | fields)
     for _ in range(count):

@@ -58,7 +58,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
     list_per_page = 25
     ordering = ("-last_at", "-id")
     sortable_by = ()
-    search_fields = ("exception", "message", "place", "task")
+    search_fields = ("exception", "message", "location", "task")
     search_help_text = _("Words of the exception, its message, the place in the code or the task.")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -70,7 +70,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         """The exception and what it said; below it the task, and the place in the code."""
         text = f"{group.exception}: {group.message}" if group.message else group.exception
         text = text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
-        where = " · ".join(filter(None, [group.task, group.place]))
+        where = " · ".join(filter(None, [group.task, group.location]))
         return format_html('{}<br><span class="quiet">{}</span>', text, where)
 
     @admin.display(description=_("state"))

@@ -105,7 +105,7 @@ def _create_group(fingerprint: FailureFingerprint, alias: str) -> FailureFingerp
         digest=fingerprint.digest,
         task=fingerprint.task,
         exception=fingerprint.exception,
-        place=fingerprint.location,
+        location=fingerprint.location,
         message=fingerprint.message,
         first_at=Now(),
         last_at=Now(),

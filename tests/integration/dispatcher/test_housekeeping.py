@@ -227,11 +227,11 @@ def test_the_hourly_task_does_all_of_it():
     make_failure_group(0, last_at="2020-01-01T00:00Z")
     Failure.objects.create(group=make_failure_group(), task_id="gone", failed_at=timezone.now())
     long_ago = dict.fromkeys(("started_at", "last_seen_at"), "2020-01-01T00:00Z")
-    Worker.objects.create(name="w", start=uuid.uuid4(), **long_ago)
+    Worker.objects.create(name="w", start_id=uuid.uuid4(), **long_ago)
     Beat.objects.create(name="b", last_seen_at="2020-01-01T00:00Z")
     QueueMinute.objects.create(queue="q", minute="2020-01-01T00:00Z")
     QuarantinedMessage.objects.create(
-        operation=make_operation(), queue="q", payload=b"{}", taken_at="2020-01-01T00:00Z"
+        operation=make_operation(), queue="q", payload=b"{}", quarantined_at="2020-01-01T00:00Z"
     )
     kinds = (
         "attempts",

@@ -113,7 +113,7 @@ class TestLost:
 
     def test_what_lies_in_a_paused_queue_is_not(self, operation, broker):
         """However long, and whatever the queue is said to hold."""
-        Queue.objects.decide("mail", paused=True, decision=1)
+        Queue.objects.set_paused("mail", True, revision=1)
         waiting = published(operation, seconds=9000)
         broker.delete("mail")
 

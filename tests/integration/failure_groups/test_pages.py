@@ -76,7 +76,7 @@ class TestList:
         )
 
     def test_nothing_is_run_or_styled_inline(self, client):
-        make_failure_group(message=HOSTILE, task=HOSTILE, place=HOSTILE, exception=HOSTILE)
+        make_failure_group(message=HOSTILE, task=HOSTILE, location=HOSTILE, exception=HOSTILE)
 
         for page in (
             client.get(FAILURE_GROUPS),

@@ -48,7 +48,7 @@ def test_the_fields_of_a_group():
 
     group = FailureGroup.objects.get()
     assert (group.task, group.exception) == ("shop.charge", "tests.support.failing_tasks.Refused")
-    assert group.place == "tests.support.failing_tasks:chained"
+    assert group.location == "tests.support.failing_tasks:chained"
     assert group.message == "Order <number> was refused"
     assert (group.state, group.count, group.reopened_at) == ("open", 1, None)
     assert before < group.first_at <= group.last_at

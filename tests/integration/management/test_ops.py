@@ -107,7 +107,7 @@ def test_causes(capsys, alice):
     assert told(capsys, "mute", str(group.pk), *acting)[0]["verb"] == "mute"
     with pytest.raises(CommandError, match="Nothing was changed"):
         ops(capsys, "mute", str(group.pk), *acting)
-    with pytest.raises(CommandError, match="There is no cause of failures 99"):
+    with pytest.raises(CommandError, match="There is no failure group 99"):
         ops(capsys, "retry", "--group", "99", *acting)
 
 

@@ -94,7 +94,7 @@ class TestWhatIsTold:
     def test_queues_workers_and_operations(self, client, broker):
         make_operation(2)
         publish_messages(3)
-        Queue.objects.create(name="celery", paused_at=timezone.now(), decision=1)
+        Queue.objects.create(name="celery", paused_at=timezone.now(), revision=1)
         set_worker_snapshot(running_count=2, reserved_count=1)
 
         values = told(client)

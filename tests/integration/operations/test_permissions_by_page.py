@@ -102,7 +102,7 @@ def perform(client: Client, verb: str) -> bool:
     if verb in WORKER_COMMANDS:
         last_snapshot = {"queues": ["mail"]}
         worker = Worker.objects.create(
-            name="w", start=uuid.uuid4(), last_snapshot=last_snapshot, **SEEN
+            name="w", start_id=uuid.uuid4(), last_snapshot=last_snapshot, **SEEN
         )
         client.post(f"{WORKERS}command/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()

@@ -56,7 +56,7 @@ class TestLooks:
         then = timezone.now() - timedelta(seconds=ago)
         Worker.objects.create(
             name="w",
-            start=uuid.uuid4(),
+            start_id=uuid.uuid4(),
             started_at=then,
             last_seen_at=then,
             last_snapshot={"queues": ["mail"]},
@@ -71,7 +71,7 @@ class TestLooks:
         last_snapshot = {"queues": ["mail"]}
         Worker.objects.create(
             name="w",
-            start=uuid.uuid4(),
+            start_id=uuid.uuid4(),
             started_at=now,
             last_seen_at=now,
             stopped_at=now,
@@ -102,7 +102,7 @@ class TestLooks:
         assert mail().oldest is None
 
     def test_paused(self, broker):
-        Queue.objects.create(name="mail", paused_at=timezone.now(), decision=1)
+        Queue.objects.create(name="mail", paused_at=timezone.now(), revision=1)
         set_worker_snapshot()
 
         seen = mail()
@@ -213,10 +213,10 @@ class TestRates:
 
 class TestDecisions:
     def test_the_later_one_wins(self):
-        Queue.objects.decide("mail", paused=True, decision=7)
-        Queue.objects.decide("mail", paused=False, decision=6)
+        Queue.objects.set_paused("mail", True, revision=7)
+        Queue.objects.set_paused("mail", False, revision=6)
 
-        assert Queue.objects.desired() == (["mail"], 7)
+        assert Queue.objects.paused_names() == (["mail"], 7)
 
     def test_workers_are_told_and_who_is_silent_is_unknown(self, broker, alice):
         set_worker_snapshot()

@@ -16,7 +16,7 @@ from tasks_admin.workers.commands import record_outcome
 from tests.support.pages import OPERATIONS, WORKERS, page_text
 
 pytestmark = pytest.mark.django_db
-NO_REPLY = "it may still be done when the worker wakes up"
+NO_REPLY = "may still be applied when the worker recovers"
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ class TestOutcomes:
 
     def test_broker_unreachable(self, no_broker, alice):
         now = timezone.now()
-        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, last_seen_at=now)
+        Worker.objects.create(name="w", start_id=uuid.uuid4(), started_at=now, last_seen_at=now)
 
         assert outcomes(send(alice)) == {"w": ("unknown", "no_reply", "")}
 
@@ -169,7 +169,7 @@ class TestRefusals:
 
     def test_duplicate_name_allows_shut_down_only(self, monkeypatch, alice):
         now = timezone.now()
-        Worker.objects.create(name="w", start=uuid.uuid4(), started_at=now, last_seen_at=now,
+        Worker.objects.create(name="w", start_id=uuid.uuid4(), started_at=now, last_seen_at=now,
                               duplicate_seen_at=now)  # fmt: skip
         set_online(make_view())
         with pytest.raises(WrongState, match="not available"):

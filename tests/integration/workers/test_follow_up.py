@@ -135,7 +135,7 @@ class TestPauses:
         make_worker("w")
         make_worker("offline", ago=60)
         operation = record_command("pause_queue", "w", "offline")
-        Queue.objects.decide("mail", paused=True, decision=operation.pk)
+        Queue.objects.set_paused("mail", True, revision=operation.pk)
         sent = []
 
         def order(key, verb, arguments, *, destination):

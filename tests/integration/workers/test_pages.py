@@ -82,7 +82,7 @@ def test_running_tasks_of_an_offline_worker(client, broker):
     last_seen_at = timezone.now() - timedelta(hours=3)
     running = [{"id": "a", "name": "tests.add", "started": last_seen_at.timestamp() - 5, "pid": 7}]
     Worker.objects.create(
-        name="w", start=uuid4(), started_at=last_seen_at, last_seen_at=last_seen_at,
+        name="w", start_id=uuid4(), started_at=last_seen_at, last_seen_at=last_seen_at,
         last_snapshot={"pool": "prefork", "running": running},
     )  # fmt: skip
     set_online(make_view())
@@ -188,7 +188,7 @@ def test_offline_worker_stays_listed_with_its_tasks(client, broker):
     moment = timezone.now() - timedelta(minutes=5)
     Worker.objects.create(
         name="w9",
-        start=uuid4(),
+        start_id=uuid4(),
         started_at=moment,
         last_seen_at=moment,
         last_snapshot=last_snapshot,
@@ -203,8 +203,8 @@ def test_offline_worker_stays_listed_with_its_tasks(client, broker):
 def test_stopped_worker_and_duplicate_name(client, broker):
     now = timezone.now()
     known = {"started_at": now, "last_seen_at": now}
-    Worker.objects.create(name="gone", start=uuid4(), stopped_at=now, **known)
-    Worker.objects.create(name="twin", start=uuid4(), duplicate_seen_at=now, **known)
+    Worker.objects.create(name="gone", start_id=uuid4(), stopped_at=now, **known)
+    Worker.objects.create(name="twin", start_id=uuid4(), duplicate_seen_at=now, **known)
 
     text = page_text(client.get(WORKERS))
 

@@ -75,6 +75,6 @@ def test_a_real_worker(broker, transactional_db):
         assert CLOSED.wait(20)
 
     assert sorted(FailureGroup.objects.values_list("count", flat=True)) == [3] * 10 + [6]
-    assert {group.place.partition(":")[0] for group in FailureGroup.objects.all()} == {
+    assert {group.location.partition(":")[0] for group in FailureGroup.objects.all()} == {
         "tests.support.failing_tasks"
     }

@@ -68,7 +68,7 @@ def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
 def test_while_a_worker_is_silent_nobody_knows(broker, alice):
     """It may have looked before the task was marked; it is asked again for a while."""
     moment = timezone.now()
-    Worker.objects.create(name="w", start=uuid.uuid4(), started_at=moment, last_seen_at=moment)
+    Worker.objects.create(name="w", start_id=uuid.uuid4(), started_at=moment, last_seen_at=moment)
     row = make_result("PENDING")
     operation = revoke(alice, row)
 

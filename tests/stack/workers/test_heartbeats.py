@@ -31,7 +31,7 @@ SNAPSHOT = {"pool": "prefork", "queues": ["mail"]}
 def make_worker(name="w", *, ago=0.0, **fields):
     moment = timezone.now() - timedelta(seconds=ago)
     known = {
-        "start": uuid.uuid4(),
+        "start_id": uuid.uuid4(),
         "started_at": moment,
         "last_seen_at": moment,
         "last_snapshot": SNAPSHOT,
@@ -57,7 +57,7 @@ class TestRecordHeartbeat:
 
         row = self.record(new := uuid.uuid4(), first=True)
 
-        assert (row.start, row.duplicate_seen_at) == (new, None)
+        assert (row.start_id, row.duplicate_seen_at) == (new, None)
 
     def test_duplicate_name(self):
         one, other = uuid.uuid4(), uuid.uuid4()
