@@ -22,7 +22,7 @@ def users_with_address(address: str) -> QuerySet[Any]:
     model = get_user_model()
     field = model.get_email_field_name()
     users = model._default_manager.filter(**{f"{field}__iexact": address})
-    # Databases also match letters that are not equivalent (a dotless i, a long s).
+    # Databases also match characters that are not equivalent (a dotless i, a long s).
     candidates = users.order_by("pk")[:MAX_USERS]
     normalized = normalize_address(address)
     equal = [user.pk for user in candidates if normalize_address(address_of(user)) == normalized]

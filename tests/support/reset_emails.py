@@ -1,4 +1,4 @@
-"""Plays dispatcher and worker for one target, so that tests can send one mail at a time."""
+"""Acts as dispatcher and worker for one target, so that tests can send a single reset email."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +18,7 @@ LEASE = 60
 
 
 def request_email(user: User, *, actor: User | None = None) -> Target:
-    """A target that waits: staff want the user mailed, or without an actor, the user does."""
+    """Create a waiting target: an email sent by staff, or without an actor, requested by the user."""
     operation = operations.start(
         verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
         selection=Selection(
@@ -30,7 +30,7 @@ def request_email(user: User, *, actor: User | None = None) -> Target:
 
 
 def publish_and_claim(target: Target) -> Target:
-    """The same target after it was published once more, and a worker claimed it."""
+    """Publish the target as the next attempt, and claim it; return its current row."""
     rows = Target.objects.filter(pk=target.pk)
     rows.update(state=TargetState.QUEUED, attempt=F("attempt") + 1)
     fresh = rows.select_related("operation").get()
@@ -39,7 +39,7 @@ def publish_and_claim(target: Target) -> Target:
 
 
 def run_task(target: Target) -> dict[str, str]:
-    """Publish and claim the target, and do what its task does."""
+    """Publish and claim the target, and do the work of its task."""
     target = publish_and_claim(target)
     return accounts.deliver_reset_email(
         user_pk=int(target.subject), task_id=target.task_id, lease=LEASE
@@ -47,28 +47,28 @@ def run_task(target: Target) -> dict[str, str]:
 
 
 def reload(target: Target) -> Target:
-    """The target as the database has it now."""
+    """Return the current row of the target."""
     return Target.objects.select_related("operation").get(pk=target.pk)
 
 
 def send_email_to(user: User) -> dict[str, str]:
-    """Ask for a mail and send it."""
+    """Request an email for the user and send it."""
     return run_task(request_email(user))
 
 
 def token_of(message: Any) -> str:
-    """The token in the link of a mail."""
+    """Return the token in the link of an email."""
     text = message.get_body(("plain",)).get_content()
     link = next(word for word in text.split() if "?token=" in word)
     return parse_qs(urlsplit(link).query)["token"][0]
 
 
 def latest_token(mailbox: Mailbox) -> str:
-    """The token in the mail that came last."""
+    """Return the token in the latest email."""
     return token_of(mailbox.messages[-1])
 
 
 def make_token(user: User) -> str:
-    """A token that works, as if a mail had gone out."""
+    """Sign a valid token, as if an email had been sent."""
     reset, _ = Reset.objects.get_or_create(user=user)
     return tokens.sign(user, reset.generation)

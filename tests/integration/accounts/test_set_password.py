@@ -128,13 +128,13 @@ class TestInvalidLinks:
         accounts.set_password(token=links[1], password=NEW)
         User.objects.filter(pk=inactive.pk).update(is_active=False)
 
-        said = set()
+        errors = set()
         for token in links:
             with pytest.raises(LinkInvalid) as caught:
                 accounts.user_of_link(token)
-            said.add((str(caught.value), caught.value.status))
+            errors.add((str(caught.value), caught.value.status))
 
-        assert len(said) == 1
+        assert len(errors) == 1
 
     def test_the_fingerprint_of_another_account_is_refused(self, ann, make_user):
         eve = make_user("eve")
@@ -184,9 +184,9 @@ class TestNotification:
         accounts.set_password(token=make_token(ann), password=NEW)
         target = publish_and_claim(Operation.objects.get().targets.get())
 
-        said = accounts.deliver_password_changed(user_pk=ann.pk, task_id=target.task_id)
+        result = accounts.deliver_password_changed(user_pk=ann.pk, task_id=target.task_id)
 
-        assert said == {"outcome": "done"}
+        assert result == {"outcome": "done"}
         assert mailbox.recipients == ["ann@mail.example"]
         assert NEW not in str(mailbox.messages[0])
 

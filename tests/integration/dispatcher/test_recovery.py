@@ -247,10 +247,9 @@ class TestActor:
         assert dispatcher.sweep() == 2
         assert Operation.objects.get(pk=operation.pk).pause_reason == ""
 
-    def test_what_users_asked_for_needs_nobodys_permission(self, broker, bob):
-        accounts.request_reset_emails(
-            users=User.objects.filter(pk=bob.pk), actor=self.take_away(bob)
-        )
+    def test_a_request_of_a_user_needs_no_permission(self, broker, bob):
+        users = User.objects.filter(pk=bob.pk)
+        accounts.request_reset_emails(users=users, actor=self.take_away(bob))
 
         assert dispatcher.sweep() == 1
 
