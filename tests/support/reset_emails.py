@@ -18,7 +18,7 @@ LEASE = 60
 
 
 def request_email(user: User, *, actor: User | None = None) -> Target:
-    """Create a waiting target: an email sent by staff, or without an actor, requested by the user."""
+    """Create a waiting target, for staff or, without an actor, at the request of the user."""
     operation = operations.start(
         verb=SEND_RESET_EMAIL if actor else REQUEST_RESET_EMAIL,
         selection=Selection(

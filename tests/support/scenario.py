@@ -114,8 +114,8 @@ def _patiently(stack: Stack, expression: str) -> Any:
 
 
 def emails_by_recipient(stack: Stack) -> Counter[str]:
-    """Who received how many mails with a link."""
+    """The number of reset emails that each address received."""
     mails = (
         message_from_bytes(path.read_bytes(), policy=policy.default) for path in stack.emails()
     )
-    return Counter(str(mail["To"]) for mail in mails if "Choose" in str(mail["Subject"]))
+    return Counter(str(mail["To"]) for mail in mails if mail["Subject"] == "Reset your password")

@@ -200,7 +200,7 @@ def test_staff_grow_the_pool_of_an_unresponsive_worker(demo: Stack, page: Any) -
     page.wait_for_selector("text=3 → 4")  # live, when the worker has replied
 
 
-def test_a_user_chooses_a_new_password_and_signs_in_with_it(demo: Stack, page: Any) -> None:
+def test_a_user_sets_a_new_password_and_signs_in_with_it(demo: Stack, page: Any) -> None:
     account = ("--username", "carol", "--email", "carol@mail.example")
     demo.manage("createsuperuser", "--noinput", *account)
     sign_in(page, "carol")
@@ -212,13 +212,13 @@ def test_a_user_chooses_a_new_password_and_signs_in_with_it(demo: Stack, page: A
     page.context.clear_cookies()
     page.goto(_link(email))
     assert "token" not in page.url
-    screenshot(page, "choose")
+    screenshot(page, "set-password")
     page.fill("#id_new_password1", "a new and better password")
     page.fill("#id_new_password2", "a new and better password")
     page.click("input[type=submit]")
     page.wait_for_url("**/done/")
     assert page.goto(_link(email)).status == 410
-    screenshot(page, "used")
+    screenshot(page, "used-link")
 
     sign_in(page, "carol", "a new and better password")
     page.wait_for_selector("#user-tools")
@@ -226,7 +226,7 @@ def test_a_user_chooses_a_new_password_and_signs_in_with_it(demo: Stack, page: A
     assert "token" not in notice.as_string()
 
 
-def _email_to(stack: Stack, address: str, subject: str = "Choose") -> Any:
+def _email_to(stack: Stack, address: str, subject: str = "Reset your password") -> Any:
     for path in reversed(stack.emails()):
         email = message_from_bytes(path.read_bytes(), policy=policy.default)
         if email["To"] == address and subject in email["Subject"]:
