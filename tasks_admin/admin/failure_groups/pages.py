@@ -96,7 +96,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
     @admin.display(description=_("last 24 hours"))
     def trend(self, group: Any) -> str:
         """A small chart, with its numbers as words."""
-        return render_to_string("admin/tasks_admin/failuregroup/trend.html", {"trend": group.trend})
+        return render_to_string("admin/tasks_admin/chart.html", {"chart": group.trend})
 
     @admin.display(description=_("share of runs"))
     def share(self, group: Any) -> str:

@@ -17,7 +17,6 @@ from tasks_admin.results.failure_groups.overview import (
 )
 from tasks_admin.results.failure_groups.trends import (
     FailureRate,
-    Trend,
     daily,
     failure_rates,
     hourly,
@@ -27,7 +26,6 @@ __all__ = [
     "TRANSITIONS",
     "FailureRate",
     "StoredFailure",
-    "Trend",
     "actions_on",
     "daily",
     "failure_rates",

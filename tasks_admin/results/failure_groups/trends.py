@@ -7,40 +7,16 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Count, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.translation import ngettext
 
+from tasks_admin.lib.charts import BarChart, bar_chart
 from tasks_admin.models import Failure, FailureGroup, FailureGroupHour, Result
 from tasks_admin.models.result_states import READY
 
 HOURS, DAYS = 24, 14
 #: The latest results of a task that its failure rate covers.
 MAX_RUNS = 1000
-#: The width of a bar with the gap, and its maximum height.
-STEP, MAX_HEIGHT = 6, 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One hour or day. SVG attributes are strings: they must not be localized."""
-
-    x: str
-    y: str
-    height: str
-    #: The hour or day, and the count.
-    label: str
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trend:
-    """A small bar chart."""
-
-    bars: list[Bar]
-    total: int
-
-    @property
-    def width(self) -> str:
-        """The width of all bars."""
-        return str(len(self.bars) * STEP)
+MAX_HEIGHT = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +32,7 @@ class FailureRate:
         return self.failed * 100 / self.runs
 
 
-def hourly(groups: Sequence[FailureGroup]) -> dict[int, Trend]:
+def hourly(groups: Sequence[FailureGroup]) -> dict[int, BarChart]:
     """The failures of the last 24 hours by group, in one query."""
     begin = _hour(timezone.now()) - timedelta(hours=HOURS - 1)
     steps = [begin + timedelta(hours=number) for number in range(HOURS)]
@@ -70,7 +46,7 @@ def hourly(groups: Sequence[FailureGroup]) -> dict[int, Trend]:
     }
 
 
-def daily(group: FailureGroup) -> Trend:
+def daily(group: FailureGroup) -> BarChart:
     """The failures of the last 14 days, in the reader's time zone."""
     today = timezone.localdate()
     steps = [today - timedelta(days=number) for number in reversed(range(DAYS))]
@@ -120,17 +96,8 @@ def _hour(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _chart(labels: list[str], counts: list[int]) -> Trend:
-    highest = max(counts) or 1
-    heights = [-(-count * MAX_HEIGHT // highest) for count in counts]  # at least 1 for a failure
-    bars = [
-        Bar(
-            x=str(number * STEP),
-            y=str(MAX_HEIGHT - height),
-            height=str(height),
-            label=f"{label}: {count}",
-            count=count,
-        )
-        for number, (label, count, height) in enumerate(zip(labels, counts, heights, strict=True))
-    ]
-    return Trend(bars=bars, total=sum(counts))
+def _chart(labels: list[str], counts: list[int]) -> BarChart:
+    total = sum(counts)
+    summary = ngettext("%(count)s failure", "%(count)s failures", total) % {"count": f"{total:,}"}
+    points = ((label, count, f"{count:,}") for label, count in zip(labels, counts, strict=True))
+    return bar_chart(points, height=MAX_HEIGHT, summary=summary)
