@@ -1,4 +1,4 @@
-"""Queues: how much waits, who consumes it, and what staff can do about it."""
+"""The pages of queues: the list, one page for each, and the actions on them."""
 
 from functools import partial
 from typing import Any
@@ -27,17 +27,15 @@ from tasks_admin.models import Operation, Queue
 from tasks_admin.models.queues import queue_url
 from tasks_admin.operations import Confirmation
 
-ACTIONS = {PAUSE_QUEUE: queues.pause, RESUME_QUEUE: queues.resume, PURGE_QUEUE: queues.purge}
-
 
 @admin.register(Queue)
 class QueueAdmin(ReadOnlyAdmin):
-    """A page of all queues, and one of each."""
+    """The list of all queues, and one page for each."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask the broker and the workers, and show what they said."""
+        """Show all queues."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         context: dict[str, Any] = {
@@ -58,10 +56,10 @@ class QueueAdmin(ReadOnlyAdmin):
         return self._page(request, unquote(object_id), **(extra_context or {}))
 
     def get_object(self, *args: Any, **kwargs: Any) -> None:
-        """There is no history or form of a queue."""
+        """Return None: a queue has neither a history nor a form."""
 
     def get_urls(self) -> list[Any]:
-        """Add an address for each act."""
+        """Add the URL of the actions."""
         view = self.admin_site.admin_view(self.action)
         return [
             path("<path:name>/<slug:verb>_queue/", view, name="tasks_admin_queue_action"),
@@ -71,7 +69,7 @@ class QueueAdmin(ReadOnlyAdmin):
     def action(self, request: HttpRequest, name: str, verb: str) -> HttpResponse:
         """Show what an action will do on GET; perform it on POST."""
         name, verb = unquote(name), f"{verb}_queue"
-        if verb not in {*ACTIONS, RESTORE_QUEUE, PEEK_QUEUE}:
+        if verb not in {*queues.ACTIONS, RESTORE_QUEUE, PEEK_QUEUE}:
             raise Http404
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -81,26 +79,26 @@ class QueueAdmin(ReadOnlyAdmin):
         page = partial(action_page, self, request, verb=verb, back=queue_url(name))
         if verb == PEEK_QUEUE:
             return page(
-                act=lambda _confirmed: queues.look_into(name=name, actor=current_user(request)),
-                respond=lambda found: self._peeked(request, name, found),
+                act=lambda _confirmed: queues.peek(name=name, actor=current_user(request)),
+                respond=lambda messages: self._peeked(request, name, messages),
                 subject=name,
             )
         if verb == RESTORE_QUEUE:
             purge = self._operation(request)
             return page(
-                act=lambda confirmed: queues.restore(operation=purge, **_who(confirmed)),
+                act=lambda confirmed: queues.restore(operation=purge, **_by(confirmed)),
                 respond=to_operation(request),
                 subject=f"{name} ({purge})",
                 hidden=[("operation", str(purge.pk))],
             )
         return page(
-            act=lambda confirmed: ACTIONS[verb](name=name, **_who(confirmed)),
+            act=lambda confirmed: queues.ACTIONS[verb](name=name, **_by(confirmed)),
             respond=to_operation(request),
             subject=name,
         )
 
     def _operation(self, request: HttpRequest) -> Operation:
-        """The purge whose messages are to be restored."""
+        """Return the purge to restore."""
         data = request.POST if request.method == "POST" else request.GET
         key = data.get("operation", "")
         purges = Operation.objects.filter(verb=PURGE_QUEUE)
@@ -109,46 +107,50 @@ class QueueAdmin(ReadOnlyAdmin):
             raise Http404
         return found
 
-    def _peeked(self, request: HttpRequest, name: str, found: list[Any]) -> HttpResponse:
-        """Show the next messages on the queue's page, this once."""
-        response = self._page(request, name, next=found, looked=True)
+    def _peeked(self, request: HttpRequest, name: str, messages: list[Any]) -> HttpResponse:
+        """Show the next messages on the queue's page, in this response only."""
+        response = self._page(request, name, next_messages=messages, peeked=True)
         response["Cache-Control"] = "no-store"
         return response
 
     def _page(self, request: HttpRequest, name: str, **more: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        seen, overview = queues.one(name)
-        if seen is None:
+        queue, overview = queues.find(name)
+        if queue is None:
             raise Http404
-        verbs = [PURGE_QUEUE, RESUME_QUEUE if seen.paused_at else PAUSE_QUEUE]
+        verbs = [PURGE_QUEUE, RESUME_QUEUE if queue.paused_at else PAUSE_QUEUE]
         context = {
-            **self._common(request, seen.name),
-            "seen": seen,
+            **self._common(request, queue.name),
+            "queue": queue,
             "overview": overview,
-            "history": queues.history(seen.name),
-            "quarantines": queues.quarantines(seen.name),
+            "history": queues.history(queue.name),
+            "purges": queues.purges(queue.name),
             "actions": [
-                self._link(seen.name, verb) for verb in reversed(verbs) if can(request, verb)
+                self._link(queue.name, verb) for verb in reversed(verbs) if can(request, verb)
             ],
-            "may_peek": can(request, PEEK_QUEUE),
-            "may_restore": can(request, RESTORE_QUEUE),
-            "quoted": quote(seen.name),
+            "can_peek": can(request, PEEK_QUEUE),
+            "can_restore": can(request, RESTORE_QUEUE),
+            "quoted": quote(queue.name),
             **more,
         }
         return TemplateResponse(request, "admin/tasks_admin/queue/change_form.html", context)
 
     def _link(self, name: str, verb: str) -> tuple[str, str]:
-        """The text and the URL of a link to an action."""
+        """Return the text and the URL of a link to an action."""
         short = verb.removesuffix("_queue")
         url = reverse("admin:tasks_admin_queue_action", args=[quote(name), short])
         return str(VERBS[verb].label), url
 
     def _common(self, request: HttpRequest, title: str) -> dict[str, Any]:
-        context = self.admin_site.each_context(request)
-        may_look = request.user.has_perm("tasks_admin.view_result")
-        return {**context, "title": title, "opts": self.opts, "may_look": may_look}
+        return {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "can_view_results": request.user.has_perm("tasks_admin.view_result"),
+        }
 
 
-def _who(confirmation: Confirmation) -> dict[str, Any]:
+def _by(confirmation: Confirmation) -> dict[str, Any]:
+    """Return the actor and the reason of a confirmation."""
     return {"actor": confirmation.actor, "reason": confirmation.reason}

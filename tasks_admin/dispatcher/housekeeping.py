@@ -37,7 +37,7 @@ def clean() -> dict[str, int]:
         "failures": delete_orphaned_failures(),
         "failure_groups": delete_failure_groups(),
         "minutes": delete_queue_minutes(),
-        "quarantined": quarantine.forget(),
+        "quarantined": quarantine.delete_expired(),
         "revocations": revocations.forget(settings.REVOCATION_EXPIRES_DAYS),
     }
 

@@ -50,10 +50,10 @@ def of_queues(actor: User) -> list[Row]:
             "name": seen.name,
             "waiting": seen.waiting,
             "oldest": durations.format_duration(seen.oldest),
-            "with_workers": seen.held,
+            "with_workers": seen.in_flight,
             "consumers": ",".join(one.name for one in seen.consumers),
-            "in_a_minute": _rounded(seen.rates.into),
-            "out_a_minute": _rounded(seen.rates.out),
+            "in_a_minute": _rounded(seen.rates.incoming),
+            "out_a_minute": _rounded(seen.rates.outgoing),
             "paused": bool(seen.paused_at),
             "nobody_consumes": seen.unconsumed,
         }
@@ -68,9 +68,9 @@ def of_periodic(actor: User) -> list[Row]:
     return [{name: getattr(seen, name) for name in names} for seen in periodic.overview().tasks]
 
 
-def of_message(one: queues.Next) -> Row:
+def of_message(one: queues.QueuedMessage) -> Row:
     """A message that waits, masked."""
-    return {"task": one.task, "id": one.task_id, "arguments": one.shown, "bytes": one.size}
+    return {"task": one.task, "id": one.task_id, "arguments": one.arguments_text, "bytes": one.size}
 
 
 def of_results(actor: User, *, limit: int, **wanted: str | None) -> list[Row]:

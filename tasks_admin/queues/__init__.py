@@ -1,33 +1,42 @@
-"""Queues: what can be told of them, and what staff can do with them."""
+"""Queues: depth, history, consumers, and the actions that staff can perform on them."""
 
 from tasks_admin.queues.actions import (
-    Next,
-    Quarantine,
-    look_into,
+    ACTIONS,
+    Purge,
+    QueuedMessage,
     pause,
+    peek,
     purge,
-    quarantines,
+    purges,
     restore,
     resume,
 )
-from tasks_admin.queues.history import History, history
-from tasks_admin.queues.overview import Overview, Seen, forget, names, one, overview, record_minute
+from tasks_admin.queues.history import history
+from tasks_admin.queues.overview import (
+    Overview,
+    QueueStatus,
+    clear_cache,
+    find,
+    names,
+    overview,
+    record_minute,
+)
 
 __all__ = [
-    "History",
-    "Next",
+    "ACTIONS",
     "Overview",
-    "Quarantine",
-    "Seen",
-    "forget",
+    "Purge",
+    "QueueStatus",
+    "QueuedMessage",
+    "clear_cache",
+    "find",
     "history",
-    "look_into",
     "names",
-    "one",
     "overview",
     "pause",
+    "peek",
     "purge",
-    "quarantines",
+    "purges",
     "record_minute",
     "restore",
     "resume",

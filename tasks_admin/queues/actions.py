@@ -1,5 +1,6 @@
-"""What staff can do with queues."""
+"""The actions that staff can perform on queues."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,103 +8,104 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from tasks_admin import operations
+from tasks_admin import operations, workers
 from tasks_admin.integrations import broker
 from tasks_admin.lib import celery_json, counts, masks
 from tasks_admin.lib.errors import WrongState
 from tasks_admin.lib.verbs import PAUSE_QUEUE, PEEK_QUEUE, PURGE_QUEUE, RESTORE_QUEUE, RESUME_QUEUE
 from tasks_admin.models import Operation, QuarantinedMessage, Queue
 from tasks_admin.operations import Confirmation, Outcome
-from tasks_admin.queues.overview import forget, names, one
-from tasks_admin.workers import State, commands, overview
+from tasks_admin.queues.overview import clear_cache, find, names
+from tasks_admin.workers import State, commands
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: Messages that one look shows, and purges that a page lists.
-NEXT, MOST = 20, 50
-#: Characters of arguments that a look shows.
-LONGEST = 2000
+#: Messages that a peek shows, and purges that a page lists.
+MAX_PEEKED, MAX_PURGES = 20, 50
+#: Characters of the arguments that a peek shows.
+MAX_ARGUMENTS_LENGTH = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Next:
-    """A message that will be taken soon, masked."""
+class QueuedMessage:
+    """One of the next messages of a queue, masked."""
 
     task_id: str
     task: str
     priority: int
-    #: None: they are no JSON, and nothing else is read.
+    #: None: the message is not JSON, and its body is not read.
     arguments: tuple[list[Any], dict[str, Any]] | None
     content_type: str
     size: int
 
     @property
-    def shown(self) -> str:
-        """The arguments as a person reads them, the beginning of long ones."""
+    def arguments_text(self) -> str:
+        """The arguments as in a call, shortened."""
         args, kwargs = self.arguments or ([], {})
         pairs = [f"{name}={celery_json.readable(value)}" for name, value in kwargs.items()]
         text = ", ".join([*(celery_json.readable(value) for value in args), *pairs])
-        return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        return text if len(text) <= MAX_ARGUMENTS_LENGTH else f"{text[:MAX_ARGUMENTS_LENGTH]}…"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quarantine:
-    """What one purge moved, and how much of it is left; `counts.OrMore` beyond the bound."""
+class Purge:
+    """A purge, and how many of its messages can be restored; `counts.OrMore` above the bound."""
 
     operation: Operation
-    left: int
+    restorable: int
 
 
 def pause(*, name: str, actor: "User", reason: str) -> Operation:
-    """Let no worker consume this queue, now or when it is started, until it is resumed.
+    """Stop all managed workers from consuming this queue until it is resumed.
 
-    What workers have taken from it already is still run. The outcome is told for each worker.
+    This includes workers that start later. Tasks already taken still run. The outcome is recorded
+    for each worker.
     """
-    return _decide(PAUSE_QUEUE, name, actor, reason, paused=True)
+    return _set_paused(PAUSE_QUEUE, name, actor, reason, paused=True)
 
 
 def resume(*, name: str, actor: "User", reason: str) -> Operation:
-    """Let those workers consume this queue again that did before, or would have."""
-    return _decide(RESUME_QUEUE, name, actor, reason, paused=False)
+    """Let the workers that consumed this queue, or are configured to, consume it again."""
+    return _set_paused(RESUME_QUEUE, name, actor, reason, paused=False)
 
 
 def purge(*, name: str, actor: "User", reason: str) -> Operation:
-    """Move what waits in this queue to quarantine, from which it can be restored.
+    """Move the waiting messages of this queue to quarantine, from which they can be restored.
 
-    The dispatcher does it; the click touches the database alone.
+    The dispatcher does the work; the request uses only the database.
     """
     operations.require(actor, PURGE_QUEUE)
-    _known(name)
-    return _begin(PURGE_QUEUE, name, actor, reason)
+    _require_known(name)
+    return _start(PURGE_QUEUE, name, actor, reason)
 
 
 def restore(*, operation: Operation, actor: "User", reason: str) -> Operation:
-    """Put back into its queue what a purge moved, byte for byte."""
+    """Put the messages of a purge back into their queue, byte for byte."""
     operations.require(actor, RESTORE_QUEUE)
     row = QuarantinedMessage.objects.filter(operation=operation).first()
     if operation.verb != PURGE_QUEUE or not operation.is_finished or row is None:
         raise WrongState(
-            _("%(operation)s has nothing that could be restored (yet, or any more).")
+            _("%(operation)s has no messages to restore: it has not finished, or none are left.")
             % {"operation": operation}
         )
     with transaction.atomic():
         Operation.objects.select_for_update().get(pk=operation.pk)
         if operation.children.filter(verb=RESTORE_QUEUE, finished_at=None).exists():
-            text = _("%(operation)s is being restored already.")
+            text = _("%(operation)s is already being restored.")
             raise WrongState(text % {"operation": operation})
-        return _begin(RESTORE_QUEUE, row.queue, actor, reason, parent=operation)
+        return _start(RESTORE_QUEUE, row.queue, actor, reason, parent=operation)
 
 
-def look_into(*, name: str, actor: "User", reason: str = "") -> list[Next]:
-    """The next messages of this queue, masked. Who looked is recorded."""
+def peek(*, name: str, actor: "User", reason: str = "") -> list[QueuedMessage]:
+    """Return the next messages of this queue, masked. The access is recorded."""
     operations.require(actor, PEEK_QUEUE)
-    _known(name)
-    payloads = broker.peek(name, NEXT)
-    looked = [Outcome(subject=name, detail=str(len(payloads)))]
-    operations.record(verb=PEEK_QUEUE, actor=actor, reason=reason, outcomes=looked)
+    _require_known(name)
+    payloads = broker.peek(name, MAX_PEEKED)
+    outcome = Outcome(subject=name, detail=str(len(payloads)))
+    operations.record(verb=PEEK_QUEUE, actor=actor, reason=reason, outcomes=[outcome])
     return [
-        Next(
+        QueuedMessage(
             task_id=masks.mask_text(payload.task_id),
             task=masks.mask_text(payload.task),
             priority=payload.priority,
@@ -115,37 +117,45 @@ def look_into(*, name: str, actor: "User", reason: str = "") -> list[Next]:
     ]
 
 
-def quarantines(name: str) -> list[Quarantine]:
-    """The newest purges of this queue of which something can be restored."""
+#: The actions on a queue by name, for pages and commands.
+ACTIONS: dict[str, Callable[..., Operation]] = {
+    PAUSE_QUEUE: pause,
+    RESUME_QUEUE: resume,
+    PURGE_QUEUE: purge,
+}
+
+
+def purges(name: str) -> list[Purge]:
+    """Return the latest purges of this queue with messages that can be restored."""
     kept = QuarantinedMessage.objects.filter(operation=OuterRef("pk"), queue=name)
-    found = Operation.objects.filter(Exists(kept), verb=PURGE_QUEUE).order_by("-pk")[:MOST]
-    return [Quarantine(operation=one, left=counts.bounded(one.quarantined.all())) for one in found]
+    found = Operation.objects.filter(Exists(kept), verb=PURGE_QUEUE).order_by("-pk")[:MAX_PURGES]
+    return [Purge(operation=one, restorable=counts.bounded(one.quarantined.all())) for one in found]
 
 
-def _decide(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -> Operation:
+def _set_paused(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -> Operation:
     operations.require(actor, verb)
-    _known(name)
-    concerned = [
-        seen.name
-        for seen in overview().workers
-        if seen.state not in {State.STOPPED, State.UNMANAGED}
-        and name in [*seen.view.queues, *seen.view.paused_queues]
+    _require_known(name)
+    affected = [
+        worker.name
+        for worker in workers.overview().workers
+        if worker.state not in {State.STOPPED, State.UNMANAGED}
+        and name in [*worker.view.queues, *worker.view.paused_queues]
     ]
     with transaction.atomic():
         operation = commands.record(
-            verb=verb, names=concerned, actor=actor, reason=reason, arguments={"queue": name}
+            verb=verb, names=affected, actor=actor, reason=reason, arguments={"queue": name}
         )
         Queue.objects.set_paused(name, paused, revision=operation.pk)
-        every, revision = Queue.objects.paused_names()
-    commands.send(operation, {"paused": every, "revision": revision}, names=concerned)
-    forget()
+        all_paused, revision = Queue.objects.paused_names()
+    commands.send(operation, {"paused": all_paused, "revision": revision}, names=affected)
+    clear_cache()
     return operation
 
 
-def _begin(
+def _start(
     verb: str, name: str, actor: "User", reason: str, parent: Operation | None = None
 ) -> Operation:
-    """Start an operation that is about one queue; the dispatcher carries it out."""
+    """Start an operation on one queue, which the dispatcher executes."""
     changes = [{"name": "queue", "old": "", "new": name}]
     return operations.start(
         verb=verb,
@@ -156,7 +166,7 @@ def _begin(
     )
 
 
-def _known(name: str) -> None:
-    if name not in names() and one(name)[0] is None:
-        text = _("Nothing was done: no queue %(queue)s is known.")
+def _require_known(name: str) -> None:
+    if name not in names() and find(name)[0] is None:
+        text = _("Nothing was changed: unknown queue: %(queue)s.")
         raise WrongState(text % {"queue": name})

@@ -1,4 +1,4 @@
-"""What can be told of the queues: by the broker, by the workers, and by what was noted before."""
+"""The overview of queues, from the broker, the workers, and the stored history."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from tasks_admin import workers
 from tasks_admin.integrations import broker
 from tasks_admin.integrations.broker import QueueDepth
 from tasks_admin.lib.errors import ConsoleError
@@ -15,222 +16,219 @@ from tasks_admin.models import Queue, QueueMinute, Result, Worker
 from tasks_admin.models.queues import queue_url
 from tasks_admin.models.result_states import ResultState
 from tasks_admin.queues.rates import Rates, rates
-from tasks_admin.workers import WorkerStatus as Consumer
-from tasks_admin.workers import overview as workers
+from tasks_admin.workers import WorkerStatus
 
-#: Seconds for which what the broker said is shown to everybody who asks.
-FRESH = 2.0
-#: Queues that are told of, and results that are looked through for the oldest of a queue.
-MOST, SEARCHED = 200, 500
-#: Minutes after which what was last known of a queue is no longer told.
-KNOWN_FOR = 24 * 60
+#: Seconds for which all requests of this process share one snapshot of the broker.
+CACHE_TTL = 2.0
+MAX_QUEUES = 200
+#: Results that are searched for the oldest task of a queue.
+MAX_SEARCHED_RESULTS = 500
+#: Minutes for which the last known values of a queue are shown.
+MAX_HISTORY_AGE = 24 * 60
 
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What the broker said at one moment (`time.monotonic`), or why it said nothing."""
+class QueueSnapshot:
+    """The broker's reply at one moment (`time.monotonic`), or its error."""
 
     taken_at: float
     depths: dict[str, QueueDepth] = field(default_factory=dict)
-    #: Seconds that the next message has waited: of queues where that is known.
+    #: The age of the next message in seconds, where it is known.
     ages: dict[str, float] = field(default_factory=dict)
     unacknowledged: int | None = None
-    trouble: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One queue. None is not known."""
+class QueueStatus:
+    """The state of one queue. None: not known."""
 
     name: str
     waiting: int | None
-    #: How old `waiting` is, when the broker does not answer.
+    #: The age of `waiting` when the broker is unreachable.
     age: timedelta | None
-    #: For how long the next message has waited; where `at_most`, it may be less.
+    #: The age of the next message; an upper bound if `oldest_is_bound`.
     oldest: timedelta | None
-    at_most: bool
-    #: The workers that consume it, and those that did when they fell silent.
-    consumers: list[Consumer]
-    silent: list[Consumer]
-    #: How many the broker counts.
-    counted: int | None
-    #: Tasks of it that the answering workers have: running, reserved, or waiting for their time.
-    held: int
+    oldest_is_bound: bool
+    #: The online workers that consume it.
+    consumers: list[WorkerStatus]
+    #: The workers that consumed it at their last heartbeat, and no longer respond.
+    unresponsive_consumers: list[WorkerStatus]
+    #: The number of consumers that the broker reports.
+    broker_consumers: int | None
+    #: Its tasks in the workers that replied: running, reserved, or waiting for their ETA.
+    in_flight: int
     rates: Rates
     paused_at: datetime | None
-    #: Whether the workers answered.
-    heard: bool
+    #: Whether the workers replied, so that `consumers` is complete.
+    consumers_known: bool
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """The URL of the queue's page."""
         return queue_url(self.name)
 
     @property
     def unconsumed(self) -> bool:
-        """Whether something may wait, and nobody is known to consume it."""
-        return self.heard and not (self.consumers or self.counted or self.paused_at)
+        """Whether the queue certainly has no consumer, and is not paused."""
+        return self.consumers_known and not (
+            self.consumers or self.broker_consumers or self.paused_at
+        )
 
     @property
-    def ignoring_pause(self) -> list[Consumer]:
-        """Who consumes it although it is paused."""
+    def ignoring_pause(self) -> list[WorkerStatus]:
+        """The workers that consume the queue although it is paused."""
         return self.consumers if self.paused_at else []
 
     @property
-    def empty_in(self) -> timedelta | None:
-        """When nothing will wait any more, if it goes on as in the last minutes."""
-        if not self.waiting or self.rates.into is None or self.rates.out is None:
+    def drains_in(self) -> timedelta | None:
+        """The time until the queue is empty at the current rates; None: unknown, or never."""
+        if not self.waiting or self.rates.incoming is None or self.rates.outgoing is None:
             return None
-        faster = self.rates.out - self.rates.into
-        return timedelta(minutes=self.waiting / faster) if faster > 0 else None
+        net = self.rates.outgoing - self.rates.incoming
+        return timedelta(minutes=self.waiting / net) if net > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """All queues, and why nothing could be had of the broker."""
+    """All queues, and the broker's error, if any."""
 
-    queues: list[Seen]
-    #: Messages of all queues that the broker delivered and that were not acknowledged.
+    queues: list[QueueStatus]
+    #: Messages of all queues that are delivered and not acknowledged.
     unacknowledged: int | None = None
-    age: float = 0.0
-    trouble: str = ""
+    error: str = ""
 
 
-_last: Look | None = None
+_last: QueueSnapshot | None = None
 
 
 def names() -> list[str]:
-    """The queues of the project, and others that workers consume or staff decided about."""
-    known = set(broker.declared_queues()) | set(Queue.objects.values_list("name", flat=True)[:MOST])
-    for last_snapshot in Worker.objects.may_hold_tasks().values_list("last_snapshot", flat=True)[
-        :MOST
-    ]:
+    """Return the project's queues, and others that workers consume or staff have paused."""
+    known = set(broker.declared_queues()) | set(
+        Queue.objects.values_list("name", flat=True)[:MAX_QUEUES]
+    )
+    snapshots = Worker.objects.may_hold_tasks().values_list("last_snapshot", flat=True)
+    for snapshot in snapshots[:MAX_QUEUES]:
         for part in ("queues", "paused_queues"):
-            known |= {str(name) for name in last_snapshot.get(part) or () if str(name)}
-    return sorted(known)[:MOST]
+            known |= {str(name) for name in snapshot.get(part) or () if str(name)}
+    return sorted(known)[:MAX_QUEUES]
 
 
 def overview() -> Overview:
-    """All queues, at this moment. Raises nothing: what is not known is said to be so."""
-    known = workers()
-    every = {*names(), *(name for seen in known.workers for name in _consumed(seen))}
-    wanted = sorted(every)[:MOST]
-    # Whoever could not be asked a moment ago is not asked again: nobody waits twice.
-    gone = known.error and Look(taken_at=time.monotonic(), trouble=known.error)
-    look = gone or _look(wanted)
-    heard = not known.error and (bool(known.replied) or not look.trouble)
+    """Return the state of all queues. Raises nothing: values that are not known are None."""
+    known = workers.overview()
+    consumed = {name for worker in known.workers for name in _consumed(worker)}
+    wanted = sorted({*names(), *consumed})[:MAX_QUEUES]
+    if known.error:  # the broker has just timed out for the workers: do not wait for it again
+        snapshot = QueueSnapshot(taken_at=time.monotonic(), error=known.error)
+    else:
+        snapshot = _snapshot(wanted)
+    consumers_known = not known.error and (bool(known.replied) or not snapshot.error)
     paused = dict(Queue.objects.filter(paused_at__isnull=False).values_list("name", "paused_at"))
-    past = _past(wanted) if look.trouble else {}
-    told = rates(wanted)
+    last_minutes = _last_minutes(wanted) if snapshot.error else {}
+    known_rates = rates(wanted)
     queues = []
     for name in wanted:
-        taking = [seen for seen in known.workers if name in _consumed(seen)]
-        depth, before = look.depths.get(name), past.get(name)
-        last = before.last_seen_at if before is not None else None
-        oldest = look.ages.get(name)
+        taking = [worker for worker in known.workers if name in _consumed(worker)]
+        depth, past = snapshot.depths.get(name), last_minutes.get(name)
+        last_seen_at = past.last_seen_at if past is not None else None
+        oldest = snapshot.ages.get(name)
         queues.append(
-            Seen(
+            QueueStatus(
                 name=name,
-                waiting=depth.waiting if depth else before.waiting if before else None,
-                age=timezone.now() - last if depth is None and last else None,
+                waiting=depth.waiting if depth else past.waiting if past else None,
+                age=timezone.now() - last_seen_at if depth is None and last_seen_at else None,
                 oldest=timedelta(seconds=oldest) if oldest is not None else None,
-                at_most=depth is not None and depth.next is None,
-                consumers=[seen for seen in taking if seen.is_alive],
-                silent=[seen for seen in taking if not seen.is_alive],
-                counted=depth.consumers if depth else None,
-                held=sum(seen.view.held.get(name, 0) for seen in known.workers if seen.replied),
-                rates=told.get(name, Rates()),
+                oldest_is_bound=depth is not None and depth.next is None,
+                consumers=[worker for worker in taking if worker.is_alive],
+                unresponsive_consumers=[worker for worker in taking if not worker.is_alive],
+                broker_consumers=depth.consumers if depth else None,
+                in_flight=sum(
+                    worker.view.held.get(name, 0) for worker in known.workers if worker.replied
+                ),
+                rates=known_rates.get(name, Rates()),
                 paused_at=paused.get(name),
-                heard=heard,
+                consumers_known=consumers_known,
             )
         )
-    return Overview(
-        queues=queues,
-        unacknowledged=look.unacknowledged,
-        age=time.monotonic() - look.taken_at,
-        trouble=look.trouble,
-    )
+    return Overview(queues=queues, unacknowledged=snapshot.unacknowledged, error=snapshot.error)
 
 
-def one(name: str) -> tuple[Seen | None, Overview]:
-    """The queue of this name, if anything is known of it, and what else there is."""
+def find(name: str) -> tuple[QueueStatus | None, Overview]:
+    """Return the queue with this name, or None if it is not known, and the whole overview."""
     known = overview()
-    return next((seen for seen in known.queues if seen.name == name), None), known
+    return next((queue for queue in known.queues if queue.name == name), None), known
 
 
 def record_minute() -> None:
-    """Store how the queues are, for rates and history; nothing while the broker is away."""
-    look = _take(names())
-    waiting = {name: depth.waiting for name, depth in look.depths.items()}
-    QueueMinute.objects.record(timezone.now(), waiting, look.ages)
+    """Store the state of the queues for rates and history; nothing if the broker is unreachable."""
+    snapshot = _take_snapshot(names())
+    waiting = {name: depth.waiting for name, depth in snapshot.depths.items()}
+    QueueMinute.objects.record(timezone.now(), waiting, snapshot.ages)
 
 
-def forget() -> None:
-    """Let the next one who looks ask anew: something was changed."""
+def clear_cache() -> None:
+    """Drop the snapshot after a change, so that the next request takes a new one."""
     global _last
     _last = None
 
 
-def _look(wanted: list[str]) -> Look:
-    """Ask the broker; one question at a time per process, kept for two seconds."""
+def _snapshot(wanted: list[str]) -> QueueSnapshot:
+    """Return the shared snapshot, or take a new one; one thread of a process at a time."""
     global _last
     with _lock:
         last = _last
-        stale = last is None or time.monotonic() - last.taken_at > FRESH
-        if last is None or stale or not (last.trouble or last.depths.keys() >= set(wanted)):
-            _last = last = _take(wanted)
+        expired = last is None or time.monotonic() - last.taken_at > CACHE_TTL
+        if last is None or expired or not (last.error or last.depths.keys() >= set(wanted)):
+            _last = last = _take_snapshot(wanted)
     return last
 
 
-def _take(wanted: list[str]) -> Look:
+def _take_snapshot(wanted: list[str]) -> QueueSnapshot:
     try:
-        told = broker.depths(wanted)
+        depths = broker.depths(wanted)
     except ConsoleError as error:
-        return Look(taken_at=time.monotonic(), trouble=str(error))
-    return Look(
+        return QueueSnapshot(taken_at=time.monotonic(), error=str(error))
+    return QueueSnapshot(
         taken_at=time.monotonic(),
-        depths=told.queues,
-        ages=_ages(told.queues),
-        unacknowledged=told.unacknowledged,
+        depths=depths.queues,
+        ages=_ages(depths.queues),
+        unacknowledged=depths.unacknowledged,
     )
 
 
 def _ages(depths: dict[str, QueueDepth]) -> dict[str, float]:
-    """How long the next message of each queue has waited, by the rows made when it was queued."""
+    """Return the age of the next message of each queue, by the row of its result."""
     heads = {depth.next.task_id: name for name, depth in depths.items() if depth.next}
     rows = Result.objects.filter(task_id__in=[task_id for task_id in heads if task_id])
     since = {
         heads[task_id]: moment for task_id, moment in rows.values_list("task_id", "date_created")
     }
-    unseen = {name for name, depth in depths.items() if depth.waiting and not depth.next}
-    since |= _oldest(unseen) if unseen else {}
+    unpeeked = {name for name, depth in depths.items() if depth.waiting and not depth.next}
+    since |= _oldest_pending(unpeeked) if unpeeked else {}
     now = timezone.now()
     return {name: max((now - moment).total_seconds(), 0) for name, moment in since.items()}
 
 
-def _oldest(unseen: Iterable[str]) -> dict[str, datetime]:
-    """When the oldest task of each queue was queued that is not known to have begun.
+def _oldest_pending(wanted: Iterable[str]) -> dict[str, datetime]:
+    """Return when the oldest pending task of each queue was queued.
 
-    What waits in the queue is not older. Some may have been taken from it: that is not stored.
+    No waiting message is older. A worker may have reserved the task already: that is not stored.
     """
     found: dict[str, datetime] = {}
-    wanted = set(unseen)
-    rows = (
-        Result.objects.filter(status=ResultState.PENDING)
-        .only("meta", "date_created")
-        .order_by("pk")
-    )
-    for row in rows[:SEARCHED]:
-        if row.queue in wanted:
+    names = set(wanted)
+    pending = Result.objects.filter(status=ResultState.PENDING)
+    for row in pending.only("meta", "date_created").order_by("pk")[:MAX_SEARCHED_RESULTS]:
+        if row.queue in names:
             found.setdefault(row.queue, row.date_created)
     return found
 
 
-def _past(wanted: list[str]) -> dict[str, QueueMinute]:
-    """What was last noted of each queue."""
-    rows = QueueMinute.objects.filter(waiting__isnull=False).within(KNOWN_FOR)
+def _last_minutes(wanted: list[str]) -> dict[str, QueueMinute]:
+    """Return the last stored minute of each queue."""
+    rows = QueueMinute.objects.filter(waiting__isnull=False).within(MAX_HISTORY_AGE)
     found = {}
     for name in wanted:
         if row := rows.filter(queue=name).order_by("-minute").first():
@@ -238,6 +236,6 @@ def _past(wanted: list[str]) -> dict[str, QueueMinute]:
     return found
 
 
-def _consumed(seen: Consumer) -> list[str]:
-    """The queues that a worker consumes, or consumed when it was last heard of."""
-    return [] if seen.state == "stopped" else seen.view.queues
+def _consumed(worker: WorkerStatus) -> list[str]:
+    """Return the queues that a worker consumes, or consumed at its last heartbeat."""
+    return [] if worker.state == workers.State.STOPPED else worker.view.queues

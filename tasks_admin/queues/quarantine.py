@@ -1,8 +1,8 @@
-"""Quarantine: what was purged from a queue is kept as it was, and can be put back.
+"""Quarantine: purged messages are stored unchanged, and can be restored to their queue.
 
-Redis gives up all that waits in one step, under another name; it is stored from there, some at a
-time. RabbitMQ gives it out message by message. What is taken again after a crash is stored once.
-A target whose message is here goes on waiting for it.
+On Redis one command renames the queue, and the messages are stored from there in batches. On
+RabbitMQ they are read one by one. A message that is read again after a crash is stored once. A
+target whose message is in quarantine waits until it is restored or expires.
 """
 
 from collections.abc import Callable
@@ -19,87 +19,90 @@ from tasks_admin.lib.errors import BrokerUnreachable
 from tasks_admin.models import Operation, QuarantinedMessage, Result, Target
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState, after
 
-#: Messages moved at a time.
-BITE = 200
-#: Seconds for which only one dispatcher moves messages; a bite takes less.
-TURN = 10.0
-#: Seconds until a broker that was away is asked again.
-AGAIN = 2.0
+#: Messages that one transaction moves.
+BATCH_SIZE = 200
+#: Seconds for which one dispatcher alone moves messages; a batch takes less.
+LEASE = 10.0
+#: Seconds until the next attempt when the broker was unreachable.
+RETRY_DELAY = 2.0
 
 
 def purge(operation: Operation) -> int:
-    """Move what waited in the queue of an operation to quarantine; return how many were moved.
+    """Move the waiting messages of an operation's queue to quarantine; return how many.
 
-    Raises `BrokerUnreachable`: it goes on when the broker is back.
+    Raises `BrokerUnreachable`; the dispatcher continues when the broker is reachable again.
     """
     return _perform(operation, _purge)
 
 
 def restore(operation: Operation) -> int:
-    """Put back what the operation's parent purged; return how many were put back."""
+    """Restore the messages that the operation's parent purged; return how many."""
     return _perform(operation, _restore)
 
 
-def forget() -> int:
-    """Give up what has been here for `QUARANTINE_EXPIRES_DAYS`; return how many."""
+def delete_expired() -> int:
+    """Delete messages older than `QUARANTINE_EXPIRES_DAYS`; return how many.
+
+    Their targets are cancelled, and their unfinished results are marked as revoked.
+    """
     days = timedelta(days=settings.QUARANTINE_EXPIRES_DAYS)
     old = QuarantinedMessage.objects.filter(quarantined_at__lt=Now() - days).order_by(
         "quarantined_at"
     )
     count = 0
-    while bite := list(old.values_list("pk", "task_id")[:BITE]):
+    while batch := list(old.values_list("pk", "task_id")[:BATCH_SIZE]):
         with transaction.atomic():
-            ids = [task_id for _pk, task_id in bite]
+            ids = [task_id for _pk, task_id in batch]
             for target in _published(ids):
                 target.settle(TargetState.CANCELLED, reason="purged")
             Result.objects.filter(task_id__in=ids).revoke_unfinished()
-            count += QuarantinedMessage.objects.filter(pk__in=[pk for pk, _id in bite]).delete()[0]
+            count += QuarantinedMessage.objects.filter(pk__in=[pk for pk, _id in batch]).delete()[0]
     return count
 
 
-def _perform(operation: Operation, act: Callable[..., int]) -> int:
-    """Perform it for the due target, which no other dispatcher takes meanwhile."""
+def _perform(operation: Operation, move: Callable[..., int]) -> int:
+    """Move messages for the due target, which is leased to this dispatcher meanwhile."""
     with transaction.atomic():
         due = operation.targets.all().take_due(1)
         rows = Target.objects.filter(pk__in=[target.pk for target in due])
-        rows.update(due_at=after(TURN))
+        rows.update(due_at=after(LEASE))
     try:
-        return sum(act(operation, rows, target.subject) for target in due)
+        return sum(move(operation, rows, target.subject) for target in due)
     except BrokerUnreachable:
-        rows.postpone(AGAIN, reason="broker")
+        rows.postpone(RETRY_DELAY, reason="broker")
         raise
 
 
 def _purge(operation: Operation, rows: TargetQuerySet, queue: str) -> int:
     key, quota = str(operation.key), _staged(operation, queue)
     kept = QuarantinedMessage.objects.filter(operation=operation)
-    count = begun = kept.count()
+    count = stored_before = kept.count()
     while quota is None or count < quota:
-        most = BITE if quota is None else min(BITE, quota - count)
-        with broker.take(queue, key, most) as payloads:
-            count += _keep(operation, queue, payloads)
+        limit = BATCH_SIZE if quota is None else min(BATCH_SIZE, quota - count)
+        with broker.take(queue, key, limit) as payloads:
+            count += _store(operation, queue, payloads)
             failpoints.reach("after_quarantine")
         if not payloads:
             break
-        rows.update(due_at=after(TURN))
+        rows.update(due_at=after(LEASE))
     rows.settle(TargetState.DONE, detail=str(kept.count()))
-    return count - begun
+    return count - stored_before
 
 
 def _staged(operation: Operation, queue: str) -> int | None:
-    """How many are to be taken, decided once; None: all that is staged."""
-    notes = operation.arguments or {}
-    if "quota" not in notes:
-        notes["quota"] = broker.stage(queue, str(operation.key))
-        Operation.objects.filter(pk=operation.pk).update(arguments=notes)
-    quota: int | None = notes["quota"]
+    """Return how many messages to take, fixed when the purge starts; None: all staged ones."""
+    arguments = operation.arguments or {}
+    if "quota" not in arguments:
+        arguments["quota"] = broker.stage(queue, str(operation.key))
+        Operation.objects.filter(pk=operation.pk).update(arguments=arguments)
+    quota: int | None = arguments["quota"]
     return quota
 
 
-def _keep(operation: Operation, queue: str, payloads: list[Payload]) -> int:
-    """Store the messages that are not stored yet; return how many these were.
+def _store(operation: Operation, queue: str, payloads: list[Payload]) -> int:
+    """Store the messages that are not stored yet; return how many.
 
-    The targets among them wait as long as they can be put back.
+    Their targets wait for as long as the messages can be restored.
     """
     rows = [
         QuarantinedMessage(
@@ -129,26 +132,26 @@ def _restore(operation: Operation, rows: TargetQuerySet, queue: str) -> int:
     kept = QuarantinedMessage.objects.filter(operation=operation.parent)
     order = "-pk" if broker.restores_first() else "pk"
     count = int(rows.values_list("detail", flat=True).get() or 0)
-    put = 0
-    while bite := list(kept.order_by(order)[:BITE]):
+    restored = 0
+    while batch := list(kept.order_by(order)[:BATCH_SIZE]):
         if order == "-pk":
-            bite.reverse()
-        payloads = [Payload(raw=bytes(row.payload), priority=row.priority) for row in bite]
-        broker.put(queue, payloads, f"{operation.key}.{bite[0].pk}")
+            batch.reverse()
+        payloads = [Payload(raw=bytes(row.payload), priority=row.priority) for row in batch]
+        broker.put(queue, payloads, f"{operation.key}.{batch[0].pk}")
         failpoints.reach("after_put")
-        put += len(bite)
+        restored += len(batch)
         with transaction.atomic():
-            for target in _published([row.task_id for row in bite]):
+            for target in _published([row.task_id for row in batch]):
                 waiting = target.filter(state=TargetState.QUEUED, reason="quarantined")
                 lease = after(settings.QUEUE_LEASE)
                 waiting.update(due_at=lease, queued_at=Now(), reason="")
-            kept.filter(pk__in=[row.pk for row in bite]).delete()
-            rows.update(due_at=after(TURN), detail=str(count + put))
-    rows.settle(TargetState.DONE, detail=str(count + put))
-    return put
+            kept.filter(pk__in=[row.pk for row in batch]).delete()
+            rows.update(due_at=after(LEASE), detail=str(count + restored))
+    rows.settle(TargetState.DONE, detail=str(count + restored))
+    return restored
 
 
 def _published(task_ids: list[str]) -> list[TargetQuerySet]:
-    """The targets that these tasks were published for, while those attempts are the newest."""
-    ours = [task_id for task_id in task_ids if TASK_ID.fullmatch(task_id)]
-    return [Target.objects.for_current_attempt(task_id) for task_id in ours]
+    """Return the targets of these tasks, if no later attempt has been published."""
+    own = [task_id for task_id in task_ids if TASK_ID.fullmatch(task_id)]
+    return [Target.objects.for_current_attempt(task_id) for task_id in own]

@@ -1,26 +1,29 @@
-"""Rates: how many messages come into a queue and leave it, a minute."""
+"""The rates of queues: incoming and outgoing messages per minute."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tasks_admin.models import QueueMinute
 
-#: Minutes that a rate is taken from.
+#: Minutes that a rate covers.
 MINUTES = 6
+#: Observations closer together than this, in minutes, yield no rate.
+MIN_MINUTES = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Messages a minute. None is not known: too little was noted."""
+    """Messages per minute. None: not known, because too few minutes are stored."""
 
-    into: float | None = None
-    out: float | None = None
+    incoming: float | None = None
+    outgoing: float | None = None
 
 
 def rates(names: Iterable[str]) -> dict[str, Rates]:
-    """The rates of these queues in the last minutes; one query.
+    """Return the rates of these queues over the last minutes; one query.
 
-    Out is what workers with the console took. In follows from that and from what waits.
+    The outgoing rate counts the tasks that managed workers took. The incoming rate follows from it
+    and from the change of the waiting messages.
     """
     rows = QueueMinute.objects.filter(queue__in=list(names)).within(MINUTES).order_by("minute")
     by_name: dict[str, list[QueueMinute]] = {}
@@ -30,13 +33,13 @@ def rates(names: Iterable[str]) -> dict[str, Rates]:
 
 
 def _rates(rows: list[QueueMinute]) -> Rates:
-    looked = [row for row in rows if row.waiting is not None and row.last_seen_at is not None]
-    if len(looked) < 2:
+    observed = [row for row in rows if row.waiting is not None and row.last_seen_at is not None]
+    if len(observed) < 2:
         return Rates()
-    first, last = looked[0], looked[-1]
+    first, last = observed[0], observed[-1]
     minutes = (last.last_seen_at - first.last_seen_at).total_seconds() / 60  # type: ignore[operator]
-    if minutes < 0.5:
+    if minutes < MIN_MINUTES:
         return Rates()
     taken = sum(row.taken for row in rows if row.minute > first.minute)
-    more = (last.waiting or 0) - (first.waiting or 0)
-    return Rates(into=max(taken + more, 0) / minutes, out=taken / minutes)
+    growth = (last.waiting or 0) - (first.waiting or 0)
+    return Rates(incoming=max(taken + growth, 0) / minutes, outgoing=taken / minutes)

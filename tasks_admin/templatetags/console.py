@@ -6,6 +6,7 @@ from datetime import timedelta
 from django import template
 
 from tasks_admin.lib import durations
+from tasks_admin.lib.counts import OrMore
 from tasks_admin.workers import WorkerStatus
 
 register = template.Library()
@@ -15,6 +16,12 @@ register = template.Library()
 def duration(value: timedelta | None) -> str:
     """Format a duration."""
     return durations.format_duration(value)
+
+
+@register.filter
+def count(value: int) -> str:
+    """Format a count with thousands separators; a bounded one as "10,000+"."""
+    return str(value) if isinstance(value, OrMore) else f"{value:,}"
 
 
 @register.filter

@@ -46,7 +46,7 @@ class _Console(Collector):
 
 def _queues() -> Iterator[Metric]:
     overview = queues.overview()
-    yield _gauge("broker_up", "Whether the broker answers.", int(not overview.trouble))
+    yield _gauge("broker_up", "Whether the broker answers.", int(not overview.error))
     if overview.unacknowledged is not None:
         text = "Messages of all queues that are delivered and not acknowledged."
         yield _gauge("unacknowledged", text, overview.unacknowledged)
@@ -56,7 +56,7 @@ def _queues() -> Iterator[Metric]:
     ages = {seen.name: seen.oldest.total_seconds() for seen in fresh if seen.oldest is not None}
     text = "Seconds that the next message has waited, at most."
     yield _labelled("queue_oldest_seconds", text, "queue", ages)
-    heard = {seen.name: len(seen.consumers) for seen in overview.queues if seen.heard}
+    heard = {seen.name: len(seen.consumers) for seen in overview.queues if seen.consumers_known}
     yield _labelled("queue_consumers", "Workers that consume a queue.", "queue", heard)
     paused = {seen.name: int(seen.paused_at is not None) for seen in overview.queues}
     yield _labelled("queue_paused", "Whether staff paused a queue.", "queue", paused)

@@ -163,7 +163,7 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     elif word == RESTORE_QUEUE:
         operation = queues.restore(operation=_found(Operation, ids[0]), **told)
     elif word == PEEK_QUEUE:
-        return [rows.of_message(one) for one in queues.look_into(name=ids[0], **told)]
+        return [rows.of_message(one) for one in queues.peek(name=ids[0], **told)]
     elif word in MOVES:
         operation = _found(Operation, ids[0])
         if word == "throttle":

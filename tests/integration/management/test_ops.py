@@ -20,10 +20,10 @@ pytestmark = pytest.mark.django_db
 def forgetful():
     """A snapshot is kept for two seconds."""
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
     yield
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
 
 
 def ops(capsys, *words):
@@ -224,7 +224,7 @@ class TestQueues:
         assert "hunter2" not in str(row)
 
     def test_an_unknown_queue(self, capsys, alice):
-        with pytest.raises(CommandError, match="no queue"):
+        with pytest.raises(CommandError, match="unknown queue"):
             ops(capsys, "purge_queue", "nobody", "--as", "alice", "--reason", "r")
 
     def test_who_may_not_look(self, capsys, mallory):

@@ -26,10 +26,10 @@ def forgetful(settings):
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
     settings.TASKS_ADMIN_METRICS_TOKEN = TOKEN
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
     yield
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
 
 
 def told(client):

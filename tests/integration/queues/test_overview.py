@@ -1,4 +1,4 @@
-"""Queues: what is told of them, by whom, and what is said not to be known."""
+"""The overview of queues: state, rates, history, and unknown values."""
 
 import time
 import uuid
@@ -19,38 +19,38 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def forgetful(settings):
-    """What was said is kept for two seconds."""
+def clear_caches(settings):
+    """The process keeps snapshots for two seconds."""
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
     yield
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
 
 
-def mail():
-    queues.forget()
-    return queues.one("mail")[0]
+def mail_queue():
+    queues.clear_cache()
+    return queues.find("mail")[0]
 
 
-class TestLooks:
-    def test_what_waits_and_who_consumes(self, broker):
+class TestOverview:
+    def test_waiting_and_consumers(self, broker):
         publish_messages(3)
         set_worker_snapshot(held={"mail": 2})
 
-        seen = mail()
+        queue = mail_queue()
 
-        assert (seen.waiting, seen.held, seen.unconsumed) == (3, 2, False)
-        assert [one.name for one in seen.consumers] == ["w@here"]
+        assert (queue.waiting, queue.in_flight, queue.unconsumed) == (3, 2, False)
+        assert [worker.name for worker in queue.consumers] == ["w@here"]
 
-    def test_nobody_consumes_it(self, broker):
+    def test_no_consumers(self, broker):
         set_worker_snapshot(queues=["celery"])
 
-        assert mail().unconsumed
+        assert mail_queue().unconsumed
 
     @pytest.mark.parametrize(("ago", "unconsumed"), [(5, False), (3600, True)])
-    def test_who_is_too_busy_to_answer_is_one_and_who_fell_silent_is_none(
+    def test_busy_worker_is_a_consumer_and_offline_worker_is_not(
         self, broker, as_user, alice, ago, unconsumed
     ):
         then = timezone.now() - timedelta(seconds=ago)
@@ -62,11 +62,14 @@ class TestLooks:
             last_snapshot={"queues": ["mail"]},
         )
 
-        assert mail().unconsumed == unconsumed
-        assert (len(mail().consumers), len(mail().silent)) == (int(not unconsumed), int(unconsumed))
-        assert ("1 is silent" in page_text(as_user(alice).get(QUEUES))) == unconsumed
+        assert mail_queue().unconsumed == unconsumed
+        assert (len(mail_queue().consumers), len(mail_queue().unresponsive_consumers)) == (
+            int(not unconsumed),
+            int(unconsumed),
+        )
+        assert ("(+1 not responding)" in page_text(as_user(alice).get(QUEUES))) == unconsumed
 
-    def test_one_that_stopped_is_none(self, broker):
+    def test_stopped_worker_is_no_consumer(self, broker):
         now = timezone.now()
         last_snapshot = {"queues": ["mail"]}
         Worker.objects.create(
@@ -78,56 +81,56 @@ class TestLooks:
             last_snapshot=last_snapshot,
         )
 
-        assert mail().unconsumed
+        assert mail_queue().unconsumed
 
-    def test_queues_that_workers_consume_are_told_of(self, broker):
+    def test_queue_that_only_a_worker_consumes(self, broker):
         set_worker_snapshot(queues=["special"])
 
-        assert "special" in [seen.name for seen in queues.overview().queues]
+        assert "special" in [queue.name for queue in queues.overview().queues]
 
-    def test_how_long_the_oldest_waits(self, broker):
+    def test_age_of_the_oldest_message(self, broker):
         publish_messages(2)
         then = timezone.now() - timedelta(minutes=5)
         Result.objects.update(date_created=then)
 
-        seen = mail()
+        queue = mail_queue()
 
-        assert timedelta(minutes=5) <= seen.oldest < timedelta(minutes=6)
-        assert not seen.at_most
+        assert timedelta(minutes=5) <= queue.oldest < timedelta(minutes=6)
+        assert not queue.oldest_is_bound
 
-    def test_a_task_without_a_row_has_no_age(self, broker):
+    def test_message_without_a_result_has_no_age(self, broker):
         publish_messages(1)
         Result.objects.all().delete()
 
-        assert mail().oldest is None
+        assert mail_queue().oldest is None
 
-    def test_paused(self, broker):
+    def test_paused_queue(self, broker):
         Queue.objects.create(name="mail", paused_at=timezone.now(), revision=1)
         set_worker_snapshot()
 
-        seen = mail()
+        queue = mail_queue()
 
-        assert [one.name for one in seen.ignoring_pause] == ["w@here"]
-        assert not seen.unconsumed
+        assert [worker.name for worker in queue.ignoring_pause] == ["w@here"]
+        assert not queue.unconsumed
 
     @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
-    def test_what_was_known_last(self, request, ill):
+    def test_last_known_values(self, request, ill):
         add_queue_minutes((7, 0))
         request.getfixturevalue(ill)
         begun = time.monotonic()
 
-        seen, overview = queues.one("mail")
+        queue, overview = queues.find("mail")
 
         assert time.monotonic() - begun < 5
-        assert seen.waiting == 7
-        assert seen.age is not None
-        assert overview.trouble
-        assert not seen.unconsumed, "nobody knows"
+        assert queue.waiting == 7
+        assert queue.age is not None
+        assert overview.error
+        assert not queue.unconsumed, "consumers are not known"
 
-    def test_what_was_never_known(self, no_broker):
-        assert mail().waiting is None
+    def test_never_observed(self, no_broker):
+        assert mail_queue().waiting is None
 
-    def test_ten_who_look_are_one_question(self, broker, monkeypatch):
+    def test_ten_requests_share_one_snapshot(self, broker, monkeypatch):
         asked = []
         depths = broker_api.depths
         monkeypatch.setattr(
@@ -139,46 +142,46 @@ class TestLooks:
 
         assert len(asked) == 1
 
-    def test_the_cost_does_not_grow(self, broker, django_assert_num_queries):
+    def test_number_of_queries(self, broker, django_assert_num_queries):
         set_worker_snapshot()
         publish_messages(2)
         for n in range(600):
             make_result("PENDING", task_id=f"r{n}", queue="mail")
-        queues.forget()
+        queues.clear_cache()
 
         with django_assert_num_queries(6):
             queues.overview()
 
 
 class TestRates:
-    def test_in_and_out(self, broker):
+    def test_incoming_and_outgoing(self, broker):
         add_queue_minutes((100, 0), (90, 50), (80, 50))
 
-        seen = mail()
+        queue = mail_queue()
 
-        assert (seen.rates.into, seen.rates.out) == (40, 50)
-        assert seen.waiting == 0
-        assert seen.empty_in is None
+        assert (queue.rates.incoming, queue.rates.outgoing) == (40, 50)
+        assert queue.waiting == 0
+        assert queue.drains_in is None
 
-    def test_when_it_is_empty(self, broker):
+    def test_drains_in(self, broker):
         publish_messages(20)
         add_queue_minutes((40, 0), (30, 12), (20, 12))
 
-        assert mail().empty_in == timedelta(minutes=2)
+        assert mail_queue().drains_in == timedelta(minutes=2)
 
-    def test_one_that_does_not_shrink(self, broker):
+    def test_not_draining(self, broker):
         publish_messages(20)
         add_queue_minutes((10, 0), (20, 1))
 
-        assert mail().empty_in is None
+        assert mail_queue().drains_in is None
 
     @pytest.mark.parametrize("rows", [[], [(7, 3)], [(None, 3), (None, 4)], [(7, 1), (None, 2)]])
-    def test_too_little_is_known(self, broker, rows):
+    def test_too_few_observations(self, broker, rows):
         add_queue_minutes(*rows)
 
-        assert mail().rates.out is None
+        assert mail_queue().rates.outgoing is None
 
-    def test_what_the_dispatcher_notes(self, broker):
+    def test_dispatcher_records_minutes(self, broker):
         publish_messages(3)
 
         queues.record_minute()
@@ -187,12 +190,12 @@ class TestRates:
         row = QueueMinute.objects.filter(queue="mail").latest("minute")
         assert row.waiting == 3
 
-    def test_nothing_is_noted_without_a_broker(self, no_broker):
+    def test_nothing_is_recorded_without_a_broker(self, no_broker):
         queues.record_minute()
 
         assert not QueueMinute.objects.exists()
 
-    def test_what_workers_took_adds_up(self):
+    def test_taken_messages_add_up(self):
         now = timezone.now()
         QueueMinute.objects.add(now, {"mail": 3})
         QueueMinute.objects.add(now, {"mail": 4, "celery": 1})
@@ -200,25 +203,26 @@ class TestRates:
         found = dict(QueueMinute.objects.values_list("queue", "taken"))
         assert found == {"mail": 7, "celery": 1}
 
-    def test_an_hour_of_history(self):
+    def test_history(self):
         add_queue_minutes((0, 0), (10, 2), (5, 6))
 
         history = queues.history("mail")
 
         assert len(history.bars) == 60
-        assert (history.most, history.taken) == (10, 8)
+        assert (history.peak, history.summary) == (10, "Peak 10 waiting · 8 processed")
         assert [bar.height for bar in history.bars[-3:]] == ["0", "48", "24"]
-        assert history.bars[0].waiting is None
+        assert (history.bars[0].count, history.bars[0].text) == (None, "not known")
+        assert (history.bars[-3].count, history.bars[-3].text) == (0, "0 waiting, 0 processed")
 
 
 class TestDecisions:
-    def test_the_later_one_wins(self):
+    def test_later_decision_wins(self):
         Queue.objects.set_paused("mail", True, revision=7)
         Queue.objects.set_paused("mail", False, revision=6)
 
         assert Queue.objects.paused_names() == (["mail"], 7)
 
-    def test_workers_are_told_and_who_is_silent_is_unknown(self, broker, alice):
+    def test_worker_that_does_not_reply_is_unknown(self, broker, alice):
         set_worker_snapshot()
 
         operation = queues.pause(name="mail", actor=alice, reason="r")

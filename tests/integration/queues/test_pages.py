@@ -1,4 +1,4 @@
-"""The pages of queues: what they show, ask and do."""
+"""The pages of queues, and the actions on them."""
 
 import json
 import re
@@ -16,14 +16,14 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture(autouse=True)
-def forgetful(settings):
-    """What was said is kept for two seconds."""
+def clear_caches(settings):
+    """The process keeps snapshots for two seconds."""
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
     yield
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
 
 
 @pytest.fixture
@@ -35,70 +35,70 @@ def test_the_list(client, broker):
     publish_messages(3)
     set_worker_snapshot()
 
-    words = page_text(client.get(QUEUES))
+    text = page_text(client.get(QUEUES))
 
-    assert "mail consumed 3" in words
-    assert "celery nobody consumes this 0" in words
+    assert "mail active 3" in text
+    assert "celery no consumers 0" in text
 
 
-def test_one(client, broker):
+def test_page_of_a_queue(client, broker):
     add_queue_minutes((3, 0), (4, 1))
     set_worker_snapshot()
 
     page = client.get(f"{QUEUES}mail/change/")
 
     assert b"<svg" in page.content
-    assert "At most 4 waited; 1 were taken." in page_text(page)
+    assert "Peak 4 waiting · 1 processed" in page_text(page)
 
 
 @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
-def test_the_broker_does_not_answer(client, request, ill):
+def test_broker_unreachable(client, request, ill):
     request.getfixturevalue(ill)
     add_queue_minutes((7, 0))
 
     for path in (QUEUES, f"{QUEUES}mail/change/"):
-        words = page_text(client.get(path))
-        assert "The broker does not respond. What is shown is what was noted last." in words
-        assert "nobody consumes" not in words
-        assert "7" in words
+        text = page_text(client.get(path))
+        assert "The broker does not respond. Showing the last known values." in text
+        assert "no consumers" not in text
+        assert "7" in text
 
 
-@pytest.mark.parametrize("path", ["nobody/change/", "nobody/pause_queue/", "mail/what_queue/"])
-def test_what_is_not_there(client, broker, path):
+@pytest.mark.parametrize("path", ["unknown/change/", "unknown/pause_queue/", "mail/what_queue/"])
+def test_unknown_queue_or_action(client, broker, path):
     response = client.get(QUEUES + path)
 
     assert response.status_code == 404 or b"console-warning" in response.content
 
 
 @pytest.mark.parametrize("name", ["a/b", "q?x=1", HOSTILE, "队列", "x" * 200, "a_b"])
-def test_names_of_any_kind(client, broker, name):
+def test_queue_name_of_any_kind(client, broker, name):
     set_worker_snapshot(queues=[name])
 
     page = client.get(QUEUES)
 
     assert HOSTILE.encode() not in page.content
-    seen = queues.one(name)[0]
-    page = client.get(seen.url)
+    queue = queues.find(name)[0]
+    page = client.get(queue.url)
     assert page.status_code == 200
     assert HOSTILE.encode() not in page.content
-    done = client.post(seen.url.replace("/change/", "/pause_queue/"), {"reason": "r"})
+    done = client.post(queue.url.replace("/change/", "/pause_queue/"), {"reason": "r"})
     assert done.url.startswith(OPERATIONS)
     assert Queue.objects.get().name == name
 
 
-def test_a_reason_is_needed(client, broker):
+def test_reason_is_required(client, broker):
     client.post(f"{QUEUES}mail/purge_queue/", {"reason": " "})
 
     assert not Operation.objects.exists()
 
 
-def test_it_says_what_it_will_do(client):
-    words = page_text(client.get(f"{QUEUES}mail/purge_queue/"))
+def test_page_shows_the_consequence(client):
+    text = page_text(client.get(f"{QUEUES}mail/purge_queue/"))
 
-    assert "to quarantine" in words
+    assert "to quarantine" in text
 
 
-def test_a_look_at_the_next_messages(client, broker):
+def test_peek(client, broker):
     publish_messages(2, kwargs={"password": "hunter2", "name": HOSTILE})
 
     page = client.post(f"{QUEUES}mail/peek_queue/")
@@ -111,7 +111,7 @@ def test_a_look_at_the_next_messages(client, broker):
     assert broker.llen("mail") == 2
 
 
-def test_messages_that_are_no_json_are_not_read(client, broker):
+def test_peek_does_not_decode_other_content_than_json(client, broker):
     message = {
         "body": "gASVBwAAAAAAAACMA2FiY5Qu",
         "content-type": "application/x-python-serialize",
@@ -120,23 +120,24 @@ def test_messages_that_are_no_json_are_not_read(client, broker):
     }
     broker.lpush("mail", json.dumps(message))
 
-    words = page_text(client.post(f"{QUEUES}mail/peek_queue/"))
+    text = page_text(client.post(f"{QUEUES}mail/peek_queue/"))
 
-    assert "not JSON (application/x-python-serialize): not read" in words
+    assert "not decoded: not JSON (application/x-python-serialize)" in text
 
 
-def test_a_restoration_is_offered(client, broker, settings):
+def test_purged_messages_can_be_restored(client, broker, settings):
     publish_messages(3)
     client.post(f"{QUEUES}mail/purge_queue/", {"reason": "r"})
     dispatcher.sweep()
     purge = Operation.objects.get()
     set_worker_snapshot()
 
-    assert re.search(r"In quarantine .* 3 Restore", page_text(client.get(f"{QUEUES}mail/change/")))
+    def text():
+        return page_text(client.get(f"{QUEUES}mail/change/"))
+
+    assert re.search(r"Purged messages .* 3 Restore", text())
     settings.TASKS_ADMIN_COUNT_BOUND = 2
-    assert re.search(
-        r"In quarantine .* 2\+ Restore", page_text(client.get(f"{QUEUES}mail/change/"))
-    )
+    assert re.search(r"Purged messages .* 2\+ Restore", text())
     page = client.get(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk})
     assert f"({purge})" in page_text(page)
     client.post(f"{QUEUES}mail/restore_queue/", {"operation": purge.pk, "reason": "r"})

@@ -1,4 +1,4 @@
-"""Quarantine: what is purged is kept as it was, put back, and given up after a while."""
+"""Quarantine: purged messages are stored, restored, and deleted when they expire."""
 
 from datetime import timedelta
 
@@ -40,13 +40,13 @@ def restore(operation, actor):
     return Operation.objects.get(pk=done.pk)
 
 
-def test_the_click_leaves_the_broker_alone(no_broker, alice):
+def test_purge_request_does_not_use_the_broker(no_broker, alice):
     operation = queues.purge(name="mail", actor=alice, reason="r")
 
     assert operation.state == "running"
 
 
-def test_out_and_back(broker, alice):
+def test_purge_and_restore(broker, alice):
     publish(450)
     before = broker.lrange("mail", 0, -1)
 
@@ -56,7 +56,9 @@ def test_out_and_back(broker, alice):
     assert (purged.targets.get().state, purged.targets.get().detail) == ("done", "450")
     assert waiting() == 0
     assert QuarantinedMessage.objects.count() == 450
-    assert [(one.operation, one.left) for one in queues.quarantines("mail")] == [(purged, 450)]
+    assert [(purge.operation, purge.restorable) for purge in queues.purges("mail")] == [
+        (purged, 450)
+    ]
 
     restored = restore(purged, alice)
 
@@ -64,10 +66,10 @@ def test_out_and_back(broker, alice):
     assert restored.targets.get().detail == "450"
     assert broker.lrange("mail", 0, -1) == before
     assert not QuarantinedMessage.objects.exists()
-    assert queues.quarantines("mail") == []
+    assert queues.purges("mail") == []
 
 
-def test_an_empty_queue(broker, alice):
+def test_empty_queue(broker, alice):
     assert purge(alice).targets.get().detail == "0"
 
 
@@ -76,11 +78,11 @@ def test_nothing_is_restored_twice(broker, alice):
     purged = purge(alice)
     restore(purged, alice)
 
-    with pytest.raises(WrongState, match="nothing that could be restored"):
+    with pytest.raises(WrongState, match="no messages to restore"):
         queues.restore(operation=purged, actor=alice, reason="r")
 
 
-def test_one_restoration_at_a_time(broker, alice):
+def test_one_restore_at_a_time(broker, alice):
     publish(3)
     purged = purge(alice)
     queues.restore(operation=purged, actor=alice, reason="r")
@@ -89,26 +91,26 @@ def test_one_restoration_at_a_time(broker, alice):
         queues.restore(operation=purged, actor=alice, reason="r")
 
 
-def test_what_is_no_purge_is_not_restored(broker, alice):
+def test_only_a_purge_can_be_restored(broker, alice):
     with pytest.raises(WrongState):
         queues.restore(operation=make_operation(), actor=alice, reason="r")
 
 
 @pytest.mark.parametrize("name", ["", "unknown", "a\x00b"])
-def test_a_queue_that_nobody_knows(broker, alice, name):
-    with pytest.raises(WrongState, match="no queue"):
+def test_unknown_queue(broker, alice, name):
+    with pytest.raises(WrongState, match="unknown queue"):
         queues.purge(name=name, actor=alice, reason="r")
 
 
-@pytest.mark.parametrize("act", [queues.pause, queues.resume, queues.purge, queues.look_into])
-def test_each_act_asks_for_its_permission(broker, charlie, act):
+@pytest.mark.parametrize("action", [queues.pause, queues.resume, queues.purge, queues.peek])
+def test_missing_permission(broker, charlie, action):
     with pytest.raises(NotAllowed):
-        act(name="mail", actor=charlie, reason="r")
+        action(name="mail", actor=charlie, reason="r")
     assert not Operation.objects.exists()
 
 
 @pytest.mark.parametrize("verb", ["pause", "abort"])
-def test_it_is_not_left_half_done(broker, alice, verb):
+def test_purge_cannot_be_interrupted(broker, alice, verb):
     operation = queues.purge(name="mail", actor=alice, reason="r")
 
     assert not operations.is_applicable(operation, verb)
@@ -116,7 +118,7 @@ def test_it_is_not_left_half_done(broker, alice, verb):
         getattr(operations, verb)(operation=operation, actor=alice, reason="r")
 
 
-def test_what_is_no_message_survives_it(broker, alice):
+def test_invalid_messages_are_restored_unchanged(broker, alice):
     for raw in (b"\xff\x00", b"{}", b'{"headers": {"id": "a\\u0000b", "task": ["x"]}}'):
         broker.lpush("mail", raw)
     before = broker.lrange("mail", 0, -1)
@@ -127,7 +129,7 @@ def test_what_is_no_message_survives_it(broker, alice):
 
 
 class TestTargets:
-    """Messages of an operation: its targets wait for them, and are not published again."""
+    """The targets of purged messages wait, and are not published again."""
 
     @pytest.fixture
     def purged(self, broker, alice):
@@ -136,13 +138,13 @@ class TestTargets:
         assert waiting() == 3
         return purge(alice)
 
-    def test_they_wait(self, purged):
+    def test_targets_wait(self, purged):
         assert {(t.state, t.reason) for t in self.operation.targets.all()} == {
             ("queued", "quarantined")
         }
         assert not self.operation.targets.due().exists()
 
-    def test_they_go_on_when_restored(self, purged, alice):
+    def test_targets_continue_after_a_restore(self, purged, alice):
         restore(purged, alice)
 
         targets = self.operation.targets.all()
@@ -150,21 +152,21 @@ class TestTargets:
         assert waiting() == 3
         assert all(t.due_at < timezone.now() + timedelta(minutes=5) for t in targets)
 
-    def test_they_can_be_aborted(self, purged, alice):
+    def test_targets_can_be_aborted(self, purged, alice):
         operations.abort(operation=self.operation, actor=alice, reason="r")
 
         assert {t.state for t in self.operation.targets.all()} == {"cancelled"}
 
-    def test_they_are_cancelled_when_their_messages_are_given_up(self, purged, settings):
+    def test_targets_are_cancelled_when_the_messages_expire(self, purged, settings):
         settings.TASKS_ADMIN_QUARANTINE_EXPIRES_DAYS = 0
 
-        assert quarantine.forget() == 3
+        assert quarantine.delete_expired() == 3
 
         states = {(t.state, t.reason) for t in self.operation.targets.all()}
         assert states == {("cancelled", "purged")}
 
 
-def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
+def test_purged_task_is_not_lost(broker, alice, monkeypatch):
     from tasks_admin.integrations import control
     from tasks_admin.results import lost
 
@@ -178,7 +180,7 @@ def test_a_task_in_quarantine_is_not_lost(broker, alice, monkeypatch):
     assert Result.objects.get(pk=row.pk).status == "PENDING"
 
 
-def test_a_broker_that_went_away_is_waited_for(broker, alice):
+def test_purge_continues_after_a_broker_outage(broker, alice):
     from tasks_admin.lib.errors import BrokerUnreachable
     from tests.conftest import broker_at
     from tests.support.ports import free_port
@@ -195,7 +197,7 @@ def test_a_broker_that_went_away_is_waited_for(broker, alice):
     assert operation.targets.get().detail == "3"
 
 
-def test_who_is_not_staff_any_more_does_not_stop_it(broker, alice):
+def test_purge_continues_when_the_actor_is_deleted(broker, alice):
     publish(3)
     operation = queues.purge(name="mail", actor=alice, reason="r")
     alice.delete()
@@ -205,7 +207,7 @@ def test_who_is_not_staff_any_more_does_not_stop_it(broker, alice):
     assert operation.targets.get().state == "done"
 
 
-def test_an_operation_of_another_kind_goes_on_meanwhile(broker, alice):
+def test_purge_of_another_queue(broker, alice):
     make_users(1, "other")
     publish(2, queue="celery")
 

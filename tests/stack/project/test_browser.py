@@ -195,7 +195,7 @@ def test_staff_grow_the_pool_of_an_unresponsive_worker(demo: Stack, page: Any) -
     page.click("text=Grow the pool")
     confirm(page, n="1")
     page.wait_for_selector("#progress .badge.unknown")
-    assert "it may still be done when the worker wakes up" in page.inner_text("#progress")
+    assert "may still be applied when the worker recovers" in page.inner_text("#progress")
     os.kill(pid, signal.SIGCONT)
     page.wait_for_selector("text=3 → 4")  # live, when the worker has replied
 

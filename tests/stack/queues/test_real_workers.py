@@ -32,7 +32,7 @@ print(json.dumps([list(one) for one in rows]))
 """
 PAUSED_QUEUES = "print(json.dumps({v.name: v.paused_queues for v in control.snapshot().workers}))"
 SAID = """
-seen = queues.one("celery")[0]
+seen = queues.find("celery")[0]
 print(json.dumps([seen.waiting, bool(seen.paused_at), [one.name for one in seen.consumers]]))
 """
 

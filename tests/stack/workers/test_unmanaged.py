@@ -36,12 +36,12 @@ app.worker_main(["worker", "-n", "other@there", "-Q", "theirs", "-c", "2", "--lo
 def forgetful():
     """A snapshot is kept for two seconds."""
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
     unmanaged.discovered_workers.__init__()
     yield
     unmanaged.discovered_workers.__init__()
     control.clear_cache()
-    queues.forget()
+    queues.clear_cache()
 
 
 @pytest.fixture
@@ -144,10 +144,10 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     assert re.search("other@there unmanaged .* prefork × 2 1 ", page)
     page = page_text(as_user(alice).get(f"{WORKERS}other@there/change/"))
     assert "does not have tasks_admin installed" in page
-    assert not queues.one("theirs")[0].unconsumed
+    assert not queues.find("theirs")[0].unconsumed
     # It is told of as one who does not obey.
     queues.pause(name="theirs", actor=alice, reason="r")
-    assert [one.name for one in queues.one("theirs")[0].ignoring_pause] == ["other@there"]
+    assert [one.name for one in queues.find("theirs")[0].ignoring_pause] == ["other@there"]
 
 
 @pytest.mark.parametrize(
