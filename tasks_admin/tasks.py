@@ -13,7 +13,7 @@ from tasks_admin.dispatcher import housekeeping
 from tasks_admin.integrations import control, database
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import EmailDeferred, OutcomeNotStored
+from tasks_admin.lib.errors import DeliveryDeferred, OutcomeNotStored
 from tasks_admin.models.targets import TASK_ID
 from tasks_admin.operations import notifications
 from tasks_admin.results import revocations
@@ -74,7 +74,7 @@ def outcomes(task: TargetTask) -> Iterator[None]:
     """Raise Celery's exceptions for emails that are attempted again later."""
     try:
         yield
-    except EmailDeferred as error:
+    except DeliveryDeferred as error:
         raise Retry(str(error), exc=error) from None
     except OutcomeNotStored as error:
         raise Ignore(str(error)) from None

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def deliver_reset_email(*, user_pk: Any, task_id: str, lease: float) -> dict[str, str]:
     """Send one reset email for a claimed task; return the outcome of its target.
 
-    The token is signed here and exists in the email only. Raises `EmailRejected` when the target
-    has failed, and `EmailDeferred` when it waits for its next attempt.
+    The token is signed here and exists in the email only. Raises `DeliveryRejected` when the target
+    has failed, and `DeliveryDeferred` when it waits for its next attempt.
     """
     target = _running_target(task_id, user_pk, lease)
     if target is None:

@@ -40,14 +40,14 @@ class QueueFull(BrokerUnreachable):
     """The broker rejected a message of one queue; other queues may have room."""
 
 
-class EmailRejected(ConsoleError):
-    """The mail server rejected the email permanently. The text contains no address."""
+class DeliveryRejected(ConsoleError):
+    """The server rejected a delivery permanently. The text contains no address."""
 
 
-class EmailDeferred(ConsoleError):
-    """The mail server did not accept the email now. The text contains no address.
+class DeliveryDeferred(ConsoleError):
+    """The server did not accept a delivery now. The text contains no address.
 
-    `uncertain`: the server did not reply, so it may have accepted the email nevertheless.
+    `uncertain`: the server did not reply, so it may have accepted the delivery nevertheless.
     """
 
     def __init__(self, message: str, *, uncertain: bool = False) -> None:

@@ -29,8 +29,8 @@ REASONS: dict[str, str | Promise] = {
     # Outcomes
     "aborted": _("operation aborted"),
     "actor": _("the user who started the operation lost the permission"),
-    "refused": _("refused by the mail server"),
-    "delayed": _("deferred by the mail server"),
+    "refused": _("delivery refused"),
+    "delayed": _("delivery deferred"),
     "gave_up": _("attempts used up"),
     "crashed": _("the worker process died on every attempt"),
     "worker_died": _("the worker process died without reporting a result"),

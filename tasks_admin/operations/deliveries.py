@@ -1,6 +1,7 @@
-"""Deliveries: send the email of a target, and store the outcome."""
+"""Deliveries: send what a target is for, such as an email, and store the outcome."""
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from tasks_admin.integrations import database
 from tasks_admin.integrations.mail import transports
 from tasks_admin.lib import failpoints
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.errors import EmailDeferred, EmailRejected, OutcomeNotStored
+from tasks_admin.lib.errors import DeliveryDeferred, DeliveryRejected, OutcomeNotStored
 from tasks_admin.models import Reset, Target
 from tasks_admin.models.targets import TargetState
 
@@ -19,24 +20,30 @@ if TYPE_CHECKING:
 
 
 def deliver(message: Any, target: Target) -> None:
-    """Send the email; when it cannot be sent, store why and when to retry, then raise.
+    """Send an email over the configured transport; see `attempt`."""
+    attempt(target, lambda: transports.configured().send(message))
 
-    Raises `EmailRejected` when it will never be sent, `EmailDeferred` when it is tried again.
+
+def attempt(target: Target, send: Callable[[], object]) -> None:
+    """Call `send`; when it fails, store why and when to try again, then raise.
+
+    `send` raises `DeliveryRejected` or `DeliveryDeferred`, and so does this: `DeliveryRejected`
+    when the target has failed, `DeliveryDeferred` when it waits for its next attempt.
     """
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     try:
-        failpoints.reach("before_smtp")
-        transports.configured().send(message)
-        failpoints.reach("after_smtp")
-    except EmailRejected as error:
+        failpoints.reach("before_delivery")
+        send()
+        failpoints.reach("after_delivery")
+    except DeliveryRejected as error:
         refused = {"reason": "refused", "detail": str(error)}
         database.retry_until_available(lambda: fence.settle(TargetState.FAILED, **refused))
         raise
-    except EmailDeferred as error:
+    except DeliveryDeferred as error:
         if target.tries >= settings.MAX_TRIES:
             gave_up = {"reason": "gave_up", "detail": str(error)}
             database.retry_until_available(lambda: fence.settle(TargetState.FAILED, **gave_up))
-            raise EmailRejected(str(error)) from None
+            raise DeliveryRejected(str(error)) from None
         ceiling = min(settings.BACKOFF_CAP, settings.BACKOFF_BASE * 2**target.tries)
         delayed: dict[str, Any] = {"reason": "delayed", "detail": str(error)}
         if error.uncertain:
@@ -46,7 +53,7 @@ def deliver(message: Any, target: Target) -> None:
 
 
 def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
-    """Store that the email was sent; returns what the task returns.
+    """Store that it was sent; returns what the task returns.
 
     Raises `OutcomeNotStored` when the database stays unavailable: the lease then runs out, and the
     email may be sent again.

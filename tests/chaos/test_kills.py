@@ -106,13 +106,13 @@ def small(tmp_path: Any) -> Iterator[Stack]:
 @pytest.mark.parametrize(
     ("point", "process", "surplus"),
     [
-        ("after_smtp", "worker", 2),
+        ("after_delivery", "worker", 2),
         ("after_publish", "dispatcher", 0),
         *(
             pytest.param(point, process, 0, marks=in_full)
             for point, process in (
                 ("after_claim", "worker"),
-                ("before_smtp", "worker"),
+                ("before_delivery", "worker"),
                 ("after_take", "dispatcher"),
             )
         ),

@@ -11,7 +11,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from tasks_admin.lib.errors import EmailDeferred, EmailRejected
+from tasks_admin.lib.errors import DeliveryDeferred, DeliveryRejected
 
 _local = threading.local()
 
@@ -106,12 +106,12 @@ def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:
 
 def _classify(
     error: Exception, code: int, text: str, *, uncertain: bool
-) -> EmailRejected | EmailDeferred:
+) -> DeliveryRejected | DeliveryDeferred:
     """Decide by the code: one class of smtplib's has both 450 and 550."""
     if isinstance(error, SENDER_ERRORS):
-        return EmailDeferred(text)
+        return DeliveryDeferred(text)
     # A certificate that can't be verified is a ValueError too, and an OSError.
     if code >= 500 or (isinstance(error, ValueError) and not isinstance(error, OSError)):
-        return EmailRejected(text)
+        return DeliveryRejected(text)
     # The connection was lost, timed out, or stopped by the task's time limit.
-    return EmailDeferred(text, uncertain=uncertain)
+    return DeliveryDeferred(text, uncertain=uncertain)

@@ -19,9 +19,9 @@ class EmailTransport(Protocol):
     def send(self, message: EmailMessage) -> None:
         """Hand one message over. Returns when the server has accepted it.
 
-        Raises `EmailRejected` when the server will never accept it, and `EmailDeferred` for any
-        other error, with `uncertain=True` when the server may have accepted it. The text of either
-        is the server's reply, without addresses and links.
+        Raises `DeliveryRejected` when the server will never accept it, and `DeliveryDeferred` for
+        any other error, with `uncertain=True` when the server may have accepted it. The text of
+        either is the server's reply, without addresses and links.
         """
 
     def close(self) -> None:

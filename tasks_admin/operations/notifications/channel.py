@@ -14,6 +14,5 @@ class Channel:
     name: str
     #: Whether a notification of this finished operation is to be sent; called in its transaction.
     wants: Callable[[Operation], bool]
-    #: Sends it and settles the target; returns what the task returns. Raises `EmailDeferred` when
-    #: the target is to be tried again later.
+    #: Sends it with `deliveries.attempt` and settles the target; returns what the task returns.
     send: Callable[[Operation, Target], dict[str, str]]

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from tasks_admin import accounts
 from tasks_admin.accounts import tokens
-from tasks_admin.lib.errors import EmailDeferred, EmailRejected, LinkUsed
+from tasks_admin.lib.errors import DeliveryDeferred, DeliveryRejected, LinkUsed
 from tasks_admin.models import Operation, Reset, Result, Target
 from tests.conftest import grant
 from tests.support import reset_emails
@@ -80,7 +80,7 @@ class TestSecrets:
 
         try:
             result = str(run_task(target))
-        except (EmailRejected, EmailDeferred) as error:
+        except (DeliveryRejected, DeliveryDeferred) as error:
             result = f"{error!r} {error.__cause__}"
 
         if mailbox.messages:
@@ -188,7 +188,7 @@ class TestGenerations:
         user = make_user(email="drop-ann@mail.example")
         target = request_email(user)
         for _ in range(2):
-            with pytest.raises(EmailDeferred):
+            with pytest.raises(DeliveryDeferred):
                 run_task(target)
 
         first, second = (reset_emails.token_of(message) for message in mailbox.messages)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tasks_admin import accounts
 from tasks_admin.integrations.mail import emails
-from tasks_admin.lib.errors import EmailDeferred, EmailRejected
+from tasks_admin.lib.errors import DeliveryDeferred, DeliveryRejected
 from tasks_admin.models import Reset, Target
 from tasks_admin.operations import deliveries
 from tests.conftest import use_mail_server
@@ -46,7 +46,7 @@ class TestPermanentErrors:
     def test_the_reply_of_the_server_is_stored(self, target_of, mailbox, local, words):
         target = target_of(local)
 
-        with pytest.raises(EmailRejected):
+        with pytest.raises(DeliveryRejected):
             run_task(target)
 
         target = reload(target)
@@ -57,7 +57,7 @@ class TestPermanentErrors:
 
     def test_a_rejected_email_does_not_delay_another(self, target_of, mailbox):
         target = target_of("550-ann")
-        with pytest.raises(EmailRejected):
+        with pytest.raises(DeliveryRejected):
             run_task(target)
 
         assert Reset.objects.get().sent_at is None
@@ -80,7 +80,7 @@ class TestTemporaryErrors:
     def test_the_reply_of_the_server_is_stored(self, target_of, mailbox, local, words):
         target = target_of(local)
 
-        with pytest.raises(EmailDeferred):
+        with pytest.raises(DeliveryDeferred):
             run_task(target)
 
         target = reload(target)
@@ -92,7 +92,7 @@ class TestTemporaryErrors:
         use_mail_server(settings, port=free_port())
         target = target_of("ann")
 
-        with pytest.raises(EmailDeferred, match="ConnectionRefusedError"):
+        with pytest.raises(DeliveryDeferred, match="ConnectionRefusedError"):
             run_task(target)
 
         assert reload(target).state == "waiting"
@@ -107,7 +107,7 @@ class TestTemporaryErrors:
         for number in range(10):
             Target.objects.filter(pk=target.pk).update(tries=tries)
             started = timezone.now() - timedelta(milliseconds=2)
-            with pytest.raises(EmailDeferred):
+            with pytest.raises(DeliveryDeferred):
                 run_task(target)
             ended = timezone.now() + timedelta(milliseconds=2)
             (low, high, delay) = drawn[number]
@@ -123,7 +123,7 @@ class TestTemporaryErrors:
         target = target_of("twice-ann")
 
         for _ in range(2):
-            with pytest.raises(EmailDeferred):
+            with pytest.raises(DeliveryDeferred):
                 run_task(target)
 
         assert run_task(target) == {"outcome": "done"}
@@ -134,7 +134,7 @@ class TestTemporaryErrors:
         settings.TASKS_ADMIN_MAX_TRIES = 3
         target = target_of("451-ann")
 
-        for expected in (EmailDeferred, EmailDeferred, EmailRejected):
+        for expected in (DeliveryDeferred, DeliveryDeferred, DeliveryRejected):
             with pytest.raises(expected):
                 run_task(target)
 
@@ -152,7 +152,7 @@ class TestFence:
         old = publish_and_claim(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
-        with pytest.raises(EmailRejected):
+        with pytest.raises(DeliveryRejected):
             deliveries.deliver(_build_notification(old), old)
 
         assert (reload(target).state, reload(target).attempt) == ("running", 2)
@@ -162,7 +162,7 @@ class TestFence:
         old = publish_and_claim(target)
         Target.objects.filter(pk=target.pk).update(attempt=2)
 
-        with pytest.raises(EmailDeferred):
+        with pytest.raises(DeliveryDeferred):
             deliveries.deliver(_build_notification(old), old)
 
         assert (reload(target).state, reload(target).attempt) == ("running", 2)

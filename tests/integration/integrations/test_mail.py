@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 
 from tasks_admin.accounts import tokens
 from tasks_admin.integrations.mail import smtp
-from tasks_admin.lib.errors import EmailDeferred, EmailRejected
+from tasks_admin.lib.errors import DeliveryDeferred, DeliveryRejected
 from tests.conftest import use_mail_server
 from tests.support.ports import free_port
 
@@ -51,22 +51,22 @@ def scripted(settings):
 
 
 class TestForGood:
-    """`EmailRejected`: trying again would not help."""
+    """`DeliveryRejected`: trying again would not help."""
 
     @pytest.mark.parametrize("code", [550, 551, 552, 553, 554])
     def test_the_recipient_is_refused(self, mailbox, code):
-        with pytest.raises(EmailRejected, match=f"^{code} 5.1.1 <hidden> is not wanted$"):
+        with pytest.raises(DeliveryRejected, match=f"^{code} 5.1.1 <hidden> is not wanted$"):
             smtp.send(letter(f"{code}-bob@mail.example"))
 
     def test_the_message_is_refused(self, mailbox):
-        with pytest.raises(EmailRejected, match=r"^554 <hidden> not now$"):
+        with pytest.raises(DeliveryRejected, match=r"^554 <hidden> not now$"):
             smtp.send(letter("data-554-bob@mail.example"))
 
     @pytest.mark.parametrize(
         "address", ["@", "bob@", "a@b\nBcc: eve@x.example", "bob@\r\n", "a@b@c.example", "ä b@c@d"]
     )
     def test_what_is_no_address_reaches_no_server(self, mailbox, address):
-        with pytest.raises(EmailRejected):
+        with pytest.raises(DeliveryRejected):
             smtp.send(letter(address))
 
         assert not mailbox.tries
@@ -75,38 +75,38 @@ class TestForGood:
     def test_a_header_of_two_lines_reaches_no_server(self, mailbox):
         message = letter(headers={"X-Name": "a\nBcc: eve@x.example"})
 
-        with pytest.raises(EmailRejected, match=r"BadHeaderError|ValueError"):
+        with pytest.raises(DeliveryRejected, match=r"BadHeaderError|ValueError"):
             smtp.send(message)
 
         assert not mailbox.messages
 
 
 class TestForNow:
-    """`EmailDeferred`: it may be taken later."""
+    """`DeliveryDeferred`: it may be taken later."""
 
     @pytest.mark.parametrize("code", [421, 450, 451, 452])
     def test_the_recipient_is_not_wanted_now(self, mailbox, code):
-        with pytest.raises(EmailDeferred, match=f"^{code} "):
+        with pytest.raises(DeliveryDeferred, match=f"^{code} "):
             smtp.send(letter(f"{code}-bob@mail.example"))
 
     def test_the_message_is_not_wanted_now(self, mailbox):
-        with pytest.raises(EmailDeferred, match=r"^451 "):
+        with pytest.raises(DeliveryDeferred, match=r"^451 "):
             smtp.send(letter("data-451-bob@mail.example"))
 
     def test_the_connection_is_cut_after_the_message_was_sent(self, mailbox):
-        with pytest.raises(EmailDeferred, match="SMTPServerDisconnected"):
+        with pytest.raises(DeliveryDeferred, match="SMTPServerDisconnected"):
             smtp.send(letter("drop-bob@mail.example"))
 
     def test_nobody_listens(self, settings):
         use_mail_server(settings, port=free_port())
 
-        with pytest.raises(EmailDeferred, match="ConnectionRefusedError"):
+        with pytest.raises(DeliveryDeferred, match="ConnectionRefusedError"):
             smtp.send(letter())
 
     def test_the_name_of_the_server_is_unknown(self, settings):
         use_mail_server(settings, host="mail.invalid", port=25)
 
-        with pytest.raises(EmailDeferred, match="gaierror"):
+        with pytest.raises(DeliveryDeferred, match="gaierror"):
             smtp.send(letter())
 
     @pytest.mark.parametrize(
@@ -117,40 +117,40 @@ class TestForNow:
     def test_the_server_hangs_or_talks_nonsense(self, scripted, replies):
         scripted(*replies)
 
-        with pytest.raises(EmailDeferred):
+        with pytest.raises(DeliveryDeferred):
             smtp.send(letter())
 
     def test_the_server_does_not_want_us(self, scripted):
         scripted("554 no service for you")
 
-        with pytest.raises(EmailDeferred, match="554 no service for you"):
+        with pytest.raises(DeliveryDeferred, match="554 no service for you"):
             smtp.send(letter())
 
     @pytest.mark.parametrize("reply", ["530 5.7.0 Authentication required", "550 unknown sender"])
     def test_the_sender_is_refused_which_is_not_the_addressees_fault(self, scripted, reply):
         scripted("220 hello", "250 ok", reply)
 
-        with pytest.raises(EmailDeferred, match=reply[:3]):
+        with pytest.raises(DeliveryDeferred, match=reply[:3]):
             smtp.send(letter())
 
     def test_our_password_is_refused(self, scripted):
         replies = "220 hello", "250-hello\r\n250 AUTH PLAIN", "535 5.7.8 wrong"
         scripted(*replies, username="ops", password="hunter2")
 
-        with pytest.raises(EmailDeferred, match=r"^535 "):
+        with pytest.raises(DeliveryDeferred, match=r"^535 "):
             smtp.send(letter())
 
     def test_the_server_offers_no_encryption(self, scripted):
         scripted("220 hello", "250 hello", use_tls=True)
 
-        with pytest.raises(EmailDeferred, match="SMTPNotSupportedError"):
+        with pytest.raises(DeliveryDeferred, match="SMTPNotSupportedError"):
             smtp.send(letter())
 
     def test_a_certificate_that_can_not_be_verified(self):
         """It is a `ValueError` as well, like an impossible address."""
         error = ssl.SSLCertVerificationError("certificate has expired")
 
-        assert isinstance(smtp._classify(error, 0, "", uncertain=True), EmailDeferred)
+        assert isinstance(smtp._classify(error, 0, "", uncertain=True), DeliveryDeferred)
 
     def test_the_time_limit_of_the_task_stops_it_at_once(self, scripted):
         """The farewell to a server that hangs must not hang in its turn."""
@@ -166,7 +166,7 @@ class TestForNow:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         began = time.monotonic()
         try:
-            with pytest.raises(EmailDeferred, match="SoftTimeLimitExceeded"):
+            with pytest.raises(DeliveryDeferred, match="SoftTimeLimitExceeded"):
                 smtp.send(letter())
         finally:
             signal.signal(signal.SIGALRM, before)
@@ -189,7 +189,7 @@ class TestWords:
     def test_names_are_hidden(self, scripted, said, kept):
         scripted("220 hello", "250 ok", "250 ok", f"550 {said}", "250 ok")
 
-        with pytest.raises(EmailRejected) as caught:
+        with pytest.raises(DeliveryRejected) as caught:
             smtp.send(letter())
 
         assert str(caught.value) == f"550 {kept}"
@@ -199,7 +199,7 @@ class TestWords:
         said = f"554 blocked https://console.example/?token={token} in body"
         scripted("220 hello", "250 ok", "250 ok", "250 ok", "354 go", said)
 
-        with pytest.raises(EmailRejected) as caught:
+        with pytest.raises(DeliveryRejected) as caught:
             smtp.send(letter())
 
         assert "554 blocked" in str(caught.value)
@@ -208,7 +208,7 @@ class TestWords:
     def test_bytes_that_are_no_text_do_no_harm(self, scripted):
         scripted("220 hello", "250 ok", "250 ok", "550 \xff\xfe\x1b[31m\x00", "250 ok")
 
-        with pytest.raises(EmailRejected, match=r"^550 "):
+        with pytest.raises(DeliveryRejected, match=r"^550 "):
             smtp.send(letter())
 
 
@@ -224,7 +224,7 @@ class TestConnection:
 
     def test_it_is_kept_after_a_recipient_was_refused(self, mailbox):
         for address in ("550-bob", "450-bob", "ann"):
-            with contextlib.suppress(EmailRejected, EmailDeferred):
+            with contextlib.suppress(DeliveryRejected, DeliveryDeferred):
                 smtp.send(letter(f"{address}@mail.example"))
 
         assert len(mailbox.messages) == 1
@@ -232,7 +232,7 @@ class TestConnection:
 
     @pytest.mark.parametrize("address", ["421-bob", "drop-bob", "data-451-bob"])
     def test_it_is_replaced_after(self, mailbox, address):
-        with pytest.raises(EmailDeferred):
+        with pytest.raises(DeliveryDeferred):
             smtp.send(letter(f"{address}@mail.example"))
 
         smtp.send(letter())

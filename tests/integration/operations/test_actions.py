@@ -6,7 +6,7 @@ import io
 import pytest
 
 from tasks_admin import dispatcher
-from tasks_admin.lib.errors import EmailRejected
+from tasks_admin.lib.errors import DeliveryRejected
 from tasks_admin.models import Operation, Target
 from tests.conftest import grant
 from tests.support.factories import make_operation, make_target
@@ -145,7 +145,7 @@ class TestCsv:
         self, taker, mailbox, alice, make_user
     ):
         target = request_email(make_user("ann", email="550-ann@mail.example"), actor=alice)
-        with pytest.raises(EmailRejected):
+        with pytest.raises(DeliveryRejected):
             run_task(target)
 
         page = taker.get(address(target.operation, "targets.csv")).getvalue()

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tasks_admin import accounts, dispatcher, operations
-from tasks_admin.lib.errors import EmailDeferred
+from tasks_admin.lib.errors import DeliveryDeferred
 from tasks_admin.models import Operation, Target
 from tasks_admin.operations import notifications
 from tests.support.factories import make_operation
@@ -198,7 +198,7 @@ def test_a_mail_server_that_is_away_is_asked_again(ended, mailbox, alice):
     User.objects.filter(pk=alice.pk).update(email="451-alice@mail.example")
     target = publish_and_claim(queue().get())
 
-    with pytest.raises(EmailDeferred):
+    with pytest.raises(DeliveryDeferred):
         notifications.send(subject=target.subject, task_id=target.task_id)
 
     assert (reload(target).state, reload(target).reason) == ("waiting", "delayed")

@@ -179,7 +179,7 @@ class TestPage:
 
         (target,) = progress.page(operation).targets
 
-        assert target.details == "refused by the mail server · 550 no such user"
+        assert target.details == "delivery refused · 550 no such user"
 
     def test_what_may_have_been_done_twice_says_so(self):
         operation = make_operation(1)

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tasks_admin import accounts, dispatcher, results
-from tasks_admin.lib.errors import EmailRejected
+from tasks_admin.lib.errors import DeliveryRejected
 from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import Confirmation
 from tests.support.factories import make_operation, make_result, queued_messages
@@ -77,7 +77,7 @@ class TestRetry:
     ):
         user = make_user("ann", email="550-ann@mail.example")
         target = request_email(user, actor=alice)
-        with pytest.raises(EmailRejected):
+        with pytest.raises(DeliveryRejected):
             run_task(target)
         target.refresh_from_db()
         make_result(task_id=target.task_id, args=[user.pk])
