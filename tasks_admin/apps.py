@@ -34,7 +34,9 @@ class TasksAdminConfig(AppConfig):
             store_published, weak=False, dispatch_uid="tasks_admin.store_published"
         )
         for beat_signal in (beat_init, beat_embedded_init):
-            beat_signal.connect(heartbeats.begin, weak=False, dispatch_uid="tasks_admin.beat")
+            beat_signal.connect(
+                heartbeats.start_heartbeat, weak=False, dispatch_uid="tasks_admin.beat"
+            )
         celeryd_after_setup.connect(
             signals.exclude_paused_queues,
             weak=False,

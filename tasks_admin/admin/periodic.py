@@ -1,4 +1,4 @@
-"""Periodic tasks: what beat queues, when it did and will, and what staff can do about it."""
+"""The page of periodic tasks, and the actions on them."""
 
 from typing import Any
 
@@ -16,21 +16,15 @@ from tasks_admin.admin.shared.responses import can, current_user, require_verb
 from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC, VERBS
 from tasks_admin.models import PeriodicTask
 
-ACTIONS = {
-    RUN_PERIODIC: periodic.run,
-    ENABLE_PERIODIC: periodic.enable,
-    DISABLE_PERIODIC: periodic.disable,
-}
-
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(ReadOnlyAdmin):
-    """A page of all periodic tasks."""
+    """The list of all periodic tasks."""
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show what beat told of its schedule."""
+        """Show all periodic tasks, and whether beat is running."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         overview = periodic.overview()
@@ -39,23 +33,23 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
             "title": str(capfirst(self.opts.verbose_name_plural)),
             "opts": self.opts,
             "overview": overview,
-            "rows": [(seen, self._links(request, seen)) for seen in overview.tasks],
+            "rows": [(task, self._links(request, task)) for task in overview.tasks],
             **(extra_context or {}),
         }
         template = "admin/tasks_admin/periodictask/change_list.html"
         return TemplateResponse(request, template, context)
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """There is no page of one: the list says all."""
+        """Redirect to the list: a periodic task has no page of its own."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("admin:tasks_admin_periodictask_changelist"))
 
     def get_object(self, *args: Any, **kwargs: Any) -> None:
-        """There is no history or form of one."""
+        """Return None: a periodic task has neither a history nor a form."""
 
     def get_urls(self) -> list[Any]:
-        """Add an address for each act."""
+        """Add the URL of the actions."""
         view = self.admin_site.admin_view(self.action)
         return [
             path("action/<slug:verb>/", view, name="tasks_admin_periodictask_action"),
@@ -64,7 +58,7 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
 
     def action(self, request: HttpRequest, verb: str) -> HttpResponse:
         """Show what an action will do on GET; perform it on POST."""
-        if verb not in ACTIONS:
+        if verb not in periodic.ACTIONS:
             raise Http404
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -77,7 +71,7 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
             self,
             request,
             verb=verb,
-            act=lambda confirmation: ACTIONS[verb](
+            act=lambda confirmation: periodic.ACTIONS[verb](
                 name=name, actor=current_user(request), reason=confirmation.reason
             ),
             respond=to_operation(request),
@@ -86,11 +80,13 @@ class PeriodicTaskAdmin(ReadOnlyAdmin):
             hidden=[("name", name)],
         )
 
-    def _links(self, request: HttpRequest, seen: periodic.Seen) -> list[tuple[str, str]]:
-        """The text and the URL of each action that applies to it."""
-        verbs = [RUN_PERIODIC] if seen.entry is not None else []
-        if seen.enabled is not None:
-            verbs.append(DISABLE_PERIODIC if seen.enabled else ENABLE_PERIODIC)
+    def _links(
+        self, request: HttpRequest, task: periodic.PeriodicTaskStatus
+    ) -> list[tuple[str, str]]:
+        """Return the text and the URL of each action that applies to a task."""
+        verbs = [RUN_PERIODIC] if task.entry is not None else []
+        if task.enabled is not None:
+            verbs.append(DISABLE_PERIODIC if task.enabled else ENABLE_PERIODIC)
         return [
             (str(VERBS[verb].label), reverse("admin:tasks_admin_periodictask_action", args=[verb]))
             for verb in verbs

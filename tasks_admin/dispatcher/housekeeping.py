@@ -31,7 +31,7 @@ def clean() -> dict[str, int]:
     return {
         "attempts": rate_limits.delete_expired(),
         "dispatchers": dispatchers.delete_offline(),
-        "beats": beats.forget_stopped(),
+        "beats": beats.delete_expired(),
         "workers": heartbeats.delete_expired(),
         "operations": delete_operations(),
         "failures": delete_orphaned_failures(),

@@ -64,7 +64,7 @@ def of_queues(actor: User) -> list[Row]:
 def of_periodic(actor: User) -> list[Row]:
     """What beat queues, and when."""
     _may_look(actor, "periodictask")
-    names = ("name", "task", "schedule", "enabled", "last_at", "next_at", "runs")
+    names = ("name", "task", "schedule", "enabled", "last_run_at", "next_run_at", "runs")
     return [{name: getattr(seen, name) for name in names} for seen in periodic.overview().tasks]
 
 

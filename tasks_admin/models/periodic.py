@@ -43,8 +43,8 @@ class PeriodicTask(models.Model):
     #: The schedule as Celery formats it.
     schedule = models.CharField(_("schedule"), max_length=255)
     #: When beat last queued the task, and will queue it next.
-    last_at = models.DateTimeField(_("last run"), null=True)
-    next_at = models.DateTimeField(_("next run"), null=True)
+    last_run_at = models.DateTimeField(_("last run"), null=True)
+    next_run_at = models.DateTimeField(_("next run"), null=True)
     #: The number of times that beat has queued the task.
     runs = models.PositiveBigIntegerField(_("runs"), default=0)
     last_seen_at = models.DateTimeField(db_index=True)

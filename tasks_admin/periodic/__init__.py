@@ -1,6 +1,6 @@
-"""Periodic tasks: what can be told of them, and what staff can do with them."""
+"""Periodic tasks: the heartbeat and schedule of beat, and the actions that staff can perform."""
 
-from tasks_admin.periodic.actions import disable, enable, run
-from tasks_admin.periodic.overview import Overview, Seen, overview
+from tasks_admin.periodic.actions import ACTIONS, disable, enable, run
+from tasks_admin.periodic.overview import Overview, PeriodicTaskStatus, overview
 
-__all__ = ["Overview", "Seen", "disable", "enable", "overview", "run"]
+__all__ = ["ACTIONS", "Overview", "PeriodicTaskStatus", "disable", "enable", "overview", "run"]

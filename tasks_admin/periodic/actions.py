@@ -1,5 +1,6 @@
-"""What staff can do with periodic tasks."""
+"""The actions that staff can perform on periodic tasks."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -13,28 +14,28 @@ from tasks_admin.lib.reasons import label
 from tasks_admin.lib.verbs import DISABLE_PERIODIC, ENABLE_PERIODIC, RUN_PERIODIC
 from tasks_admin.models import Operation
 from tasks_admin.operations import Confirmation, Outcome
-from tasks_admin.periodic.overview import one, table
+from tasks_admin.periodic.overview import beat_model, find
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
 def run(*, name: str, actor: "User", reason: str) -> Operation:
-    """Queue it once, now, with the arguments of its schedule; the database alone is touched.
+    """Queue a periodic task once, now, with its scheduled arguments; uses only the database.
 
-    Raises `WrongState` when it is not known what would be queued, or when the task could do twice
-    what it does: it is published as any target is, again if need be.
+    Raises `WrongState` if its arguments are not known, or if the task is not protected against
+    running twice: like any target, it is published again when its message is lost.
     """
     operations.require(actor, RUN_PERIODIC)
-    seen = one(name)
-    if seen is None or seen.entry is None:
-        text = _("Nothing was done: what %(name)s would queue is not known here.")
+    periodic_task = find(name)
+    if periodic_task is None or periodic_task.entry is None:
+        text = _("Nothing was queued: the arguments of %(name)s are not known here.")
         raise WrongState(text % {"name": name})
-    entry = seen.entry
+    entry = periodic_task.entry
     if entry.task not in broker.protected_tasks():
         raise WrongState(
-            _("Nothing was done: %(task)s %(why)s.")
-            % {"task": entry.task, "why": label(broker.unprotected_reason(entry.task))}
+            _("Nothing was queued: %(task)s: %(reason)s.")
+            % {"task": entry.task, "reason": label(broker.unprotected_reason(entry.task))}
         )
     call = {
         "task": entry.task,
@@ -60,28 +61,36 @@ def run(*, name: str, actor: "User", reason: str) -> Operation:
 
 
 def enable(*, name: str, actor: "User", reason: str) -> Operation:
-    """Let beat queue it again at its times; only where django-celery-beat keeps the schedule."""
-    return _switch(ENABLE_PERIODIC, name, actor, reason, enabled=True)
+    """Let beat queue the task at its scheduled times again; requires django-celery-beat."""
+    return _set_enabled(ENABLE_PERIODIC, name, actor, reason, enabled=True)
 
 
 def disable(*, name: str, actor: "User", reason: str) -> Operation:
-    """Let beat queue it no more, until it is enabled."""
-    return _switch(DISABLE_PERIODIC, name, actor, reason, enabled=False)
+    """Stop beat from queueing the task until it is enabled; requires django-celery-beat."""
+    return _set_enabled(DISABLE_PERIODIC, name, actor, reason, enabled=False)
 
 
-def _switch(verb: str, name: str, actor: "User", reason: str, *, enabled: bool) -> Operation:
+def _set_enabled(verb: str, name: str, actor: "User", reason: str, *, enabled: bool) -> Operation:
     operations.require(actor, verb)
-    model = table()
+    model = beat_model()
     row = model.objects.filter(name=name).first() if model is not None else None
     if row is None:
         text = _(
-            "Nothing was done: %(name)s stands in the project's settings, or is not known. "
-            "django-celery-beat lets periodic tasks be enabled and disabled."
+            "Nothing was changed: %(name)s is declared in the project's settings, or not known. "
+            "Only periodic tasks of django-celery-beat can be enabled and disabled."
         )
         raise WrongState(text % {"name": name})
     with transaction.atomic():
         before, row.enabled = row.enabled, enabled
-        row.save(update_fields=["enabled", "date_changed"])  # whose signal tells beat
-        said = "" if before == enabled else f"{before} → {enabled}"
-        done = [Outcome(subject=name, detail=said)]
-        return operations.record(verb=verb, actor=actor, reason=reason, outcomes=done)
+        row.save(update_fields=["enabled", "date_changed"])  # its signal notifies beat
+        detail = "" if before == enabled else f"{before} → {enabled}"
+        outcome = Outcome(subject=name, detail=detail)
+        return operations.record(verb=verb, actor=actor, reason=reason, outcomes=[outcome])
+
+
+#: The actions on a periodic task by name, for pages and commands.
+ACTIONS: dict[str, Callable[..., Operation]] = {
+    RUN_PERIODIC: run,
+    ENABLE_PERIODIC: enable,
+    DISABLE_PERIODIC: disable,
+}

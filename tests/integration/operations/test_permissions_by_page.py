@@ -66,7 +66,7 @@ def actor(request):
 @pytest.fixture(autouse=True)
 def with_table(monkeypatch):
     """Periodic tasks can be enabled and disabled."""
-    monkeypatch.setattr("tasks_admin.periodic.actions.table", BeatTable)
+    monkeypatch.setattr("tasks_admin.periodic.actions.beat_model", BeatTable)
 
 
 @pytest.fixture

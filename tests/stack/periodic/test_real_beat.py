@@ -28,9 +28,9 @@ who = {"name": "often", "actor": boss, "reason": "r"}
 """
 SEEN = """
 known = periodic.overview()
-one = {seen.name: seen for seen in known.tasks}["often"]
-print(json.dumps([known.beating, one.task, one.schedule, one.runs, bool(one.last_at),
-                  bool(one.next_at), one.enabled, one.late]))
+task = {task.name: task for task in known.tasks}["often"]
+print(json.dumps([known.beat_online, task.task, task.schedule, task.runs, bool(task.last_run_at),
+                  bool(task.next_run_at), task.enabled, task.late]))
 """
 RUN = """
 operation = periodic.run(**who)
@@ -112,7 +112,7 @@ def test_celerys_own_schedule(host):
     pk = host.said(RUN)
     until(lambda: host.said(ENDED % pk) == "done", "it ran")
     assert [line[1] for line in read_runs(host.log)] == ["5"]
-    assert "stands in the project's settings" in host.said(REFUSED)
+    assert "declared in the project's settings" in host.said(REFUSED)
 
 
 def test_a_schedule_that_runs(host):
