@@ -38,7 +38,7 @@ def clean() -> dict[str, int]:
         "failure_groups": delete_failure_groups(),
         "minutes": delete_queue_minutes(),
         "quarantined": quarantine.delete_expired(),
-        "revocations": revocations.forget(settings.REVOCATION_EXPIRES_DAYS),
+        "revocations": revocations.delete_expired(settings.REVOCATION_EXPIRES_DAYS),
     }
 
 

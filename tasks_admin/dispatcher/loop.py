@@ -28,7 +28,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.scanner = lost.Search()
+        self.scanner = lost.Scanner()
         self.heartbeat_at = self.watched_at = float("-inf")
         #: Not at once: the workers may be starting, too.
         self.scanned_at = time.monotonic()
@@ -69,7 +69,7 @@ class Loop:
             commands.follow_up()
 
     def _scan_for_lost_tasks(self) -> None:
-        if time.monotonic() - self.scanned_at > lost.EVERY:
+        if time.monotonic() - self.scanned_at > lost.SCAN_INTERVAL:
             self.scanned_at = time.monotonic()
             if count := self.scanner.scan_next():
                 logger.warning("%d tasks are lost.", count)

@@ -94,7 +94,7 @@ def _publish_due(operation: Operation) -> int:
                 made.append(message)
         if made:
             if operation.verb in RETRIES:
-                revocations.fence([target.subject for target in taken])
+                revocations.revoke_lost([target.subject for target in taken])
             failpoints.reach("after_take")
             _publish(made)
             failpoints.reach("after_publish")

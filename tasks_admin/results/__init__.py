@@ -1,8 +1,8 @@
-"""Task results: what staff can do with them, and what is known of them."""
+"""Task results: retry, edit, cancellation, lost tasks, history and failure groups."""
 
 from tasks_admin.results.actions import (
-    failures_of,
-    groups,
+    failed_results,
+    preview_groups,
     retry_failed,
     reveal,
     select,
@@ -11,8 +11,8 @@ from tasks_admin.results.actions import (
 )
 
 __all__ = [
-    "failures_of",
-    "groups",
+    "failed_results",
+    "preview_groups",
     "retry_failed",
     "reveal",
     "select",

@@ -1,4 +1,4 @@
-"""Results: retry what failed."""
+"""The actions on results: retry failed tasks, reveal masked arguments."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ from tasks_admin.operations import Confirmation, Selection
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: Groups that a preview shows.
-MOST_GROUPS = 50
+#: Groups that the preview shows.
+MAX_GROUPS = 50
 
 
 def select(results: QuerySet[Any]) -> Selection:
@@ -30,6 +30,7 @@ def select(results: QuerySet[Any]) -> Selection:
 
 
 def targets(results: QuerySet[Any]) -> operations.Rows:
+    """The rows of the targets that retry these results, with their lock keys."""
     key = lock_key_expression(LockKind.RESULT, F("task_id"))
     return operations.selected(results, subject=F("task_id"), lock_key=key)
 
@@ -43,7 +44,7 @@ def with_exclusion_reason(results: QuerySet[Any]) -> QuerySet[Any]:
         When(~Q(status__in=RETRYABLE), then=Value("not_failed")),
         When(~Q(task_name__in=broker.registered_tasks()), then=Value("unregistered")),
         When(~Q(task_name__in=broker.protected_tasks()), then=Value("unprotected")),
-        # The arguments as we store them are a JSON list and a JSON object.
+        # Exact arguments are stored as a JSON list and a JSON object.
         When(task_args__startswith="[", task_kwargs__startswith="{", then=Value("")),
         default=Value("lossy"),
         output_field=CharField(),
@@ -62,8 +63,8 @@ def retry_failed(
     )
 
 
-def failures_of(operation: Operation) -> QuerySet[Any]:
-    """The results of the targets that failed, of their newest attempts."""
+def failed_results(operation: Operation) -> QuerySet[Any]:
+    """The results of the failed targets: those of their latest attempts."""
     key = Value(f"{operation.key}-")
     number = Cast("attempt", CharField())
     task_id = Concat(key, Cast("pk", CharField()), Value("-"), number, output_field=CharField())
@@ -71,8 +72,8 @@ def failures_of(operation: Operation) -> QuerySet[Any]:
     return Result.objects.filter(task_id__in=failed.values_list(task_id, flat=True))
 
 
-def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
-    """What is about to happen: (task, exception, code of a reason or '', how many), most first."""
+def preview_groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
+    """The effect of a retry: (task, exception, code of a reason or '', count), largest first."""
     raised = Case(
         When(result__startswith=stored_exceptions.CLASS_PREFIX, then=ExceptionClass()),
         default=Value(""),
@@ -80,13 +81,13 @@ def groups(results: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
     )
     counted = with_exclusion_reason(results).annotate(raised=raised).order_by()
     rows = counted.values_list("task_name", "raised", "exclusion_reason").annotate(n=Count("pk"))
-    groups = [(task or "", *more) for task, *more in rows.order_by("-n")[:MOST_GROUPS]]
+    groups = [(task or "", *more) for task, *more in rows.order_by("-n")[:MAX_GROUPS]]
     others = results.count() - sum(group[-1] for group in groups)
     return groups + ([("", "", "others", others)] if others > 0 else [])
 
 
 def reveal(*, result: Result, actor: "User", reason: str) -> Operation:
-    """Record that somebody is shown what is masked, before they are."""
+    """Record that the actor views the masked values, before they are shown."""
     operations.require(actor, REVEAL_ARGUMENTS)
-    shown = [operations.Outcome(subject=result.task_id)]
-    return operations.record(verb=REVEAL_ARGUMENTS, actor=actor, reason=reason, outcomes=shown)
+    outcomes = [operations.Outcome(subject=result.task_id)]
+    return operations.record(verb=REVEAL_ARGUMENTS, actor=actor, reason=reason, outcomes=outcomes)

@@ -1,7 +1,7 @@
-"""Counts results as they end: a counter must not cost more when the table grows.
+"""Counters of finished results, by task and status: their cost does not grow with the table.
 
-Each is counted once, a minute after its end. One that is stored still later, because the database
-was away from its worker, is not counted.
+Each result is counted once, a minute after its end. A result that is stored later than that,
+because the database was unavailable to its worker, is not counted.
 """
 
 from datetime import datetime, timedelta
@@ -13,32 +13,36 @@ from django.utils import timezone
 from tasks_admin.models import Result, ResultCount, ResultCountCheckpoint
 from tasks_admin.models.result_states import ENDED
 
-#: Results are counted so long after their end; and those of at most so long at a time.
-LAG, STRIDE = timedelta(minutes=1), timedelta(minutes=10)
+#: The time from the end of a result until it is counted.
+DELAY = timedelta(minutes=1)
+#: The maximum period that one call counts.
+MAX_PERIOD = timedelta(minutes=10)
 
 
 def count_next() -> int:
-    """Count what ended since the last time; return how many. Of two who do so, one does."""
-    last = timezone.now() - LAG
-    mark = ResultCountCheckpoint.objects.first()
-    if mark is None:
+    """Count the results since the checkpoint; return how many. One of several callers succeeds."""
+    latest = timezone.now() - DELAY
+    checkpoint = ResultCountCheckpoint.objects.first()
+    if checkpoint is None:
         ResultCountCheckpoint.objects.bulk_create(
-            [ResultCountCheckpoint(pk=1, until=last)], ignore_conflicts=True
+            [ResultCountCheckpoint(pk=1, until=latest)], ignore_conflicts=True
         )
         return 0
-    until = min(last, mark.until + STRIDE)
-    if until <= mark.until:
+    until = min(latest, checkpoint.until + MAX_PERIOD)
+    if until <= checkpoint.until:
         return 0
     with transaction.atomic():
-        mine = ResultCountCheckpoint.objects.filter(pk=mark.pk, version=mark.version)
-        if not mine.update(version=F("version") + 1, until=until):
+        unchanged = ResultCountCheckpoint.objects.filter(
+            pk=checkpoint.pk, version=checkpoint.version
+        )
+        if not unchanged.update(version=F("version") + 1, until=until):
             return 0
-        return sum(_add(*row) for row in _ended(mark.until, until))
+        return sum(_add(*row) for row in _ended(checkpoint.until, until))
 
 
 def _ended(after: datetime, until: datetime) -> list[tuple[str, str, int]]:
-    """What ended then: (task, status, how many). Read off the index of `date_done`."""
-    # No word about the status: the database would be tempted to read that index.
+    """Rows of (task, status, number of results), read from the index of `date_done`."""
+    # The query has no condition on the status: the database would choose that index instead.
     found = Result.objects.filter(date_done__gt=after, date_done__lte=until)
     rows = found.order_by().values_list("task_name", "status").annotate(n=Count("pk"))
     return [(task or "", status, count) for task, status, count in rows if status in ENDED]

@@ -1,4 +1,4 @@
-"""Expired results: which are deleted, and which a retry still needs."""
+"""Expired results are deleted, unless a retry still needs them."""
 
 from datetime import timedelta
 
@@ -12,10 +12,10 @@ from tasks_admin.models.targets import OPEN
 
 
 def delete_expired(before: timedelta) -> int:
-    """Delete results that ended longer ago than `before`, but none that waits to be retried."""
+    """Delete results that ended longer ago than `before`, except those with a waiting retry."""
     lock_key = lock_key_expression(LockKind.RESULT, OuterRef("task_id"))
-    wanted = Target.objects.filter(lock_key=lock_key, state__in=OPEN)
-    old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(wanted))
+    retries = Target.objects.filter(lock_key=lock_key, state__in=OPEN)
+    old = Result.objects.filter(date_done__lt=Now() - before).filter(~Exists(retries))
     count = in_batches(lambda: old.order_by("date_done"))
     expired = Failure.objects.filter(failed_at__lt=Now() - before)
     in_batches(lambda: expired.order_by("failed_at"))

@@ -1,74 +1,75 @@
-"""Where a result comes from and what came of it: attempts and retries, as a time line."""
+"""History: the attempts and retries before and after a result, oldest first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks_admin.lib.verbs import RETRIES
 from tasks_admin.models import Result, Target
 from tasks_admin.models.lock_keys import LockKind, lock_key
 
-#: Steps that are followed in either direction, and attempts of a target that are shown.
-MOST = 10
+#: Retries that are followed in either direction, and attempts of a target that are shown.
+MAX_RETRIES, MAX_ATTEMPTS = 10, 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """One execution: who had it run, and its result while that is stored."""
+class Execution:
+    """One execution of a task, the target for which it was published, and its stored result."""
 
     #: Empty while it waits to be published.
     task_id: str
-    #: The target it was run for; None for what the project queued.
+    #: None for a task that the project published.
     target: Target | None
-    #: Its number among the target's attempts, from 1.
+    #: The number of the target's attempt, from 1.
     attempt: int
     result: Result | None = None
 
 
-def of(result: Result) -> list[Step]:
-    """The executions that belong together with this one, oldest first."""
-    task_ids: list[tuple[str, Target | None, int]] = []
-    origin, before = result.task_id, []
-    for _step in range(MOST):
-        target = _target(origin)
-        before.append((origin, target))
+def executions(result: Result) -> list[Execution]:
+    """The executions that are related to this one by attempts or retries, oldest first."""
+    found = _before(result.task_id)
+    found += [one for one in _after(result.task_id) if one not in found]
+    return _with_results(found)
+
+
+def _before(task_id: str) -> list[Execution]:
+    """The original run and its retries, up to the given execution."""
+    chain: list[tuple[str, Target | None]] = []
+    for _step in range(MAX_RETRIES):
+        target = Target.objects.select_related("operation").for_task_id(task_id).first()
+        chain.append((task_id, target))
         if target is None or target.operation.verb not in RETRIES:
             break
-        origin = target.subject
-    for task_id, target in reversed(before):
-        task_ids += _attempts(task_id, target)
-    last = result.task_id
-    for _step in range(MOST):
-        retry = (
-            Target.objects.filter(lock_key=lock_key(LockKind.RESULT, last))
-            .select_related("operation")
-            .first()
-        )
+        task_id = target.subject
+    return [one for origin in reversed(chain) for one in _attempts(*origin)]
+
+
+def _after(task_id: str) -> list[Execution]:
+    """The retries of the given execution."""
+    found: list[Execution] = []
+    for _step in range(MAX_RETRIES):
+        retries = Target.objects.filter(lock_key=lock_key(LockKind.RESULT, task_id))
+        retry = retries.select_related("operation").first()
         if retry is None:
             break
         if not retry.attempt:  # not published yet
-            task_ids.append(("", retry, 0))
-            break
-        last = retry.task_id
-        task_ids += [step for step in _attempts(last, retry) if step not in task_ids]
-    return _with_results(task_ids)
+            return [*found, Execution(task_id="", target=retry, attempt=0)]
+        task_id = retry.task_id
+        found += _attempts(task_id, retry)
+    return found
 
 
-def _target(task_id: str) -> Target | None:
-    return Target.objects.select_related("operation").for_task_id(task_id).first()
-
-
-def _attempts(task_id: str, target: Target | None) -> list[tuple[str, Target | None, int]]:
-    """The newest attempts at a target, and the one that is asked for."""
+def _attempts(task_id: str, target: Target | None) -> list[Execution]:
+    """The latest attempts of a target, and the requested one."""
     if target is None:
-        return [(task_id, None, 1)]
-    numbers = range(max(1, target.attempt - MOST + 1), target.attempt + 1)
-    asked = int(task_id.rpartition("-")[2])
-    return [(target.task_id_of(number), target, number) for number in sorted({asked, *numbers})]
-
-
-def _with_results(found: list[tuple[str, Target | None, int]]) -> list[Step]:
-    known = Result.objects.defer("result", "traceback", "task_args", "task_kwargs")
-    results = known.in_bulk([task_id for task_id, *_ in found], field_name="task_id")
+        return [Execution(task_id=task_id, target=None, attempt=1)]
+    numbers = range(max(1, target.attempt - MAX_ATTEMPTS + 1), target.attempt + 1)
+    requested = int(task_id.rpartition("-")[2])
     return [
-        Step(task_id=task_id, target=target, attempt=attempt, result=results.get(task_id))
-        for task_id, target, attempt in found
+        Execution(task_id=target.task_id_of(number), target=target, attempt=number)
+        for number in sorted({requested, *numbers})
     ]
+
+
+def _with_results(found: list[Execution]) -> list[Execution]:
+    listed = Result.objects.defer("result", "traceback", "task_args", "task_kwargs")
+    results = listed.in_bulk([one.task_id for one in found], field_name="task_id")
+    return [replace(one, result=results.get(one.task_id)) for one in found]

@@ -1,7 +1,7 @@
-"""Losses: tasks of the project that were published, are nowhere, and have no end.
+"""Lost tasks: published, without an outcome, and in no queue and no worker any more.
 
-A task is called lost only with evidence: its queue holds nothing, at least one worker answers,
-and none of those that do knows it. The word is taken back by whatever is stored later.
+A task is marked as lost only on evidence: its queue is empty, at least one worker replies, and no
+worker that may hold tasks holds it. Any status that is stored later replaces the mark.
 """
 
 from datetime import timedelta
@@ -14,45 +14,46 @@ from tasks_admin.models import QuarantinedMessage, Result
 from tasks_admin.models.result_states import IN_PROGRESS, ResultState
 from tasks_admin.models.targets import TASK_ID
 
-#: Seconds between two looks, and results that one look takes.
-EVERY, CHUNK = 30.0, 500
+#: Seconds between two scans, and the number of results in one.
+SCAN_INTERVAL, BATCH_SIZE = 30.0, 500
 
 
-class Search:
-    """Looks through all that has no end, oldest first, some at a time; then begins again."""
+class Scanner:
+    """Scans all results in progress in batches, oldest first; then starts again."""
 
     def __init__(self) -> None:
         self.after = 0
 
     def scan_next(self) -> int:
-        """Look at the next results; return how many were found to be lost.
+        """Scan the next batch; return how many results were marked as lost.
 
-        Raises `BrokerUnreachable`: then nobody knows.
+        Raises `BrokerUnreachable`: then there is no evidence.
         """
-        rows = self._next()
+        rows = self._next_batch()
         by_queue: dict[str, list[Result]] = {}
         for row in rows:
-            if row.queue and not TASK_ID.fullmatch(row.task_id):  # others are published again
+            # Targets are left out: the dispatcher recovers them.
+            if row.queue and not TASK_ID.fullmatch(row.task_id):
                 by_queue.setdefault(row.queue, []).append(row)
         waiting = broker.count_waiting(by_queue) if by_queue else {}
         suspects = [row for name, found in by_queue.items() if not waiting[name] for row in found]
         if not suspects:
             return 0
-        known = control.held_task_ids([row.task_id for row in suspects])
-        if known is None:  # nobody answers: it may be with somebody who is only busy
+        held = control.held_task_ids([row.task_id for row in suspects])
+        if held is None:  # no reply: a worker that is only busy may hold the tasks
             return 0
-        known |= QuarantinedMessage.objects.task_ids_among(row.task_id for row in suspects)
-        lost = [row.pk for row in suspects if row.task_id not in known]
-        still = Result.objects.filter(pk__in=lost, status__in=IN_PROGRESS)
-        return still.update(status=ResultState.LOST, date_done=Now())
+        held |= QuarantinedMessage.objects.task_ids_among(row.task_id for row in suspects)
+        lost = [row.pk for row in suspects if row.task_id not in held]
+        # A worker may have stored a status since the batch was read.
+        unchanged = Result.objects.filter(pk__in=lost, status__in=IN_PROGRESS)
+        return unchanged.update(status=ResultState.LOST, date_done=Now())
 
-    def _next(self) -> list[Result]:
+    def _next_batch(self) -> list[Result]:
         old = Now() - timedelta(seconds=settings.LOST_AFTER)
         rows: list[Result] = []
-        for status in IN_PROGRESS:  # one after the other: each is read off the index in its order
+        for status in IN_PROGRESS:  # one query each: an index has the rows of a status in order
             found = Result.objects.filter(status=status, pk__gt=self.after, date_created__lt=old)
-            slim = found.only("task_id", "meta", "status")
-            rows += slim.order_by("pk")[:CHUNK]
-        rows = sorted(rows, key=lambda row: row.pk)[:CHUNK]
-        self.after = rows[-1].pk if len(rows) == CHUNK else 0
+            rows += found.only("task_id", "meta", "status").order_by("pk")[:BATCH_SIZE]
+        rows = sorted(rows, key=lambda row: row.pk)[:BATCH_SIZE]
+        self.after = rows[-1].pk if len(rows) == BATCH_SIZE else 0
         return rows

@@ -1,8 +1,8 @@
-"""Terminating: what runs is ended by a signal to its process, which is watched until it is gone.
+"""Terminations: the worker sends a signal to the process of a running task; it is then watched.
 
-Celery calls a task revoked once the signal is sent, whatever its process does about it. Here it is
-done when that process is gone. What runs nowhere is left alone. A worker that does not answer may
-still do it when it wakes up: then it is not known.
+Celery calls a task revoked once the signal is sent, whatever the process does. Here a target is
+done when its process has ended. Tasks that do not run are skipped. A worker that does not reply may
+still send the signal later: then the outcome is unknown.
 """
 
 from datetime import timedelta
@@ -14,88 +14,97 @@ from django.db.models.functions import Now
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import TerminationReplies
 from tasks_admin.lib.errors import BrokerUnreachable
-from tasks_admin.models import Operation, Result, Revocation, Target
+from tasks_admin.models import Operation, Result, Target
 from tasks_admin.models.result_states import UNREADY, ResultState
 from tasks_admin.models.targets import TargetQuerySet, TargetState, after
+from tasks_admin.results import revocations
 
-#: Tasks ended at a time.
-CHUNK = 100
-#: Seconds until workers that could not be asked are asked again, and processes are looked at again.
-AGAIN, LOOK = 2.0, 0.5
-#: Seconds for which only one dispatcher deals with a task; it asks and writes down within that.
-TURN = 60.0
-#: Seconds for which a process may clean up before it is said to ignore the signal.
-PATIENCE = timedelta(seconds=10)
+#: Tasks that one request terminates.
+BATCH_SIZE = 100
+#: Seconds until the workers are asked again after they could not be reached.
+RETRY_DELAY = 2.0
+#: Seconds between two checks of the processes.
+CHECK_INTERVAL = 0.5
+#: Seconds for which only one dispatcher handles a target: it sends the request within that time.
+LEASE = 60.0
+#: The time that a process has to clean up after the signal.
+EXIT_TIMEOUT = timedelta(seconds=10)
+MAX_DETAIL_LENGTH = 500
 
 
-def carry_out(operation: Operation) -> int:
-    """End the tasks that an operation is about, some at a time; return how many are over.
+def execute(operation: Operation) -> int:
+    """Terminate the next targets of an operation; return how many have ended.
 
-    Raises `BrokerUnreachable` when the workers could not be asked. They are asked again.
+    Raises `BrokerUnreachable` if the workers could not be asked; they are asked again later.
     """
-    keys, repeated = _take(operation)
+    keys, repeated = _lease(operation)
     rows = Target.objects.filter(pk__in=keys)
     signalled = rows.exclude(detail="")
     try:
-        count = _look(signalled) if signalled.exists() else 0
-        if asked := dict(rows.filter(detail="").open().values_list("subject", "pk")):
-            told = control.terminate(list(asked))
-            _note(asked, told)
-            count += _settle(rows.filter(detail=""), told, repeated)
+        count = _check_processes(signalled) if signalled.exists() else 0
+        if pending := dict(rows.filter(detail="").open().values_list("subject", "pk")):
+            replies = control.terminate(list(pending))
+            _record_signals(pending, replies)
+            count += _settle(rows.filter(detail=""), replies, repeated)
     except BrokerUnreachable:
-        rows.open().update(due_at=after(AGAIN))
+        rows.open().update(due_at=after(RETRY_DELAY))
         raise
     return count
 
 
-def _take(operation: Operation) -> tuple[list[int], set[str]]:
-    """Take some for a while, so that no other dispatcher does; say which were taken before."""
+def _lease(operation: Operation) -> tuple[list[int], set[str]]:
+    """Take the next due targets from other dispatchers; also return those requested before."""
     with transaction.atomic():
-        due = operation.targets.all().take_due(CHUNK)
+        due = operation.targets.all().take_due(BATCH_SIZE)
         keys = [target.pk for target in due]
-        Target.objects.filter(pk__in=keys).postpone(TURN, reason="signalled")
+        Target.objects.filter(pk__in=keys).postpone(LEASE, reason="signalled")
     return keys, {target.subject for target in due if target.reason == "signalled"}
 
 
-def _note(asked: dict[str, int], told: TerminationReplies) -> None:
-    """Keep which process to watch for each, and keep the task from being run again."""
+def _record_signals(pending: dict[str, int], replies: TerminationReplies) -> None:
+    """Store the process to watch for each target, and keep the task from running again."""
     with transaction.atomic():
-        for task_id, (worker, pid) in told.signalled.items():
-            Target.objects.filter(pk=asked[task_id]).update(
-                detail=f"{worker} {pid}"[:500], started_at=Now(), due_at=after(LOOK)
+        for task_id, (worker, pid) in replies.signalled.items():
+            Target.objects.filter(pk=pending[task_id]).update(
+                detail=f"{worker} {pid}"[:MAX_DETAIL_LENGTH],
+                started_at=Now(),
+                due_at=after(CHECK_INTERVAL),
             )
-        Revocation.objects.bulk_create(
-            (Revocation(task_id=task_id, revoked_at=Now()) for task_id in told.signalled),
-            ignore_conflicts=True,
-        )
+        revocations.insert(replies.signalled)
 
 
-def _look(signalled: TargetQuerySet) -> int:
-    """See whose process is gone. Who does not answer has not said that it is."""
-    there = control.pool_processes()
-    alive = {f"{worker} {pid}" for worker, pid in there}
-    heard = {worker for worker, _pid in there}
-    found = signalled.open().values_list("pk", "detail")
-    gone = [
-        pk for pk, detail in found if detail not in alive and detail.rpartition(" ")[0] in heard
+def _check_processes(signalled: TargetQuerySet) -> int:
+    """Settle the targets whose process has ended, as reported by its worker; return how many."""
+    found = control.pool_processes()
+    running = {f"{worker} {pid}" for worker, pid in found}
+    replied = {worker for worker, _pid in found}
+    ended = [
+        pk
+        for pk, process in signalled.open().values_list("pk", "detail")
+        if process not in running and process.rpartition(" ")[0] in replied
     ]
     rows = signalled.open()
-    done = rows.filter(pk__in=gone).settle(TargetState.DONE, detail=F("detail"))
-    rows.filter(started_at__lt=Now() - PATIENCE).settle(
-        TargetState.UNKNOWN, reason="ignores", detail=F("detail")
+    done = rows.filter(pk__in=ended).settle(TargetState.DONE, detail=F("detail"))
+    rows.filter(started_at__lt=Now() - EXIT_TIMEOUT).settle(
+        TargetState.UNKNOWN, reason="still_running", detail=F("detail")
     )
-    rows.update(due_at=after(LOOK))
+    rows.update(due_at=after(CHECK_INTERVAL))
     return done
 
 
-def _settle(rows: TargetQuerySet, told: TerminationReplies, repeated: set[str]) -> int:
-    """Write down what became of those that were not signalled; return how many are over."""
-    rows.filter(subject__in=told.refused).settle(TargetState.FAILED, reason="no_kill")
-    rows.filter(subject__in=_unheard(rows, told)).settle(TargetState.UNKNOWN, reason="silent")
-    left = list(rows.open().values_list("subject", flat=True))
-    # Whoever asked before us was not heard of again; the worker has written down what it did.
+def _settle(rows: TargetQuerySet, replies: TerminationReplies, repeated: set[str]) -> int:
+    """Write the outcomes of the targets that got no signal; return how many have ended."""
+    rows.filter(subject__in=replies.refused).settle(
+        TargetState.FAILED, reason="pool_cannot_terminate"
+    )
+    rows.filter(subject__in=_unconfirmed(rows, replies)).settle(
+        TargetState.UNKNOWN, reason="no_reply_maybe_running"
+    )
+    remaining = list(rows.open().values_list("subject", flat=True))
+    # The dispatcher that sent the first request was killed before it recorded the signals.
+    # The worker has stored the status of the tasks that it terminated.
     revoked = Result.objects.filter(
-        task_id__in=repeated.intersection(left), status=ResultState.REVOKED
+        task_id__in=repeated.intersection(remaining), status=ResultState.REVOKED
     )
     ended = list(revoked.values_list("task_id", flat=True))
     done = rows.filter(subject__in=ended).settle(TargetState.DONE)
@@ -103,12 +112,12 @@ def _settle(rows: TargetQuerySet, told: TerminationReplies, repeated: set[str]) 
     return done
 
 
-def _unheard(rows: TargetQuerySet, told: TerminationReplies) -> list[str]:
-    """Of those without an outcome: what may run on a worker that did not answer."""
-    left = list(rows.open().values_list("subject", flat=True))
-    unended = Result.objects.filter(task_id__in=left, status__in=UNREADY)
-    if told.replied:
-        unended = unended.exclude(worker__in=told.replied)
-        if not told.not_responding:  # all have answered who may run one that says no worker's name
-            unended = unended.exclude(worker=None)
-    return list(unended.values_list("task_id", flat=True))
+def _unconfirmed(rows: TargetQuerySet, replies: TerminationReplies) -> list[str]:
+    """The tasks without an outcome that may run on a worker that did not reply."""
+    remaining = list(rows.open().values_list("subject", flat=True))
+    unready = Result.objects.filter(task_id__in=remaining, status__in=UNREADY)
+    if replies.replied:
+        unready = unready.exclude(worker__in=replies.replied)
+        if not replies.not_responding:  # every worker that may run a task without a name replied
+            unready = unready.exclude(worker=None)
+    return list(unready.values_list("task_id", flat=True))

@@ -128,7 +128,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue again what failed for it, and was not retried yet."""
         group = self.group_of(request, pk)
-        failed = failure_groups.failures_of(group)
+        failed = failure_groups.results_of(group)
         return confirm_action(
             self,
             request,
@@ -143,7 +143,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         """Queue all of that again with other arguments, the same for all."""
         group = self.group_of(request, pk)
         return edit_and_retry_view(
-            self, request, failure_groups.failures_of(group), back=group.get_absolute_url()
+            self, request, failure_groups.results_of(group), back=group.get_absolute_url()
         )
 
     def group_of(self, request: HttpRequest, pk: str) -> FailureGroup:

@@ -109,7 +109,7 @@ class OperationActionsMixin(ModelAdmin[Any]):
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue the failed targets again, as an operation of its own that is linked to this one."""
         operation = self._retryable(request, pk)
-        failed = results.failures_of(operation)
+        failed = results.failed_results(operation)
         return confirm_action(
             self,
             request,
@@ -125,7 +125,7 @@ class OperationActionsMixin(ModelAdmin[Any]):
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Queue the failed targets again with other arguments, linked to this operation."""
         operation = self._retryable(request, pk)
-        failed, back = results.failures_of(operation), operation.get_absolute_url()
+        failed, back = results.failed_results(operation), operation.get_absolute_url()
         return edit_and_retry_view(self, request, failed, back=back, parent=operation)
 
     def _retryable(self, request: HttpRequest, pk: str) -> Operation:

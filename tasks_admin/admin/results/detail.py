@@ -113,7 +113,7 @@ class ResultPage(ModelAdmin[Any]):
             .exclusion_reason
         )
         failed = result.status in RETRYABLE and can(request, RETRY_FAILED)
-        steps = history.of(result)
+        steps = history.executions(result)
         context |= {
             "title": _("Task result"),
             "subtitle": None,

@@ -55,7 +55,7 @@ def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
     """What a retry would do, by task, exception and verdict, in words."""
     return [
         (task, raised, label(code) if code else str(_("will be retried")), count)
-        for task, raised, code, count in results.groups(rows)
+        for task, raised, code, count in results.preview_groups(rows)
     ]
 
 

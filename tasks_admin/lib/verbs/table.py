@@ -93,7 +93,7 @@ ROWS = (
         _("Revoke"),
         _("Revoke tasks"),
         TargetType.RESULT,
-        handler="tasks_admin.results.revocations:carry_out",
+        handler="tasks_admin.results.revocations:execute",
         **DISPATCHED,
     ),
     _row(
@@ -101,7 +101,7 @@ ROWS = (
         _("Terminate"),
         _("Terminate tasks"),
         TargetType.RESULT,
-        handler="tasks_admin.results.terminations:carry_out",
+        handler="tasks_admin.results.terminations:execute",
         **DISPATCHED,
     ),
     _row(

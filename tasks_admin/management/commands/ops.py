@@ -198,9 +198,9 @@ def _found(model: Any, pk: int) -> Any:
 def _chosen(options: dict[str, Any]) -> Any:
     """The results that are named, or that failed for a cause, or in an operation."""
     if options["group"] is not None:
-        return failure_groups.failures_of(_found(FailureGroup, options["group"]))
+        return failure_groups.results_of(_found(FailureGroup, options["group"]))
     if options["operation"] is not None:
-        return results.failures_of(_found(Operation, options["operation"]))
+        return results.failed_results(_found(Operation, options["operation"]))
     return Result.objects.filter(task_id__in=options["ids"])
 
 

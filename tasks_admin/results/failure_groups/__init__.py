@@ -2,11 +2,11 @@
 
 from tasks_admin.results.failure_groups.actions import (
     TRANSITIONS,
-    failures_of,
     is_applicable,
     mute,
     reopen,
     resolve,
+    results_of,
     retry,
 )
 from tasks_admin.results.failure_groups.overview import (
@@ -29,7 +29,6 @@ __all__ = [
     "actions_on",
     "daily",
     "failure_rates",
-    "failures_of",
     "group_of",
     "hourly",
     "is_applicable",
@@ -37,5 +36,6 @@ __all__ = [
     "mute",
     "reopen",
     "resolve",
+    "results_of",
     "retry",
 ]

@@ -43,14 +43,14 @@ def reopen(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
     return _change_state(group, REOPEN, actor, reason)
 
 
-def failures_of(group: FailureGroup) -> QuerySet[Any]:
+def results_of(group: FailureGroup) -> QuerySet[Any]:
     """The results of the group's failures, as far as they are still stored."""
     return Result.objects.filter(task_id__in=group.failures.values("task_id"))
 
 
 def retry(*, group: FailureGroup, confirmation: Confirmation) -> Operation:
     """Queue the failed tasks of the group again, once each."""
-    return results.retry_failed(results=failures_of(group), confirmation=confirmation)
+    return results.retry_failed(results=results_of(group), confirmation=confirmation)
 
 
 def _change_state(

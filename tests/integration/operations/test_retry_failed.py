@@ -140,7 +140,7 @@ class TestPreview:
         )
         everything = Result.objects.all()
 
-        groups = results.groups(everything)
+        groups = results.preview_groups(everything)
 
         reset = "tasks_admin.send_reset_email"
         assert groups[0] == (reset, "MailRefused", "", 2)
@@ -154,12 +154,12 @@ class TestPreview:
         assert sum(group[-1] for group in groups) == everything.count()
 
     def test_more_groups_than_the_page_shows_still_add_up(self, monkeypatch, db):
-        monkeypatch.setattr(results.actions, "MOST_GROUPS", 2)
+        monkeypatch.setattr(results.actions, "MAX_GROUPS", 2)
         for kind, count in (("A", 3), ("B", 2), ("C", 1), ("D", 1)):
             for _ in range(count):
                 self.failure(kind)
 
-        assert [group[1:] for group in results.groups(Result.objects.all())] == [
+        assert [group[1:] for group in results.preview_groups(Result.objects.all())] == [
             ("A", "", 3), ("B", "", 2), ("", "others", 2),
         ]  # fmt: skip
 
@@ -167,12 +167,12 @@ class TestPreview:
     def test_an_exception_that_cannot_be_read_is_none(self, db, stored):
         make_result(result=stored)
 
-        assert [group[1] for group in results.groups(Result.objects.all())] == [""]
+        assert [group[1] for group in results.preview_groups(Result.objects.all())] == [""]
 
     def test_an_endless_name_is_cut(self, db):
         self.failure("X" * 1000)
 
-        assert results.groups(Result.objects.all())[0][1] == "X" * 200
+        assert results.preview_groups(Result.objects.all())[0][1] == "X" * 200
 
     def test_it_is_on_the_page(self, client, operation):
         make_failures(operation, 2)

@@ -176,7 +176,7 @@ def test_purged_task_is_not_lost(broker, alice, monkeypatch):
     purge(alice)
     monkeypatch.setattr(control, "held_task_ids", lambda ids: set())
 
-    assert lost.Search().scan_next() == 0
+    assert lost.Scanner().scan_next() == 0
     assert Result.objects.get(pk=row.pk).status == "PENDING"
 
 

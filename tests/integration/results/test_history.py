@@ -25,13 +25,13 @@ def retry(actor):
 
 
 def line(result):
-    return [step.task_id for step in history.of(result)]
+    return [step.task_id for step in history.executions(result)]
 
 
 def test_what_the_project_queued_itself_stands_alone(db):
     row = make_result()
 
-    (step,) = history.of(row)
+    (step,) = history.executions(row)
 
     assert (step.task_id, step.target, step.attempt, step.result) == (row.task_id, None, 1, row)
 
@@ -39,14 +39,14 @@ def test_what_the_project_queued_itself_stands_alone(db):
 def test_a_retry_follows_what_it_repeats(broker, alice):
     old = make_result()
     operation = retry(alice)
-    (_first, waiting) = history.of(old)
+    (_first, waiting) = history.executions(old)
     assert (waiting.task_id, waiting.target.operation) == ("", operation)
 
     dispatcher.sweep()
     new = Result.objects.exclude(pk=old.pk).get()
 
     assert line(old) == line(new) == [old.task_id, new.task_id]
-    assert history.of(old)[1].target.operation == operation
+    assert history.executions(old)[1].target.operation == operation
 
 
 def test_a_retry_of_a_retry(broker, alice):
@@ -68,14 +68,14 @@ def test_the_attempts_at_a_target(db):
 
     for row in rows:
         assert line(row) == [row.task_id for row in rows]
-    assert [step.attempt for step in history.of(rows[0])] == [1, 2, 3]
+    assert [step.attempt for step in history.executions(rows[0])] == [1, 2, 3]
 
 
 def test_long_lines_are_cut_around_the_one_that_is_looked_at(db):
     target = make_target("queued", attempt=5_000)
     row = make_result("RETRY", task_id=target.task_id)
 
-    assert len(line(row)) == history.MOST
+    assert len(line(row)) == history.MAX_ATTEMPTS
     assert line(make_result(task_id=target.task_id_of(7)))[0].endswith("-7")
 
 

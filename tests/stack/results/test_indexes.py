@@ -1,4 +1,4 @@
-"""The indexes of the results come and go, also after a run that was interrupted."""
+"""The indexes of the results can be created and dropped, also after an interrupted migration."""
 
 import os
 import subprocess

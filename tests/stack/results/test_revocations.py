@@ -1,4 +1,4 @@
-"""What was revoked never runs: no worker has to remember it."""
+"""A revoked task never runs, also after its worker has been restarted."""
 
 import json
 import uuid
@@ -29,7 +29,7 @@ def states(operation):
 
 
 @pytest.mark.parametrize("status", NOT_STARTED)
-def test_what_waits_is_revoked(broker, alice, status):
+def test_a_task_that_has_not_started_is_revoked(broker, alice, status):
     row = make_result(status)
 
     operation = revoke(alice, row)
@@ -38,22 +38,22 @@ def test_what_waits_is_revoked(broker, alice, status):
 
     assert states(operation) == {row.task_id: "done"}
     assert Result.objects.get().status == "REVOKED"
-    assert revocations.revoked(row.task_id)
+    assert revocations.is_revoked(row.task_id)
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [("STARTED", "started"), ("SUCCESS", "ended"), ("FAILURE", "ended")]
+    ("status", "reason"), [("STARTED", "started"), ("SUCCESS", "ended"), ("FAILURE", "ended")]
 )
-def test_what_has_begun_is_left_out(db, alice, status, why):
+def test_started_and_finished_tasks_are_excluded(db, alice, status, reason):
     rows = [make_result(status), make_result("PENDING")]
 
     operation = revoke(alice, *rows)
 
-    assert operation.excluded == {why: 1}
+    assert operation.excluded == {reason: 1}
     assert operation.total == 1
 
 
-def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
+def test_a_task_that_starts_meanwhile_is_skipped(broker, alice):
     row = make_result("PENDING")
     operation = revoke(alice, row)
     Result.objects.update(status="STARTED")
@@ -65,8 +65,8 @@ def test_what_begins_meanwhile_is_left_alone_and_told(broker, alice):
     assert not Revocation.objects.exists()
 
 
-def test_while_a_worker_is_silent_nobody_knows(broker, alice):
-    """It may have looked before the task was marked; it is asked again for a while."""
+def test_without_a_workers_reply_the_outcome_is_unknown(broker, alice):
+    """It may have started the task before it was revoked; it is asked again for a while."""
     moment = timezone.now()
     Worker.objects.create(name="w", start_id=uuid.uuid4(), started_at=moment, last_seen_at=moment)
     row = make_result("PENDING")
@@ -82,7 +82,7 @@ def test_while_a_worker_is_silent_nobody_knows(broker, alice):
 
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("unknown", "no_reply_maybe_started")
-    assert revocations.revoked(row.task_id), "it stays marked"
+    assert revocations.is_revoked(row.task_id), "it stays revoked"
 
 
 def test_a_target_of_another_operation_is_cancelled(broker, alice):
@@ -97,7 +97,7 @@ def test_a_target_of_another_operation_is_cancelled(broker, alice):
     assert not operations.claim(target.task_id, 20)
 
 
-def test_a_target_that_was_claimed_is_left_alone(broker, alice):
+def test_a_claimed_target_is_skipped(broker, alice):
     target = make_target("queued", due=60)
     row = make_result("PENDING", task_id=target.task_id)
     revoke(alice, row)
@@ -122,7 +122,7 @@ def test_several_dispatchers_revoke_each_task_once(broker, alice):
     assert Revocation.objects.count() == 30
 
 
-def test_without_a_broker_it_is_marked_and_waits_for_the_workers_word(no_broker, alice):
+def test_without_a_broker_the_task_is_revoked_and_the_outcome_waits(no_broker, alice):
     row = make_result("PENDING")
     operation = revoke(alice, row)
 
@@ -131,10 +131,10 @@ def test_without_a_broker_it_is_marked_and_waits_for_the_workers_word(no_broker,
 
     (target,) = operation.targets.all()
     assert (target.state, target.reason) == ("waiting", "broker")
-    assert revocations.revoked(row.task_id)
+    assert revocations.is_revoked(row.task_id)
 
 
-def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
+def test_a_task_that_a_worker_runs_is_not_revoked(broker, alice, monkeypatch):
     row, other = make_result("PENDING"), make_result("PENDING")
     operation = revoke(alice, row, other)
     monkeypatch.setattr(control, "running_task_ids", lambda ids: {row.task_id})
@@ -142,11 +142,11 @@ def test_what_a_worker_runs_already_was_not_revoked(broker, alice, monkeypatch):
     dispatcher.sweep()
 
     assert states(operation) == {row.task_id: "skipped", other.task_id: "done"}
-    assert not revocations.revoked(row.task_id)
+    assert not revocations.is_revoked(row.task_id)
     assert Result.objects.get(pk=row.pk).status == "STARTED"
 
 
-def test_what_ended_meanwhile_was_not_revoked(broker, alice, monkeypatch):
+def test_a_task_that_ends_meanwhile_is_not_revoked(broker, alice, monkeypatch):
     row = make_result("PENDING")
     operation = revoke(alice, row)
     ends = lambda ids: Result.objects.update(status="SUCCESS") and set()  # noqa: E731
@@ -157,23 +157,23 @@ def test_what_ended_meanwhile_was_not_revoked(broker, alice, monkeypatch):
     assert states(operation) == {row.task_id: "skipped"}
 
 
-def test_it_goes_on_where_a_dispatcher_died(broker, alice):
+def test_another_dispatcher_continues_after_a_crash(broker, alice):
     row = make_result("PENDING")
     operation = revoke(alice, row)
-    revocations._mark(operation)
+    revocations._revoke_batch(operation)
 
     dispatcher.sweep()
 
     assert states(operation) == {row.task_id: "done"}
 
 
-def test_old_ones_are_forgotten(db):
+def test_expired_revocations_are_deleted(db):
     now = timezone.now()
     for days in (1, 100):
         at = now - timezone.timedelta(days=days)
         Revocation.objects.create(task_id=str(days), revoked_at=at)
 
-    assert revocations.forget(90) == 1
+    assert revocations.delete_expired(90) == 1
     assert Revocation.objects.get().task_id == "1"
 
 
@@ -189,12 +189,14 @@ import django; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import dispatcher
 from tasks_admin.integrations import control
-from tasks_admin.results import cancellation
 from tasks_admin.models import Result
+from tasks_admin.operations import Confirmation
+from tasks_admin.results import cancellation
 boss = User.objects.create_superuser("boss")
 some = Result.objects.order_by("pk")[:8].values("pk")
-cancellation.revoke(results=Result.objects.filter(pk__in=list(some.values_list("pk", flat=True))),
-               actor=boss, reason="r")
+cancellation.revoke(
+    results=Result.objects.filter(pk__in=list(some.values_list("pk", flat=True))),
+    confirmation=Confirmation(actor=boss, reason="r"))
 dispatcher.sweep()
 """
 STATES = """
@@ -208,16 +210,19 @@ print(json.dumps([[row.task_args, row.status, project.app.AsyncResult(row.task_i
 
 
 @pytest.mark.stack
-def test_it_survives_the_restart_of_every_worker(tmp_path, valkey):
+def test_revocations_survive_the_restart_of_every_worker(tmp_path, valkey):
     log = tmp_path / "runs"
     database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
     environment = prepare_host(valkey, database, log)
     run_python(PUBLISH, environment)
     run_python(REVOKE, environment)
 
-    for expected in (1, 2):  # the ninth at once; the tenth has a time, and is kept by a worker
+    for expected in (1, 2):  # the ninth at once; the tenth has an ETA, and its worker schedules it
         worker = start_worker(environment)
-        until(lambda least=expected: len(read_runs(log)) >= least, "what was not revoked runs")
+        until(
+            lambda least=expected: len(read_runs(log)) >= least,
+            "the tasks that are not revoked run",
+        )
         worker.terminate()
         worker.wait(60)
 
@@ -226,7 +231,7 @@ def test_it_survives_the_restart_of_every_worker(tmp_path, valkey):
     assert [row[1:] for row in rows] == [["REVOKED"] * 2] * 8 + [["SUCCESS"] * 2] * 2
 
 
-def test_a_permission_is_needed(db, charlie):
+def test_the_permission_is_required(db, charlie):
     with pytest.raises(NotAllowed):
         revoke(charlie, make_result("PENDING"))
     assert not Operation.objects.exists()

@@ -128,10 +128,10 @@ class TestStates:
         type(row).objects.update(date_created=timezone.now() - timedelta(days=1))
         make_worker("offline", ago=60)
         monkeypatch.setattr(control.tasks, "request", lambda *args, **more: [("other", {})])
-        assert lost.Search().scan_next() == 0
+        assert lost.Scanner().scan_next() == 0
         Worker.objects.update(stopped_at=timezone.now())
 
-        assert lost.Search().scan_next() == 1
+        assert lost.Scanner().scan_next() == 1
 
     def test_expired_rows_are_deleted(self, settings):
         settings.TASKS_ADMIN_WORKER_EXPIRES_DAYS = 2
