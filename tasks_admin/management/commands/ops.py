@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tasks_admin import operations, periodic, queues, results, workers
-from tasks_admin.admin.shared.forms import rate_field
+from tasks_admin.admin.shared.forms import build_form, confirmation_of, rate_field
 from tasks_admin.lib.errors import ConsoleError
 from tasks_admin.lib.verbs import (
     DISABLE_PERIODIC,
@@ -23,7 +23,10 @@ from tasks_admin.lib.verbs import (
     RESOLVE,
     RESTORE_QUEUE,
     RESUME_QUEUE,
+    RETRY_FAILED,
+    REVOKE,
     RUN_PERIODIC,
+    TERMINATE,
     WORKER_COMMANDS,
 )
 from tasks_admin.management import rows
@@ -65,10 +68,10 @@ PERIODIC_ACTS = {
     ENABLE_PERIODIC: periodic.enable,
     DISABLE_PERIODIC: periodic.disable,
 }
-ACTS = {
-    "retry": results.retry_failed,
-    "revoke": cancellation.revoke,
-    "terminate": cancellation.terminate,
+ACTS: dict[str, tuple[str, Callable[..., Operation]]] = {
+    "retry": (RETRY_FAILED, results.retry_failed),
+    "revoke": (REVOKE, cancellation.revoke),
+    "terminate": (TERMINATE, cancellation.terminate),
 }
 NAMED = QUEUE_ACTS | PERIODIC_ACTS
 
@@ -98,6 +101,10 @@ class Command(BaseCommand):
             act.add_argument("ids", nargs="*", metavar="TASK_ID")
             act.add_argument("--group", type=int, help="all that failed for it")
             act.add_argument("--operation", type=int, help="all that failed of it")
+            act.add_argument(
+                "--answer", action="append", default=[], metavar="FIELD=VALUE",
+                help="a field that the action's page has besides the reason",
+            )  # fmt: skip
         words.add_parser("queues", parents=[shared], help="what waits, and who consumes it")
         for word in QUEUE_ACTS:
             act = words.add_parser(word, parents=[acting], help=word.replace("_", " the "))
@@ -154,8 +161,9 @@ class Command(BaseCommand):
 def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
     ids, told = options["ids"], {"actor": actor, "reason": options["reason"]}
     if word in ACTS:
-        confirmation = operations.Confirmation(**told)
-        operation = ACTS[word](results=_chosen(options), confirmation=confirmation)
+        verb, act = ACTS[word]
+        confirmation = _confirmation(verb, actor, options)
+        operation = act(results=_chosen(options), confirmation=confirmation)
     elif word in FAILURE_GROUP_ACTIONS:
         operation = FAILURE_GROUP_ACTIONS[word](group=_found(FailureGroup, ids[0]), **told)
     elif word in NAMED:
@@ -183,6 +191,18 @@ def _acted(word: str, actor: User, options: dict[str, Any]) -> list[Row]:
         {"worker": one.subject, "outcome": one.state, "why": one.reason, "detail": one.detail}
         for one in targets
     ]
+
+
+def _confirmation(verb: str, actor: User, options: dict[str, Any]) -> operations.Confirmation:
+    """Validate the reason and the answers with the form of the action's page."""
+    answers = dict(pair.partition("=")[::2] for pair in options["answer"])
+    form = build_form(verb, answers | {"reason": options["reason"]})
+    if unknown := answers.keys() - form.fields.keys():
+        raise CommandError(f"{verb} has no field {', '.join(sorted(unknown))}.")
+    if not form.is_valid():
+        problems = (f"{name}: {' '.join(map(str, texts))}" for name, texts in form.errors.items())
+        raise CommandError(" ".join(problems))
+    return confirmation_of(form, actor)
 
 
 def _actor(name: str) -> User:
