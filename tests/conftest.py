@@ -15,7 +15,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import translation
 
-from tasks_admin.lib.verbs import WORKER_COMMANDS
+from tasks_admin.lib.verbs import VERBS
 from tests.support.ports import free_port
 from tests.support.smtp import Mailbox
 
@@ -95,17 +95,7 @@ def bob(make_user: Callable[..., User]) -> User:
         make_user("bob", is_staff=True),
         "auth.view_user",
         *(f"tasks_admin.view_{noun}" for noun in VIEWABLE_MODELS),
-        *(f"tasks_admin.{verb}" for verb in ("send_reset_email", "retry_failed")),
-        *(f"tasks_admin.{verb}" for verb in ("pause", "resume", "abort", "throttle")),
-        "tasks_admin.approve_operation",
-        "tasks_admin.reveal_arguments",
-        "tasks_admin.revoke",
-        "tasks_admin.terminate",
-        *(f"tasks_admin.{verb}" for verb in WORKER_COMMANDS),
-        *(f"tasks_admin.{verb}_failure_group" for verb in ("resolve", "mute", "reopen")),
-        "tasks_admin.edit_and_retry",
-        *(f"tasks_admin.{verb}_periodic" for verb in ("run", "enable", "disable")),
-        *(f"tasks_admin.{verb}_queue" for verb in ("pause", "resume", "purge", "restore", "peek")),
+        *(verb.full_permission for verb in VERBS.values() if verb.permission),
     )
 
 

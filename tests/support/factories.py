@@ -15,7 +15,7 @@ from django.utils import timezone
 from kombu.utils.json import dumps
 
 from tasks_admin import accounts, operations
-from tasks_admin.lib.verbs import SEND_RESET_EMAIL
+from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS, TargetType
 from tasks_admin.models import Failure, FailureGroup, Operation, Result, Target, lock_keys
 from tasks_admin.operations import Confirmation, Selection
 from tests.support.stack import WAIT_TIMEOUT
@@ -69,6 +69,13 @@ def make_result(status: str = "FAILURE", **fields: Any) -> Result:
         setattr(row, name, value)
     row.save()
     return row
+
+
+def make_selectable(verb: str) -> list[Any]:
+    """Rows of which a bulk action processes at least one."""
+    if VERBS[verb].target_type == TargetType.USER:
+        return make_users(2)
+    return [make_result("PENDING"), make_result("FAILURE")]
 
 
 def make_failure_group(count: int = 1, **fields: Any) -> FailureGroup:

@@ -8,28 +8,27 @@ from tasks_admin.lib.verbs import VERBS, WORKER_COMMANDS
 from tasks_admin.models import Operation, QuarantinedMessage, Worker
 from tests.conftest import VIEWABLE_MODELS, grant
 from tests.stack.workers.test_heartbeats import make_worker
-from tests.support.factories import make_failure_group, make_operation, make_result, make_users
+from tests.support.factories import (
+    make_failure_group,
+    make_operation,
+    make_result,
+    make_selectable,
+)
 from tests.support.pages import (
     FAILURE_GROUPS,
     OPERATIONS,
     PERIODIC,
     QUEUES,
     RESULTS,
-    USERS,
     WORKERS,
+    bulk_actions,
 )
 
 pytestmark = pytest.mark.django_db
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
-#: What is chosen in a list that one may look at: to ask for it is a POST.
-CHOSEN = {
-    "send_reset_email": USERS,
-    "retry_failed": RESULTS,
-    "edit_and_retry": RESULTS,
-    "revoke": RESULTS,
-    "terminate": RESULTS,
-}
+#: Chosen in a list that the user may view: to ask for it is a POST.
+CHOSEN = bulk_actions()
 MOVES = ("pause", "resume", "abort", "throttle", "approve")
 
 
@@ -100,7 +99,7 @@ def test_403_by_every_method(viewer, no_broker, verb, method, all_others):
 @pytest.mark.parametrize("verb", CHOSEN)
 def test_403_for_what_is_chosen_in_a_list(viewer, verb, all_others):
     client = viewer(*(other for other in STAFF_VERBS if other != verb) if all_others else ())
-    rows = make_users(1) if verb == "send_reset_email" else [make_result()]
+    rows = make_selectable(verb)
     data = {"action": verb, "_selected_action": [rows[0].pk], "index": "0", "confirm": "Yes"}
     data |= {"reason": "r", "key": uuid.uuid4(), "select_across": "0", "shown": "x"}
 

@@ -16,6 +16,7 @@ from tests.support.factories import (
     make_failure_group,
     make_operation,
     make_result,
+    make_selectable,
     make_users,
 )
 from tests.support.pages import (
@@ -23,6 +24,7 @@ from tests.support.pages import (
     RESULTS,
     USERS,
     WORKERS,
+    bulk_actions,
     confirm,
     hidden_fields,
     run_action,
@@ -33,12 +35,8 @@ ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
 MAY = {"alice", "bob"}
 MAY_LOOK = {"alice", "bob", "charlie"}
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
-ACTIONS = {
-    "send_reset_email": USERS,
-    "retry_failed": RESULTS,
-    "revoke": RESULTS,
-    "terminate": RESULTS,
-}
+#: Those that are confirmed at once; edit_and_retry shows the form of the arguments before.
+ACTIONS = {verb: path for verb, path in bulk_actions().items() if verb != "edit_and_retry"}
 CAUSE_VERBS = {"resolve", "mute", "reopen"}
 #: A worker that does not answer: what it was told is recorded all the same.
 SEEN = dict.fromkeys(("started_at", "last_seen_at"), "2026-01-01T00:00Z")
@@ -86,9 +84,7 @@ def perform(client: Client, verb: str) -> bool:
     """Do it as a browser would, both steps; say whether it was done."""
     if verb in ACTIONS:
         path = ACTIONS[verb]
-        result = "PENDING" if verb in {"revoke", "terminate"} else "FAILURE"
-        rows = make_users(2) if verb == "send_reset_email" else [make_result(result)]
-        page = run_action(client, path, verb, rows)
+        page = run_action(client, path, verb, make_selectable(verb))
         if b'name="confirm"' in page.content:
             page = confirm(client, page, path)
         return Operation.objects.filter(verb=verb).exists()
