@@ -19,9 +19,14 @@ DATABASE_SCHEMES = ("postgres", "postgresql", "psql", "pgsql", "sqlite")
 BROKER_SCHEMES = (
     "redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp",
 )  # fmt: skip
-#: EMAIL_URL's schemes: django-environ's scheme and the default port.
+SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+#: EMAIL_URL's schemes: django-environ's scheme, the default port, and Django's email backend.
 #: smtps:// is implicit TLS, as everywhere except in django-environ, where it is STARTTLS.
-EMAIL_SCHEMES = {"smtp": ("smtp", 25), "smtps": ("smtp+ssl", 465), "smtp+tls": ("smtp+tls", 587)}
+EMAIL_SCHEMES = {
+    "smtp": ("smtp", 25, SMTP_BACKEND),
+    "smtps": ("smtp+ssl", 465, SMTP_BACKEND),
+    "smtp+tls": ("smtp+tls", 587, SMTP_BACKEND),
+}
 #: Scheme, host and port, in the form in which Django compares hosts.
 HOST_URL_PATTERN = re.compile(r"https?://([a-z0-9.-]+|\[[a-f0-9:.]+\])(:[0-9]{1,5})?")
 #: A refusal lists the valid values up to this number: there are hundreds of time zones.
@@ -179,18 +184,18 @@ def read_email(default: str) -> dict[str, Any]:
     url = read_string("EMAIL_URL", default)
     scheme, _separator, rest = url.partition("://")
     if scheme not in EMAIL_SCHEMES or not _split_url("EMAIL_URL", url).hostname:
-        raise invalid(
-            "EMAIL_URL", "must begin with smtp://, smtps:// or smtp+tls:// and contain a host"
-        )
+        *others, last = (f"{name}://" for name in EMAIL_SCHEMES)
+        schemes = f"{', '.join(others)} or {last}"
+        raise invalid("EMAIL_URL", f"must begin with {schemes} and contain a host")
     if re.search(r"[/?]", rest):
         raise invalid("EMAIL_URL", "must not contain a path or a query after the host and port")
-    environ_scheme, port = EMAIL_SCHEMES[scheme]
+    environ_scheme, port, backend = EMAIL_SCHEMES[scheme]
     try:
         config: dict[str, Any] = dict(environ.Env.email_url_config(f"{environ_scheme}://{rest}"))
     except (ValueError, ImproperlyConfigured):
         raise invalid("EMAIL_URL", "is not a valid URL of a mail server") from None
     config.pop("EMAIL_FILE_PATH", None)
-    return config | {"EMAIL_PORT": config.get("EMAIL_PORT") or port}
+    return config | {"EMAIL_PORT": config.get("EMAIL_PORT") or port, "EMAIL_BACKEND": backend}
 
 
 def read_from_email(default: str) -> str:

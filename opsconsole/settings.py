@@ -118,7 +118,6 @@ STORAGES = {
 # Email. Without EMAIL_URL, the mail catcher receives all messages.
 MAIL_CATCHER_DIR = None if read_string("EMAIL_URL") else DATA_DIR / "mail"
 _email = read_email(f"smtp://127.0.0.1:{INSTANCE.smtp_port}")
-_smtp = "django.core.mail.backends.smtp.EmailBackend"
 MAIL_OPTIONS = {
     "host": _email["EMAIL_HOST"],
     "port": _email["EMAIL_PORT"],
@@ -129,9 +128,9 @@ MAIL_OPTIONS = {
     "timeout": 10,
 }
 if django.VERSION >= (6, 1):
-    MAILERS = {"default": {"BACKEND": _smtp, "OPTIONS": MAIL_OPTIONS}}
+    MAILERS = {"default": {"BACKEND": _email["EMAIL_BACKEND"], "OPTIONS": MAIL_OPTIONS}}
 else:
-    EMAIL_BACKEND = _smtp
+    EMAIL_BACKEND = _email["EMAIL_BACKEND"]
     EMAIL_HOST, EMAIL_PORT = MAIL_OPTIONS["host"], MAIL_OPTIONS["port"]
     EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL_OPTIONS["username"], MAIL_OPTIONS["password"]
     EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_OPTIONS["use_tls"], MAIL_OPTIONS["use_ssl"]

@@ -4,13 +4,11 @@ import re
 import smtplib
 import threading
 import time
-from typing import Any
 
-import django
-from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
+from tasks_admin.integrations.mail.backends import make_backend
 from tasks_admin.lib.errors import DeliveryDeferred, DeliveryRejected
 
 _local = threading.local()
@@ -58,7 +56,7 @@ def close() -> None:
 
 def timeout() -> float | None:
     """See `EmailTransport.timeout`."""
-    return getattr(_server(), "timeout", None)
+    return getattr(make_backend(), "timeout", None)
 
 
 def _connection() -> BaseEmailBackend:
@@ -72,19 +70,10 @@ def _connection() -> BaseEmailBackend:
         if not alive:
             close()
     if getattr(_local, "connection", None) is None:
-        _local.connection, _local.used_at = _server(), time.monotonic()
+        _local.connection, _local.used_at = make_backend(), time.monotonic()
         _local.connection.open()
     connection: BaseEmailBackend = _local.connection
     return connection
-
-
-def _server() -> BaseEmailBackend:
-    """The mail server of Django's settings: `MAILERS` from 6.1 on, `EMAIL_…` before."""
-    if django.VERSION >= (6, 1):
-        mailers: Any = getattr(mail, "mailers")  # noqa: B009 (unknown to the types of 5.2)
-        server: BaseEmailBackend = mailers["default"]
-        return server
-    return mail.get_connection()
 
 
 def _reply(error: Exception, message: EmailMessage) -> tuple[int, str]:

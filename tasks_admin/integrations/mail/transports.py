@@ -6,11 +6,10 @@ add a row to `TRANSPORTS`.
 
 from typing import Protocol
 
-import django
-from django.conf import settings as django_settings
 from django.core.mail import EmailMessage
 
 from tasks_admin.integrations.mail import smtp
+from tasks_admin.integrations.mail.backends import backend_path
 
 
 class EmailTransport(Protocol):
@@ -40,10 +39,4 @@ TRANSPORTS: dict[str, EmailTransport] = {"django.core.mail.backends.smtp.EmailBa
 
 def configured() -> EmailTransport:
     """The transport of the email backend in Django's settings."""
-    return TRANSPORTS.get(_backend(), smtp)
-
-
-def _backend() -> str:
-    if django.VERSION >= (6, 1):
-        return str(django_settings.MAILERS.get("default", {}).get("BACKEND", ""))
-    return django_settings.EMAIL_BACKEND
+    return TRANSPORTS.get(backend_path(), smtp)
