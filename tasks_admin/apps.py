@@ -51,4 +51,4 @@ class TasksAdminConfig(AppConfig):
         worker_shutdown.connect(
             signals.stop_heartbeat, weak=False, dispatch_uid="tasks_admin.worker_shutdown"
         )
-        task_prerun.connect(starts.remember, weak=False, dispatch_uid="tasks_admin.starts")
+        task_prerun.connect(starts.record_start, weak=False, dispatch_uid="tasks_admin.starts")

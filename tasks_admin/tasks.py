@@ -52,7 +52,7 @@ class TargetTask(DjangoTask):  # type: ignore[type-arg]
         """Whether staff revoked the task; without a database, whether Celery has its revocation."""
         try:
             return database.retry_until_available(
-                lambda: revocations.is_revoked(task_id), patience=1.0
+                lambda: revocations.is_revoked(task_id), timeout=1.0
             )
         except database.UNAVAILABLE_ERRORS:
             return control.is_revoked(task_id)

@@ -1,4 +1,4 @@
-"""The result backend: django-celery-results' rows, with exact arguments, and nothing lost.
+"""The result backend: django-celery-results' table, with exact arguments, safe against outages.
 
 In Django's settings: `CELERY_RESULT_BACKEND = "tasks_admin.backend:DatabaseBackend"`.
 """
@@ -19,10 +19,10 @@ from django_celery_results.models import TaskResult
 from kombu.exceptions import KombuError
 
 from tasks_admin.backend import rows, starts
-from tasks_admin.backend.arguments import Arguments, kept
-from tasks_admin.backend.chords import Part
-from tasks_admin.backend.published import ancestors, storable, store_published
-from tasks_admin.backend.texts import LONGEST, brief, clipped
+from tasks_admin.backend.arguments import Arguments, encode_arguments
+from tasks_admin.backend.chords import ChordPart
+from tasks_admin.backend.published import ancestors, is_storable_id, store_published
+from tasks_admin.backend.texts import MAX_TEXT_LENGTH, shorten_exception, storable_text
 from tasks_admin.integrations import database
 from tasks_admin.lib import celery_json
 from tasks_admin.lib.conf import settings
@@ -31,15 +31,15 @@ from tasks_admin.models.result_states import EXCEPTIONS, READY, ResultState
 from tasks_admin.models.targets import TASK_ID, TargetQuerySet, TargetState
 from tasks_admin.results import expiry, failures
 
-__all__ = ["LONGEST", "DatabaseBackend", "clipped", "store_published"]
+__all__ = ["MAX_TEXT_LENGTH", "DatabaseBackend", "store_published"]
 
 logger = logging.getLogger(__name__)
 #: What a serializer raises for a text that it did not write.
 DECODING_ERRORS = (*celery_json.DECODING_ERRORS, KombuError)
 
 
-def readable(backend: StockBackend, row: TaskResult, text: str | None) -> Any:
-    """Decode what we write as JSON always, and the stock backend in the result's serialization."""
+def decode_column(backend: StockBackend, row: TaskResult, text: str | None) -> Any:
+    """Decode a text that we wrote as JSON, or the stock backend in the result's serialization."""
     for decode in (celery_json.decode, functools.partial(backend.decode_content, row)):
         try:
             return decode(text) if text else None
@@ -49,12 +49,12 @@ def readable(backend: StockBackend, row: TaskResult, text: str | None) -> Any:
 
 
 class DatabaseBackend(StockBackend):  # type: ignore[misc]
-    """One guarded statement a result; the row is usually there since the task was published."""
+    """Writes one guarded statement per result; the row usually exists since publishing."""
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Try again on a new connection when the database went away.
+        """Retry on a new connection if the database became unavailable.
 
-        Not inside somebody's transaction: that is lost, and the same error would come for ever.
+        Not inside a transaction of the project: it is lost, and each retry would fail again.
         """
         connection = connections[router.db_for_write(Result)]
         if connection.in_atomic_block or not isinstance(exc, database.UNAVAILABLE_ERRORS):
@@ -71,15 +71,15 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         request: Any = None,
         using: str | None = None,
     ) -> Any:
-        """Store a state of a task; a success is never overwritten, nor is an end by a start."""
-        if not storable(task_id):
-            logger.error("%s is not stored: no table holds the id %.300r", status, task_id)
+        """Store a state of a task. A success is never replaced, nor an outcome by a start."""
+        if not is_storable_id(task_id):
+            logger.error("%s was not stored: the table can't store the id %.300r", status, task_id)
             return result
         row = self._row(task_id, result, status, traceback, request)
         complete = functools.partial(self._complete, row, request)
         fill = getattr(request, "args", None) is not None
         failed = status == ResultState.FAILURE
-        if not (failed or TASK_ID.fullmatch(task_id)):  # one statement is a transaction by itself
+        if not (failed or TASK_ID.fullmatch(task_id)):  # a single statement needs no transaction
             durable = settings.RESULTS_DURABLE
             rows.write(row, complete, fill=fill, using=using, durable=durable)
             return result
@@ -94,10 +94,10 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         return result
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
-        """Count a part of a chord, once; go on with its body after the last one."""
+        """Count a finished task of a chord, once; call the body after the last one."""
         if not request.id or not request.group:
             return
-        counter = self._ensure_retryable(Part(request.group).count)
+        counter = self._ensure_retryable(ChordPart(request.group).count)
         if counter is None:
             return
         parts = counter.group_result(app=self.app)
@@ -106,18 +106,18 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             trigger_callback(app=self.app, callback=body, group_result=parts)
 
     def _get_task_meta_for(self, task_id: str) -> Any:
-        """Read a row of ours, or one that the stock backend wrote, whatever its serializer was."""
+        """Read a row that we wrote, or that the stock backend wrote with any serializer."""
         row = self.TaskModel._default_manager.get_task(task_id)
         known = row.as_dict()
-        notes = readable(self, row, known.pop("meta", None))
+        meta = decode_column(self, row, known.pop("meta", None))
         known["result"] = self.decode_content(row, known["result"])
         for name in ("args", "kwargs"):
-            known[f"task_{name}"] = known[name] = readable(self, row, known[f"task_{name}"])
-        notes = notes if isinstance(notes, dict) else {}
-        return self.meta_from_decoded(notes | known | {"children": notes.get("children")})
+            known[f"task_{name}"] = known[name] = decode_column(self, row, known[f"task_{name}"])
+        meta = meta if isinstance(meta, dict) else {}
+        return self.meta_from_decoded(meta | known | {"children": meta.get("children")})
 
     def cleanup(self) -> None:
-        """Delete expired results, in small bites; Celery's `backend_cleanup` calls this."""
+        """Delete expired results, in small batches. Called by Celery's `backend_cleanup`."""
         if self.expires:
             expiry.delete_expired(maybe_timedelta(self.expires))
             self.GroupModel._default_manager.delete_expired(self.expires)
@@ -125,36 +125,38 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
     def _row(
         self, task_id: str, result: Any, status: str, traceback: str | None, request: Any
     ) -> rows.Row:
-        """What a state changes of a row that is there."""
-        content_type, content_encoding, encoded = self._encode_result(brief(result, status), status)
+        """The columns that a state changes in an existing row."""
+        content_type, content_encoding, encoded = self._encode_result(
+            shorten_exception(result, status), status
+        )
         new = {
             "status": status,
             "result": encoded,
-            "traceback": clipped(traceback, LONGEST),
+            "traceback": storable_text(traceback, MAX_TEXT_LENGTH),
             "content_type": content_type,
             "content_encoding": content_encoding,
-            "worker": clipped(getattr(request, "hostname", None), 100),
-            "periodic_task_name": clipped(getattr(request, "periodic_task_name", None), 255),
+            "worker": storable_text(getattr(request, "hostname", None), 100),
+            "periodic_task_name": storable_text(getattr(request, "periodic_task_name", None), 255),
         }
         ending = self._meta_ending(request, status, result)
         return rows.Row(
             task_id=task_id,
             new=new,
-            ran=0.0 if status == ResultState.STARTED else starts.ran(request),
+            run_time=0.0 if status == ResultState.STARTED else starts.seconds_since_start(request),
             meta=self._meta(task_id, request, ending=ending) if ending else "",
             meta_ending=ending,
             final=(ResultState.SUCCESS,) if status in READY else READY,
         )
 
     def _complete(self, row: rows.Row, request: Any) -> rows.Row:
-        """The same, with what is stored once: it costs some time to make."""
-        known = {"task_name": clipped(getattr(request, "task", None), 255)}
+        """The same with the constant columns, which take some time to encode."""
+        constant = {"task_name": storable_text(getattr(request, "task", None), 255)}
         arguments = self._arguments(request)
         if arguments:
-            known |= {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
+            constant |= {"task_args": arguments.args, "task_kwargs": arguments.kwargs}
         reason = arguments.inexact_reason if arguments else ""
         meta = self._meta(row.task_id, request, inexact_reason=reason, ending=row.meta_ending)
-        return dataclasses.replace(row, known=known, meta=meta)
+        return dataclasses.replace(row, constant=constant, meta=meta)
 
     def _encode_result(self, result: Any, status: str) -> tuple[str, str, Any]:
         """The content type, the encoding and the text of a result."""
@@ -181,12 +183,12 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         if args is None and kwargs is None:
             return None
         reprs = (getattr(request, name, None) for name in ("argsrepr", "kwargsrepr"))
-        return kept(self.app, args, kwargs, *reprs)
+        return encode_arguments(self.app, args, kwargs, *reprs)
 
     def _meta_ending(self, request: Any, status: str, result: Any) -> str:
         """The end of `meta`: what the project added, and the children; empty if there are none.
 
-        A retry by Celery is recorded too, when and for which exception: the row has one state only.
+        Records the time and exception of a retry by Celery too: the row has only one state.
         """
         extra = self._get_meta_from_request(request)
         extra = extra if isinstance(extra, dict) else {}
@@ -203,7 +205,7 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
         return str(next((queue.name for queue in queues if queue.routing_key == key), key))
 
     def _settle(self, task_id: str, status: str, result: Any) -> None:
-        """Bring the target that the task was run for to its outcome, in the same transaction."""
+        """Settle the target of the task, in the same transaction."""
         target = Target.objects.for_current_attempt(task_id)
         if status == ResultState.SUCCESS:
             target.settle(TargetState.DONE)
@@ -215,9 +217,9 @@ class DatabaseBackend(StockBackend):  # type: ignore[misc]
             self._fail(target, task_id, result)
 
     def _fail(self, target: TargetQuerySet, task_id: str, result: Any) -> None:
-        kind = str((result or {}).get("exc_type", "")) if isinstance(result, dict) else ""
-        if kind not in stored_exceptions.PROCESS_DIED:
-            target.settle(TargetState.FAILED, reason="raised", detail=kind[:100])
+        exception = str((result or {}).get("exc_type", "")) if isinstance(result, dict) else ""
+        if exception not in stored_exceptions.PROCESS_DIED:
+            target.settle(TargetState.FAILED, reason="raised", detail=exception[:100])
             return
         name = Result.objects.filter(task_id=task_id).values_list("task_name", flat=True)
         task = self.app.tasks.get(name.first() or "")

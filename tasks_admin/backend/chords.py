@@ -1,4 +1,4 @@
-"""Counting the parts of a chord that returned, each once, though the database goes away."""
+"""Counting the finished tasks of a chord: each once, also if the database is unavailable."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ logger = get_logger(__name__)
 
 
 @dataclass
-class Part:
-    """One part that returned. May be counted again after an error, and counts once."""
+class ChordPart:
+    """One finished task of a chord. `count` may be repeated after an error, and counts once."""
 
     group_id: str
-    #: The transaction that counted it, when that was begun; its end may be unknown.
-    number: int | None = None
+    #: The transaction that counted it; after an error it is not known whether it was committed.
+    transaction_id: int | None = None
     counter: ChordCounter | None = None
 
     def count(self) -> ChordCounter | None:
-        """Return the chord's counter when this was the last part."""
-        if self._counted():
-            return self._last()
+        """Return the chord's counter if this was the last task."""
+        if self._is_counted():
+            return self._finished_counter()
         using = router.db_for_write(ChordCounter)
         with transaction.atomic(using=using):
             rows = ChordCounter.objects.using(using).select_for_update()
@@ -31,13 +31,13 @@ class Part:
             if self.counter is None:
                 logger.warning("Can't find ChordCounter for Group %s", self.group_id)
                 return None
-            self._subtract(self.counter)
+            self._decrement(self.counter)
             connection = connections[using]
             with connection.cursor() as cursor:
-                self.number = dialect_of(connection).transaction_id(cursor)
-        return self._last()
+                self.transaction_id = dialect_of(connection).transaction_id(cursor)
+        return self._finished_counter()
 
-    def _subtract(self, counter: ChordCounter) -> None:
+    def _decrement(self, counter: ChordCounter) -> None:
         counter.count -= 1
         rows = ChordCounter.objects.filter(pk=counter.pk)
         if counter.count:
@@ -45,13 +45,13 @@ class Part:
         else:
             rows.delete()
 
-    def _last(self) -> ChordCounter | None:
+    def _finished_counter(self) -> ChordCounter | None:
         return self.counter if self.counter is not None and not self.counter.count else None
 
-    def _counted(self) -> bool:
-        """Whether the try before was committed, though its answer was lost."""
-        if self.number is None:
+    def _is_counted(self) -> bool:
+        """Whether the previous try was committed, although its reply was lost."""
+        if self.transaction_id is None:
             return False
         connection = connections[router.db_for_write(ChordCounter)]
         with connection.cursor() as cursor:
-            return dialect_of(connection).was_committed(cursor, self.number)
+            return dialect_of(connection).was_committed(cursor, self.transaction_id)

@@ -1,6 +1,6 @@
 """Writing results: one guarded statement each.
 
-The ORM would need three, and most of the time that a small task takes.
+The ORM would need three statements, which take longer than a small task.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,24 +15,24 @@ from tasks_admin.models import Result, result_meta
 from tasks_admin.models.dialects import dialect_of
 
 TABLE = Result._meta.db_table
-#: Columns that are left as they are where nothing is known.
-SHY = ("worker", "periodic_task_name")
+#: Columns that keep their value if the new one is None.
+KEPT_IF_NONE = ("worker", "periodic_task_name")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A state of a task, ready to be written."""
+    """A state of a task, as it is written to the table."""
 
     task_id: str
     #: Columns that the state replaces; None leaves `worker` and `periodic_task_name` as they are.
     new: dict[str, Any]
-    #: The states that this one does not undo.
+    #: The states that this one does not replace.
     final: tuple[str, ...]
-    #: Columns that are filled once: `task_name`, `task_args`, `task_kwargs`.
-    known: dict[str, str | None] = field(default_factory=dict)
-    #: Seconds since it began, when this process knows.
-    ran: float | None = None
-    #: `meta` as a whole, and its end when there is more to say than the queue's name.
+    #: Columns that are written once: `task_name`, `task_args`, `task_kwargs`.
+    constant: dict[str, str | None] = field(default_factory=dict)
+    #: Seconds since the task started, if it started in this process.
+    run_time: float | None = None
+    #: The whole text of `meta`; and its ending, if that differs from the one at publishing.
     meta: str = ""
     meta_ending: str = ""
 
@@ -45,11 +45,11 @@ def write(
     using: str | None = None,
     durable: bool = True,
 ) -> bool:
-    """Store a state; False when a state that it does not undo is there.
+    """Store a state; return False if the row has a state that this one does not replace.
 
-    The row is there already, as a rule, with its arguments: one small UPDATE. If it is not, or
-    `fill` says that we know arguments that it lacks, a second statement stores all of `complete`;
-    it also meets a publisher whose transaction is not over yet, and waits for it.
+    Usually the row exists, with its arguments: one small UPDATE. If it does not exist, or lacks
+    arguments that are known here (`fill`), a second statement stores all of `complete`. That one
+    also waits for a publisher whose transaction has inserted the row and is still open.
     """
     connection = connections[using or router.db_for_write(Result)]
     with connection.cursor() as cursor:
@@ -59,8 +59,8 @@ def write(
         return bool(cursor.rowcount)
 
 
-def announce(row: Row, *, using: str | None = None) -> None:
-    """Store what is about to be published; what is known already stays as it is."""
+def insert_pending(row: Row, *, using: str | None = None) -> None:
+    """Insert the row of a task that is about to be published; an existing row stays as it is."""
     connection = connections[using or router.db_for_write(Result)]
     sql, params = _insert(row, connection)
     with connection.cursor() as cursor:
@@ -70,15 +70,19 @@ def announce(row: Row, *, using: str | None = None) -> None:
 def _update(
     row: Row, connection: BaseDatabaseWrapper, *, fill: bool, durable: bool
 ) -> tuple[str, list[Any]]:
-    new = {name: row.new[name] for name in row.new if name not in SHY or row.new[name] is not None}
+    new = {
+        name: row.new[name]
+        for name in row.new
+        if name not in KEPT_IF_NONE or row.new[name] is not None
+    }
     sets: dict[str, tuple[str, list[Any]]] = {name: ("%s", [new[name]]) for name in new}
-    now = datetime.now(UTC)  # once: nothing ends before it began
+    now = datetime.now(UTC)  # read once: the task must not end before it started
     sets["date_done"] = _ago(connection, now)
-    if row.ran is not None:
-        sets["date_started"] = _ago(connection, now, row.ran)
+    if row.run_time is not None:
+        sets["date_started"] = _ago(connection, now, row.run_time)
     if row.meta_ending:
         sets["meta"] = _meta(row)
-    where, params = f"task_id = %s AND status NOT IN ({_places(row.final)})", [row.task_id]
+    where, params = f"task_id = %s AND status NOT IN ({_placeholders(row.final)})", [row.task_id]
     if fill:
         where += " AND task_args IS NOT NULL"
     asynchronous = dialect_of(connection).asynchronous_commit
@@ -102,21 +106,22 @@ def _upsert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     more: list[Any] = []
     if row.meta_ending:
         sets["meta"], more = _meta(row)
-    where = f"{TABLE}.status NOT IN ({_places(row.final)})"
+    where = f"{TABLE}.status NOT IN ({_placeholders(row.final)})"
     sql += dialect.do_update("task_id", sets, where=where)
     return sql, [*params, *more, *row.final]
 
 
 def _insert(row: Row, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-    values = {"task_id": row.task_id, "meta": row.meta, **row.new, **row.known}
+    values = {"task_id": row.task_id, "meta": row.meta, **row.new, **row.constant}
     now = datetime.now(UTC)
-    begun, moment = _ago(connection, now, row.ran or 0.0)  # queued before, but nobody saw that
-    started = "NULL" if row.ran is None else begun
+    # It was queued before it started; when, is not known here.
+    created, moment = _ago(connection, now, row.run_time or 0.0)
+    started = "NULL" if row.run_time is None else created
     done, ended = _ago(connection, now)
     names = ", ".join([*values, "date_created", "date_done", "date_started"])
-    places = f"{_places(values)}, {begun}, {done}, {started}"
+    places = f"{_placeholders(values)}, {created}, {done}, {started}"
     sql = f"INSERT INTO {TABLE} ({names}) VALUES ({places})"  # noqa: S608
-    return sql, [*values.values(), *moment, *ended, *(moment if row.ran is not None else [])]
+    return sql, [*values.values(), *moment, *ended, *(moment if row.run_time is not None else [])]
 
 
 def _meta(row: Row) -> tuple[str, list[Any]]:
@@ -132,5 +137,5 @@ def _ago(
     return dialect_of(connection).seconds_ago(max(seconds, 0.0), now=now)
 
 
-def _places(values: Sequence[Any] | dict[str, Any]) -> str:
+def _placeholders(values: Sequence[Any] | dict[str, Any]) -> str:
     return ", ".join(["%s"] * len(values))

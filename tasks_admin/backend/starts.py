@@ -1,4 +1,4 @@
-"""When a task began, kept in the process that runs it: its end is written with it, in one go."""
+"""When a task started, in the memory of its process: one statement stores it with the outcome."""
 
 import time
 from typing import Any
@@ -6,19 +6,22 @@ from typing import Any
 from tasks_admin.integrations import database
 
 
-def remember(task: Any = None, **_: Any) -> None:
-    """Note the moment, and drop connections that were cut; called by Celery's `task_prerun`.
+def record_start(task: Any = None, **_: Any) -> None:
+    """Record the time, and drop dead connections. Receiver of Celery's `task_prerun`.
 
     Celery would close all connections around each task; ours stay open. A task must not be the
-    first to find out that the database was restarted meanwhile.
+    first to detect that the database was restarted in between.
     """
     if task is None or getattr(task.request, "is_eager", False):
         return
-    task.request.console_begun = time.monotonic()
+    task.request.console_started_at = time.monotonic()
     database.drop_dead_connections()
 
 
-def ran(request: Any) -> float | None:
-    """Seconds since the task began, when it runs in this process. No clock can set it back."""
-    begun = getattr(request, "console_begun", None)
-    return time.monotonic() - begun if isinstance(begun, float) else None
+def seconds_since_start(request: Any) -> float | None:
+    """Seconds since the task started; None if it did not start in this process.
+
+    By a monotonic clock: a change of the system time has no effect.
+    """
+    started_at = getattr(request, "console_started_at", None)
+    return time.monotonic() - started_at if isinstance(started_at, float) else None

@@ -1,27 +1,31 @@
-"""Texts that fit: what a database would refuse, or nobody would read, is tamed."""
+"""Texts that every database can store, of bounded length."""
 
 from typing import Any
 
 from tasks_admin.models.result_states import EXCEPTIONS
 
-#: Characters of an exception's words or a traceback that are kept.
-LONGEST = 64_000
+#: Characters of a traceback, or of an exception's message, that are stored.
+MAX_TEXT_LENGTH = 64_000
+#: A text that is cut at this length or above ends with its original length.
+MIN_ANNOTATED_LENGTH = 1000
 
 
-def clipped(text: Any, longest: int) -> str | None:
-    """Make text fit to be stored: no NUL, no lone surrogates, no more than `longest` characters."""
+def storable_text(text: Any, max_length: int) -> str | None:
+    """The text without NUL and lone surrogates, cut after `max_length` characters."""
     if text is None:
         return None
-    tame = str(text).replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
-    if len(tame) <= longest:
-        return tame
-    return tame[:longest] if longest < 1000 else f"{tame[:longest]}\n… ({len(tame)} characters)"
+    safe = str(text).replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
+    if len(safe) <= max_length:
+        return safe
+    cut = safe[:max_length]
+    return cut if max_length < MIN_ANNOTATED_LENGTH else f"{cut}\n… ({len(safe)} characters)"
 
 
-def brief(result: Any, status: str) -> Any:
-    """Shorten what an exception said; what a task returned is the project's, and stays whole."""
+def shorten_exception(result: Any, status: str) -> Any:
+    """Cut the message of an exception. A return value belongs to the project, and is not cut."""
     if status not in EXCEPTIONS or not isinstance(result, dict):
         return result
-    if len(said := str(result.get("exc_message"))) <= LONGEST:
+    message = str(result.get("exc_message"))
+    if len(message) <= MAX_TEXT_LENGTH:
         return result
-    return result | {"exc_message": [clipped(said, LONGEST)]}
+    return result | {"exc_message": [storable_text(message, MAX_TEXT_LENGTH)]}

@@ -73,7 +73,7 @@ def delete_orphaned_failures() -> int:
     existing = Result.objects.filter(task_id=OuterRef("task_id"))
     while True:
         batch = Failure.objects.filter(pk__gt=after).order_by("pk")
-        keys = list(batch.values_list("pk", flat=True)[: deletion.MAX_BATCH])
+        keys = list(batch.values_list("pk", flat=True)[: deletion.MAX_BATCH_SIZE])
         if not keys:
             return count
         after = keys[-1]
@@ -94,7 +94,7 @@ def delete_failure_groups() -> int:
     old = FailureGroup.objects.filter(quiet).filter(~Exists(left))
     count = 0
     # A group that fails meanwhile has a new `last_at`: the guard is evaluated again after a wait.
-    while keys := list(old.values_list("pk", flat=True)[: deletion.MAX_BATCH]):
+    while keys := list(old.values_list("pk", flat=True)[: deletion.MAX_BATCH_SIZE]):
         deleted = FailureGroup.objects.filter(quiet, pk__in=keys)._raw_delete(using=old.db)
         FailureGroupHour.objects.filter(group__in=keys).exclude(
             group__in=FailureGroup.objects.filter(pk__in=keys)

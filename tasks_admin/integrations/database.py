@@ -1,4 +1,4 @@
-"""The door to the database for who must not give up: it goes away for seconds when it restarts."""
+"""The connection to the database, for code that must survive a restart of its server."""
 
 import select
 import threading
@@ -8,27 +8,27 @@ from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, connections
 
-#: What the database raises when it is away, read-only, locked, or out of connections.
+#: The errors of a database that is stopped, read-only, locked, or out of connections.
 UNAVAILABLE_ERRORS = (OperationalError, InterfaceError)
-#: Seconds to insist by default. Shorter than the time limits of the tasks that call it.
-PATIENCE = 6.0
-#: Seconds after which an open connection is asked whether it still works.
-CHECK_EVERY = 5.0
+#: Seconds for which a statement is retried. Shorter than the time limits of the tasks.
+RETRY_TIMEOUT = 6.0
+#: Seconds between two checks of an open connection by a query.
+CHECK_INTERVAL = 5.0
 
 T = TypeVar("T")
 _checked = threading.local()
 
 
-def retry_until_available(act: Callable[[], T], *, patience: float = PATIENCE) -> T:
-    """Call `act` until the database answers, each time on a fresh connection.
+def retry_until_available(function: Callable[[], T], *, timeout: float = RETRY_TIMEOUT) -> T:
+    """Call `function` until the database is available, each time on a new connection.
 
-    Raises the database's own error after `patience` seconds. `act` must bear being called again.
+    Raises the database's error after `timeout` seconds. `function` must be idempotent.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     pause = 0.1
     while True:
         try:
-            return act()
+            return function()
         except UNAVAILABLE_ERRORS:
             if time.monotonic() + pause > deadline or connection.in_atomic_block:
                 raise
@@ -38,27 +38,27 @@ def retry_until_available(act: Callable[[], T], *, patience: float = PATIENCE) -
 
 
 def drop_dead_connections() -> None:
-    """Drop connections that were cut while nobody used them; the next query makes a new one.
+    """Close connections that the server has closed; the next query opens a new one.
 
-    It costs microseconds: whoever ended the connection left something to read. Every few seconds
-    Django's own checks follow (age, and a query before the next use).
+    This takes microseconds: the socket of such a connection is readable. Every few seconds
+    Django's own checks follow (the age of the connection, and a query before the next use).
     """
     now = time.monotonic()
-    due = now - getattr(_checked, "at", 0.0) >= CHECK_EVERY
+    due = now - getattr(_checked, "at", 0.0) >= CHECK_INTERVAL
     _checked.at = now if due else getattr(_checked, "at", now)
-    for one in connections.all(initialized_only=True):
-        if one.connection is None or one.in_atomic_block:
+    for wrapper in connections.all(initialized_only=True):
+        if wrapper.connection is None or wrapper.in_atomic_block:
             continue
-        if _was_cut(one.connection):
-            one.close()
-        elif due or one.errors_occurred:
-            one.close_if_unusable_or_obsolete()
+        if _is_dead(wrapper.connection):
+            wrapper.close()
+        elif due or wrapper.errors_occurred:
+            wrapper.close_if_unusable_or_obsolete()
 
 
-def _was_cut(raw: Any) -> bool:
-    """Whether the server hung up: its socket has an end to read. SQLite has no sockets."""
+def _is_dead(driver_connection: Any) -> bool:
+    """Whether the server has closed the connection: its socket is readable. SQLite has none."""
     try:
-        number = raw.fileno()
+        number = driver_connection.fileno()
     except AttributeError:
         return False
     except Exception:  # psycopg's own errors are not Django's: it is closed

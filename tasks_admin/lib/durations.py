@@ -1,4 +1,4 @@
-"""How long something took, for people."""
+"""Durations as text."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 
 def format_duration(duration: timedelta | None) -> str:
-    """Two figures are enough: "24 ms", "3.2 s", "5 min 3 s", "3 d 1 h"; "" for none."""
+    """A duration with its two largest units: "24 ms", "3.2 s", "5 min 3 s"; "" for None."""
     if duration is None:
         return ""
     seconds = duration.total_seconds()
@@ -25,4 +25,4 @@ def format_duration(duration: timedelta | None) -> str:
     ]
     while not parts[0][0]:
         parts.pop(0)
-    return " ".join(words % {"n": number} for number, words in parts[:2] if number)
+    return " ".join(text % {"n": number} for number, text in parts[:2] if number)

@@ -1,7 +1,7 @@
-"""Places at which a test can kill the process. They do nothing in an installation.
+"""Named places in the code at which a test can kill the process. No effect in production.
 
-`OPSCONSOLE_FAILPOINT=NAME:TIMES:DIRECTORY` ends the first TIMES processes that reach NAME, as
-SIGKILL does: nothing is closed, nothing is said. DIRECTORY holds the count.
+`OPSCONSOLE_FAILPOINT=NAME:TIMES:DIRECTORY` kills the first TIMES processes that reach NAME, by
+SIGKILL: no handler runs. DIRECTORY contains the count.
 """
 
 import os
@@ -12,7 +12,7 @@ _NAME, _, _REST = os.environ.get("OPSCONSOLE_FAILPOINT", "").partition(":")
 
 
 def reach(name: str) -> None:
-    """Die here if a test said so."""
+    """Kill this process if the environment names this failpoint."""
     if name != _NAME:
         return
     times, _, directory = _REST.partition(":")

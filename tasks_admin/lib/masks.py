@@ -1,7 +1,7 @@
-"""Masks: what must not be read on a page is replaced before it gets there.
+"""Masking secrets in data and in text, before they reach a page, a log or a file.
 
-Two ways in: `mask` for data, `mask_text` for text that somebody else formatted. Both read every
-character once or twice, whatever it is, and mask what is masked already to itself.
+`mask` is for data, `mask_text` for text that other code formatted. Both take linear time for any
+input, and leave masked input unchanged.
 """
 
 import functools
@@ -12,33 +12,33 @@ from typing import Any
 
 from tasks_admin.lib.conf import settings
 
-#: What is shown in place of a secret.
+#: Replaces a secret.
 MASK = "••••••"
-#: Data nested deeper than this is shown as a mask altogether.
-DEEPEST = 50
-#: Where a name that is written in one word may be parted: `apiKey`, `APIKey`.
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+#: More deeply nested data is masked as a whole.
+MAX_DEPTH = 50
+#: The word boundaries of a name in camel case: `apiKey`, `APIKey`.
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"[^a-z0-9]+")
-#: `scheme://user:password@`; a password may hold an @ of its own.
+#: `scheme://user:password@`; a password may contain an @.
 _URL = re.compile(
     r"([a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"<>]{0,200}:)([^\s/'\"<>]{1,300})(?=@)", re.IGNORECASE
 )
-#: A private key in the armour that is written around it, with real or written line breaks.
-_ARMOUR = re.compile(r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----)(?:(?!-----)[\s\S]){1,20000}+")
+#: A private key in PEM format, with real or escaped line breaks.
+_PEM = re.compile(r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----)(?:(?!-----)[\s\S]){1,20000}+")
 #: `--password value`.
 _FLAG = re.compile(r"(?<!\S)--(?P<name>[A-Za-z][\w-]{0,60})[ \t]{1,5}(?!-)")
-#: A signed token: three parts of base64 or two, as JWT, itsdangerous and Django write them.
+#: A signed token: two or three parts in base64, as JWT, itsdangerous and Django write them.
 _TOKEN = re.compile(
     r"(?<![\w.:/-])(?=[\w:.-]{0,1000}\d)[A-Za-z0-9_-]{8,4000}"
     r"(?:\.[A-Za-z0-9_-]{5,4000}\.[A-Za-z0-9_-]{20,4000}|:[A-Za-z0-9_-]{6}:[A-Za-z0-9_-]{27,90})"
     r"(?![\w.-])"
 )
 _BEARER = re.compile(r"\b(Bearer|Basic|Token)([ \t]{1,5})([\w.~+/=:-]{8,4000})", re.IGNORECASE)
-#: The beginning of `name = value`, `"name": value`, `name=value`.
+#: The name in `name = value`, `"name": value`, `name=value`.
 _NAME = re.compile(
     r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,80})\\?['\"]?\]?[ \t]{0,5}[:=][ \t]{0,5}"
 )
-#: The value that may follow: quoted (bytes too, and to the end of its line if it is not closed),
+#: The value after it: quoted (bytes too; up to the end of the line if there is no end quote),
 _VALUE = re.compile(
     r"(?P<kind>[bBrRuUfF]{0,2})(?P<quote>\\\"|\\'|\"|')"
     r"(?:(?!(?P=quote))(?:\\[^\n]|[^\n]))*+(?P=quote)?"
@@ -47,25 +47,25 @@ _VALUE = re.compile(
 )
 _REST = re.compile(r"[^\s,;&'\"()\[\]{}\\]{1,5000}")
 #: in brackets, as `["a", "b"]`, `("a",)`, `SecretStr("a")`,
-_OPENS = re.compile(r"[\w.]{0,80}+(?=[(\[{])")
+_OPENING = re.compile(r"[\w.]{0,80}+(?=[(\[{])")
 _BRACKETS = re.compile(
     r"[(\[{)\]}]"
     r"|(?P<quote>\\\"|\\'|\"|')(?:(?!(?P=quote))(?:\\[^\n]|[^\n]))*+(?P=quote)?"
     r"|\n(?![ \t)\]}])|\n(?=[ \t]{0,9}File \")"
 )
-#: or all of the line, as headers have it.
+#: or the rest of the line, as in HTTP headers.
 _HEADER = re.compile(r"cookie|authorization", re.IGNORECASE)
 _LINE = re.compile(r"[^\n'\"\\]{1,5000}")
-_NOTHING = {"None", "null", '""', "''", "[]", "{}", "()"}
-#: What calls its name `name` or `key`, and what it holds `value`.
-_LABELS = ("name", "key")
+_EMPTY = {"None", "null", '""', "''", "[]", "{}", "()"}
+#: The keys of the name in a mapping whose value is under `value`.
+_NAME_KEYS = ("name", "key")
 
 
 def mask(value: Any) -> Any:
-    """Return JSON-like data with every secret in it replaced, at any depth; never changes `value`.
+    """Return JSON-like data with every secret replaced, at any depth; `value` is not changed.
 
-    A secret is what stands under a name of `MASKED_NAMES`, the password in an address, and what
-    looks like a signed token.
+    Secrets are the values under the names in `MASKED_NAMES`, passwords in URLs, and texts that
+    look like signed tokens.
     """
     return _masked(value, ())
 
@@ -74,12 +74,12 @@ def mask_text(text: str) -> str:
     """Return text (a traceback, a repr, an exception's message) with every secret replaced."""
     text = _BEARER.sub(rf"\1\2{MASK}", _URL.sub(rf"\1{MASK}", text) if "://" in text else text)
     if "PRIVATE KEY" in text:
-        text = _ARMOUR.sub(rf"\1{MASK}", text)
+        text = _PEM.sub(rf"\1{MASK}", text)
     return _TOKEN.sub(MASK, _paired(_paired(text, _FLAG), _NAME))
 
 
 def mask_json(text: str) -> str:
-    """Return stored JSON with every secret in it replaced; as it was written, if there is none."""
+    """Return stored JSON with every secret replaced; the same text if it contains none."""
     try:
         data = json.loads(text)
         masked = mask(data)
@@ -88,13 +88,13 @@ def mask_json(text: str) -> str:
     return text if masked == data else json.dumps(masked, ensure_ascii=False)
 
 
-def secret(name: object) -> bool:
-    """Whether what stands under this name is masked: `db_password` and `apiKey`, not `tokens`."""
-    return isinstance(name, str) and _secret(name[:200], tuple(settings.MASKED_NAMES))
+def is_secret_name(name: object) -> bool:
+    """Whether a value under this name is masked: `db_password` and `apiKey`, not `tokens`."""
+    return isinstance(name, str) and _is_secret_name(name[:200], tuple(settings.MASKED_NAMES))
 
 
 def _masked(value: Any, within: tuple[int, ...]) -> Any:
-    """Mask a value that is in containers with these identities: a cycle ends where it closes."""
+    """Mask a value inside of the containers with these ids: a cycle ends where it closes."""
     if isinstance(value, str):
         return mask_text(value)
     if isinstance(value, bytes):
@@ -102,26 +102,26 @@ def _masked(value: Any, within: tuple[int, ...]) -> Any:
         return value if (shown := mask_text(text)) == text else shown
     if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
         return value
-    if len(within) == DEEPEST or id(value) in within:
+    if len(within) == MAX_DEPTH or id(value) in within:
         return MASK
     within = (*within, id(value))
     if isinstance(value, Mapping):
         return _mapping(value, within)
-    if value and all(map(_is_pair, value)):  # a header a pair
+    if value and all(map(_is_pair, value)):  # pairs, as HTTP headers
         return [[name, _under(name, item, within)] for name, item in value]
     return [_masked(item, within) for item in value]
 
 
 def _mapping(value: Mapping[Any, Any], within: tuple[int, ...]) -> dict[Any, Any]:
     masked = {key: _under(key, item, within) for key, item in value.items()}
-    if "value" in value and any(secret(value.get(label)) for label in _LABELS):
+    if "value" in value and any(is_secret_name(value.get(key)) for key in _NAME_KEYS):
         masked["value"] = MASK
     return masked
 
 
 def _under(name: object, value: Any, within: tuple[int, ...]) -> Any:
-    """Mask what stands under a name."""
-    return MASK if secret(name) and value not in (None, "") else _masked(value, within)
+    """Mask the value under a name."""
+    return MASK if is_secret_name(name) and value not in (None, "") else _masked(value, within)
 
 
 def _is_pair(item: object) -> bool:
@@ -129,13 +129,13 @@ def _is_pair(item: object) -> bool:
 
 
 def _paired(text: str, names: re.Pattern[str]) -> str:
-    """Replace what stands behind the name of a secret."""
+    """Replace the values after the names of secrets."""
     parts, done = [], 0
     for match in names.finditer(text):
-        if match.start() < done or not secret(match["name"]):
+        if match.start() < done or not is_secret_name(match["name"]):
             continue
         end, shown = _value(text, match)
-        if text[match.end() : end] in _NOTHING or end == match.end():
+        if text[match.end() : end] in _EMPTY or end == match.end():
             continue
         parts += [text[done : match.end()], shown]
         done = end
@@ -143,9 +143,9 @@ def _paired(text: str, names: re.Pattern[str]) -> str:
 
 
 def _value(text: str, name: re.Match[str]) -> tuple[int, str]:
-    """Where the value behind a name ends, and what is shown for it."""
+    """The end of the value after a name, and its replacement."""
     start = name.end()
-    if opens := _OPENS.match(text, start):
+    if opens := _OPENING.match(text, start):
         return _joined(text, _closing(text, opens.end())), MASK
     if name[0].rstrip().endswith(":") and _HEADER.search(name["name"]):
         line = _LINE.match(text, start)
@@ -162,18 +162,18 @@ def _plain(text: str, start: int) -> tuple[int, str]:
 
 
 def _joined(text: str, end: int) -> int:
-    """Where that ends which follows a bracket without a gap, as in `(1)2[3]`."""
+    """The end of the text that follows a bracket without a space, as in `(1)2[3]`."""
     while True:
         if rest := _REST.match(text, end):
             end = rest.end()
-        elif opens := _OPENS.match(text, end):
+        elif opens := _OPENING.match(text, end):
             end = _closing(text, opens.end())
         else:
             return end
 
 
 def _closing(text: str, start: int) -> int:
-    """Where the bracket is closed that opens here, or else where another paragraph begins."""
+    """The end of the bracket that opens here, or the start of the next paragraph."""
     depth = 0
     for token in _BRACKETS.finditer(text, start):
         if token[0] == "\n":
@@ -188,8 +188,8 @@ def _closing(text: str, start: int) -> int:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _secret(name: str, names: tuple[str, ...]) -> bool:
-    words = _GAP.sub("_", _HUMP.sub("_", name).lower()).strip("_")
+def _is_secret_name(name: str, names: tuple[str, ...]) -> bool:
+    words = _GAP.sub("_", _CAMEL.sub("_", name).lower()).strip("_")
     words = re.sub(r"\d+(?=_|$)", "", words)
     joined = f"_{words}_"
     return any(f"_{known}_" in joined or words.replace("_", "") == known for known in names)

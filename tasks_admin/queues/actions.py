@@ -50,7 +50,7 @@ class QueuedMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class Purge:
-    """A purge, and how many of its messages can be restored; `counts.OrMore` above the bound."""
+    """A purge, and how many of its messages can be restored; at most a `counts.LowerBound`."""
 
     operation: Operation
     restorable: int
@@ -129,7 +129,10 @@ def purges(name: str) -> list[Purge]:
     """Return the latest purges of this queue with messages that can be restored."""
     kept = QuarantinedMessage.objects.filter(operation=OuterRef("pk"), queue=name)
     found = Operation.objects.filter(Exists(kept), verb=PURGE_QUEUE).order_by("-pk")[:MAX_PURGES]
-    return [Purge(operation=one, restorable=counts.bounded(one.quarantined.all())) for one in found]
+    return [
+        Purge(operation=one, restorable=counts.bounded_count(one.quarantined.all()))
+        for one in found
+    ]
 
 
 def _set_paused(verb: str, name: str, actor: "User", reason: str, *, paused: bool) -> Operation:

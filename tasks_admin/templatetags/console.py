@@ -6,7 +6,7 @@ from datetime import timedelta
 from django import template
 
 from tasks_admin.lib import durations
-from tasks_admin.lib.counts import OrMore
+from tasks_admin.lib.counts import LowerBound
 from tasks_admin.workers import WorkerStatus
 
 register = template.Library()
@@ -21,7 +21,7 @@ def duration(value: timedelta | None) -> str:
 @register.filter
 def count(value: int) -> str:
     """Format a count with thousands separators; a bounded one as "10,000+"."""
-    return str(value) if isinstance(value, OrMore) else f"{value:,}"
+    return str(value) if isinstance(value, LowerBound) else f"{value:,}"
 
 
 @register.filter

@@ -26,7 +26,7 @@ def exclude_paused_queues(sender: Any = None, instance: Any = None, **_: Any) ->
         return
     try:
         desired = database.retry_until_available(
-            Queue.objects.paused_names, patience=DATABASE_TIMEOUT
+            Queue.objects.paused_names, timeout=DATABASE_TIMEOUT
         )
     except DatabaseError:
         logger.warning(

@@ -198,7 +198,9 @@ class EditForm(forms.Form):
             return str(LABELS[source])
         if one.variadic:
             return _("None")
-        default = masks.MASK if masks.secret(one.name) else masks.mask_text(repr(one.default))
+        default = (
+            masks.MASK if masks.is_secret_name(one.name) else masks.mask_text(repr(one.default))
+        )
         if len(default) > MAX_DEFAULT_LENGTH:
             default = f"{default[:MAX_DEFAULT_LENGTH]}…"
         return _("Use default (%(default)s)") % {"default": default}

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from tasks_admin.lib import counts
 from tasks_admin.lib.conf import settings
-from tasks_admin.lib.counts import OrMore
+from tasks_admin.lib.counts import LowerBound
 
 BEFORE, AFTER = "before", "after"
 
@@ -145,8 +145,8 @@ class KeyedChangeList(ChangeList):
         rows = self.queryset.order_by()
         if limit is not None:
             rows = rows.filter(**{f"{self.fields[0]}__gte": limit})
-        count = counts.bounded(rows)
-        return count if limit is None else OrMore(count)
+        count = counts.bounded_count(rows)
+        return count if limit is None else LowerBound(count)
 
     def _link(self, rows: list[Any], *, start: list[Any], more: bool) -> None:
         """The keys of the pages on either side."""

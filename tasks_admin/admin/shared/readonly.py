@@ -18,7 +18,7 @@ class BoundedPaginator(Paginator[Any]):
     def count(self) -> int:
         """The number of rows, or the bound, which says that there are more."""
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return counts.bounded(rows)
+        return counts.bounded_count(rows)
 
 
 class ReadOnlyAdmin(ModelAdmin[Any]):

@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from django_celery_results.models import TaskResult
 
 from opsconsole.celery import app
-from tasks_admin.backend import LONGEST, DatabaseBackend
+from tasks_admin.backend import MAX_TEXT_LENGTH, DatabaseBackend
 from tasks_admin.models import Result
 from tests.support.factories import make_result
 
@@ -80,7 +80,7 @@ class TestReading:
         assert not Result.objects.exists()
 
     def test_a_large_result_is_the_projects_and_stays_whole(self):
-        large = "x" * (LONGEST * 3)
+        large = "x" * (MAX_TEXT_LENGTH * 3)
 
         store("a", states.SUCCESS, large)
 
@@ -205,8 +205,8 @@ class TestOddities:
         )
 
         row = Result.objects.get()
-        assert len(row.traceback) < LONGEST + 100
-        assert len(row.result) < LONGEST + 500
+        assert len(row.traceback) < MAX_TEXT_LENGTH + 100
+        assert len(row.result) < MAX_TEXT_LENGTH + 500
         assert "(2000000 characters)" in row.traceback
         assert isinstance(AsyncResult("a").result, ValueError)
 

@@ -15,7 +15,7 @@ from django_celery_results.models import ChordCounter, TaskResult
 
 from opsconsole.celery import app
 from tasks_admin.backend import rows
-from tasks_admin.backend.chords import Part
+from tasks_admin.backend.chords import ChordPart
 from tasks_admin.integrations import database
 from tasks_admin.models import Result
 from tasks_admin.tasks import TargetTask, housekeep
@@ -116,7 +116,7 @@ class TestTimes:
     def ended(self, begun, **fields):
         make_result("PENDING", task_id="a", **fields)
         asked = request("a")
-        asked.console_begun = begun
+        asked.console_started_at = begun
         return store("a", "SUCCESS", request=asked)
 
     def test_the_start_is_stored_with_the_end(self):
@@ -141,7 +141,7 @@ class TestTimes:
         make_result("PENDING", task_id="a")
         Result.objects.update(date_created=timezone.now() + timedelta(hours=1))
         asked = request("a")
-        asked.console_begun = time.monotonic() - 2
+        asked.console_started_at = time.monotonic() - 2
 
         row = store("a", "SUCCESS", request=asked)
 
@@ -150,7 +150,7 @@ class TestTimes:
 
     def test_a_row_that_only_the_end_makes(self):
         asked = request("a")
-        asked.console_begun = time.monotonic() - 2
+        asked.console_started_at = time.monotonic() - 2
 
         row = store("a", "SUCCESS", request=asked)
 
@@ -169,7 +169,7 @@ class TestIds:
     def test_what_does_not_is_said_and_harms_no_task(self, task_id, caplog):
         app.backend.store_result(task_id, 1, "STARTED", request=request(task_id))
 
-        assert "no table holds the id" in caplog.text
+        assert "the table can't store the id" in caplog.text
         assert not Result.objects.exists()
 
     @pytest.mark.parametrize("task_id", ["x" * 256, "a\x00b"])
@@ -247,14 +247,14 @@ class TestChords:
     def test_until_the_last(self):
         ChordCounter.objects.create(group_id="g", sub_tasks="[]", count=2)
 
-        assert Part("g").count() is None
-        assert Part("g").count().group_id == "g"
+        assert ChordPart("g").count() is None
+        assert ChordPart("g").count().group_id == "g"
         assert not ChordCounter.objects.exists()
 
     def test_an_answer_that_was_lost_after_the_commit(self):
         on_postgres()
         ChordCounter.objects.create(group_id="g", sub_tasks="[]", count=3)
-        part = Part("g")
+        part = ChordPart("g")
 
         for _ in range(2):  # as the backend does after an error
             assert part.count() is None
@@ -262,7 +262,7 @@ class TestChords:
         assert ChordCounter.objects.get().count == 2
 
     def test_a_chord_that_nobody_knows(self, caplog):
-        assert Part("g").count() is None
+        assert ChordPart("g").count() is None
 
 
 class TestStockRows:

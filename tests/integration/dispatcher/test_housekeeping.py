@@ -69,7 +69,7 @@ class TestResults:
 
     @pytest.mark.parametrize(("count", "bites"), [(0, 0), (3, 2), (6, 3), (7, 4)])
     def test_in_bites(self, monkeypatch, count, bites):
-        monkeypatch.setattr(deletion, "MAX_BATCH", 2)
+        monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", 2)
         aged(31, *(make_result() for _ in range(count)))
 
         with CaptureQueriesContext(connection) as queries:
@@ -131,7 +131,7 @@ class TestOperations:
         assert set(Target.objects.values_list("operation", flat=True)) == {young.pk}
 
     def test_targets_go_in_bites(self, monkeypatch):
-        monkeypatch.setattr(deletion, "MAX_BATCH", 1)
+        monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", 1)
         ended(400)
 
         assert housekeeping.delete_operations() == 1

@@ -30,7 +30,7 @@ def test_failures_go_with_their_results():
 
 @pytest.mark.parametrize("bite", [1, 2, 3, 100])
 def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
-    monkeypatch.setattr(deletion, "MAX_BATCH", bite)
+    monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", bite)
     group = make_failure_group(7)
     gone = list(group.failures.values_list("task_id", flat=True))[::2]
     Result.objects.filter(task_id__in=gone).delete()

@@ -28,7 +28,7 @@ class TestInsist:
 
     def test_it_gives_up_in_time_with_the_databases_own_error(self):
         with pytest.raises(OperationalError):
-            database.retry_until_available(failing(1000), patience=0.3)
+            database.retry_until_available(failing(1000), timeout=0.3)
 
     def test_it_does_not_repeat_what_is_wrong_in_itself(self):
         with pytest.raises(ValueError, match="wrong"):

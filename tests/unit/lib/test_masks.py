@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks_admin.lib.masks import MASK, mask, mask_json, mask_text, secret
+from tasks_admin.lib.masks import MASK, is_secret_name, mask, mask_json, mask_text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 SIGNED = "WzQyLDEsImFiYyJd.aW9x2g.3kJ8dPzq1mN0vB7cX5yT2rW4eL6hU9sA-_oQ"
@@ -22,7 +22,7 @@ DJANGO = "eyJhIjoxfQ:1tXyZ9:Qm9vZ2llV29vZ2llQm9vZ2llV29vZ2llQm9vZ2ll"
     ],
 )  # fmt: skip
 def test_names_of_secrets(name):
-    assert secret(name)
+    assert is_secret_name(name)
     assert mask({name: "hunter2"}) == {name: MASK}
 
 
