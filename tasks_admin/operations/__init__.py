@@ -15,6 +15,7 @@ from tasks_admin.operations.start import (
     start,
 )
 from tasks_admin.operations.transitions import (
+    ACTIONS,
     TRANSITIONS,
     abort,
     approve,
@@ -26,6 +27,7 @@ from tasks_admin.operations.transitions import (
 )
 
 __all__ = [
+    "ACTIONS",
     "TRANSITIONS",
     "Confirmation",
     "Outcome",

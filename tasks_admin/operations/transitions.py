@@ -103,6 +103,16 @@ def abort(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
     return record
 
 
+#: The actions on an operation by name, for pages and commands.
+ACTIONS: dict[str, Callable[..., Operation]] = {
+    APPROVE: approve,
+    PAUSE: pause,
+    RESUME: resume,
+    THROTTLE: throttle,
+    ABORT: abort,
+}
+
+
 def cancel_unstarted(operation: Operation) -> int:
     """Cancel the waiting targets; in an aborted operation a worker may have requeued some."""
     unstarted = operation.targets.filter(state__in=[TargetState.WAITING, TargetState.QUEUED])

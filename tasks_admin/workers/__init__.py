@@ -1,6 +1,7 @@
 """Workers: heartbeats, commands, and the overview of their state."""
 
 from tasks_admin.workers.actions import (
+    ORPHANING_COMMANDS,
     available_commands,
     online_workers_for,
     send_command,
@@ -18,6 +19,7 @@ from tasks_admin.workers.overview import (
 
 __all__ = [
     "OPTIONS",
+    "ORPHANING_COMMANDS",
     "SIZE_OPTIONS",
     "TIME_OPTIONS",
     "Overview",

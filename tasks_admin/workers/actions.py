@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 POOL_COMMANDS = {"pool_grow", "pool_shrink", "autoscale", "pool_restart"}
+#: The commands that may leave a queue without a consumer.
+ORPHANING_COMMANDS = {"shut_down", "cancel_consumer"}
 
 
 def send_command(
@@ -52,7 +54,7 @@ def send_command(
 
 def would_orphan(verb: str, names: list[str], options: dict[str, Any]) -> list[str]:
     """Return the queues that would lose their last consumer; only workers that reply count."""
-    if verb not in {"shut_down", "cancel_consumer"}:
+    if verb not in ORPHANING_COMMANDS:
         return []
     online = [worker for worker in overview().workers if worker.replied]
     affected = {queue for worker in online if worker.name in names for queue in worker.view.queues}

@@ -11,15 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.admin.shared.actions import action_page
 from tasks_admin.admin.shared.responses import can, require_verb
-from tasks_admin.lib.verbs import EDIT_AND_RETRY, MUTE, REOPEN, RESOLVE, RETRY_FAILED, VERBS, Verb
-from tasks_admin.models import FailureGroup, Operation
+from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED, VERBS, Verb
+from tasks_admin.models import FailureGroup
 from tasks_admin.results import failure_groups
-
-ACTIONS: dict[str, Callable[..., Operation]] = {
-    RESOLVE: failure_groups.resolve,
-    MUTE: failure_groups.mute,
-    REOPEN: failure_groups.reopen,
-}
 
 
 class FailureGroupActionsMixin(ModelAdmin[Any]):
@@ -28,7 +22,7 @@ class FailureGroupActionsMixin(ModelAdmin[Any]):
     def action_urls(self) -> list[Any]:
         """A URL for each action."""
         view = self.admin_site.admin_view
-        actions = {verb: require_verb(verb, self._view(verb)) for verb in ACTIONS}
+        actions = {verb: require_verb(verb, self._view(verb)) for verb in failure_groups.ACTIONS}
         actions["retry"] = require_verb(RETRY_FAILED, self.retry)
         actions["edit"] = require_verb(EDIT_AND_RETRY, self.edit)
         return [
@@ -50,7 +44,9 @@ class FailureGroupActionsMixin(ModelAdmin[Any]):
 
     def offered(self, request: HttpRequest, group: FailureGroup) -> list[Verb]:
         """The actions that apply now and that the user has the permission for."""
-        applicable = (verb for verb in ACTIONS if failure_groups.is_applicable(group, verb))
+        applicable = (
+            verb for verb in failure_groups.ACTIONS if failure_groups.is_applicable(group, verb)
+        )
         return [VERBS[verb] for verb in applicable if can(request, verb)]
 
     def _view(self, verb: str) -> Callable[..., HttpResponse]:
@@ -60,7 +56,7 @@ class FailureGroupActionsMixin(ModelAdmin[Any]):
                 self,
                 request,
                 verb=verb,
-                act=lambda confirmation: ACTIONS[verb](
+                act=lambda confirmation: failure_groups.ACTIONS[verb](
                     group=group, actor=confirmation.actor, reason=confirmation.reason
                 ),
                 respond=lambda _record: _respond(request, group),

@@ -22,28 +22,11 @@ from tasks_admin.admin.shared.actions import action_page
 from tasks_admin.admin.shared.confirm import confirm_action
 from tasks_admin.admin.shared.responses import can, current_user, require_verb
 from tasks_admin.lib.masks import mask_text
-from tasks_admin.lib.verbs import (
-    ABORT,
-    APPROVE,
-    EDIT_AND_RETRY,
-    PAUSE,
-    RESUME,
-    RETRY_FAILED,
-    THROTTLE,
-    VERBS,
-    Verb,
-)
+from tasks_admin.lib.verbs import APPROVE, EDIT_AND_RETRY, RETRY_FAILED, THROTTLE, VERBS, Verb
 from tasks_admin.models import Operation
 from tasks_admin.models.targets import TargetState
 from tasks_admin.operations import Confirmation
 
-ACTIONS: dict[str, Callable[..., Operation]] = {
-    APPROVE: operations.approve,
-    PAUSE: operations.pause,
-    RESUME: operations.resume,
-    THROTTLE: operations.throttle,
-    ABORT: operations.abort,
-}
 COLUMNS = ("subject", "state", "reason", "detail", "tries", "crashes", "started_at", "finished_at")
 
 
@@ -61,7 +44,7 @@ class OperationActionsMixin(ModelAdmin[Any]):
     def action_urls(self) -> list[Any]:
         """A URL for each action."""
         view = self.admin_site.admin_view
-        actions = {verb: require_verb(verb, self._view(verb)) for verb in ACTIONS}
+        actions = {verb: require_verb(verb, self._view(verb)) for verb in operations.ACTIONS}
         actions["retry"] = require_verb(RETRY_FAILED, self.retry)
         actions["edit"] = require_verb(EDIT_AND_RETRY, self.edit)
         return [
@@ -81,7 +64,7 @@ class OperationActionsMixin(ModelAdmin[Any]):
         own = operation.actor_id == current_user(request).pk
         return [
             VERBS[verb]
-            for verb in ACTIONS
+            for verb in operations.ACTIONS
             if can(request, verb)
             and operations.is_applicable(operation, verb)
             and not (own and verb == APPROVE)
@@ -155,7 +138,7 @@ def _act(verb: str, operation: Operation, confirmation: Confirmation) -> Operati
     given: dict[str, Any] = {"actor": confirmation.actor, "reason": confirmation.reason}
     if verb == THROTTLE:
         given["rate"] = confirmation.rate
-    return ACTIONS[verb](operation=operation, **given)
+    return operations.ACTIONS[verb](operation=operation, **given)
 
 
 def _respond(request: HttpRequest, operation: Operation, _record: Operation) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Failure groups: the actions that staff can perform on them, and their overview."""
 
 from tasks_admin.results.failure_groups.actions import (
+    ACTIONS,
     TRANSITIONS,
     is_applicable,
     mute,
@@ -23,6 +24,7 @@ from tasks_admin.results.failure_groups.trends import (
 )
 
 __all__ = [
+    "ACTIONS",
     "TRANSITIONS",
     "FailureRate",
     "StoredFailure",

@@ -1,5 +1,6 @@
 """The actions that staff can perform on a failure group."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -41,6 +42,10 @@ def mute(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
 def reopen(*, group: FailureGroup, actor: "User", reason: str) -> Operation:
     """Undo a resolution or a mute."""
     return _change_state(group, REOPEN, actor, reason)
+
+
+#: The actions on a failure group by name, for pages and commands.
+ACTIONS: dict[str, Callable[..., Operation]] = {RESOLVE: resolve, MUTE: mute, REOPEN: reopen}
 
 
 def results_of(group: FailureGroup) -> QuerySet[Any]:

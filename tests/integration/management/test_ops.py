@@ -1,4 +1,4 @@
-"""`manage.py ops`: the same functions, the same permissions, from a shell."""
+"""`manage.py ops`: the lists and actions of the pages, with the same permissions."""
 
 import json
 import time
@@ -10,6 +10,8 @@ from tasks_admin import dispatcher, queues
 from tasks_admin.integrations import broker as broker_api
 from tasks_admin.integrations import control
 from tasks_admin.integrations.control import Snapshot, WorkerView, snapshots
+from tasks_admin.lib.verbs import VERBS
+from tasks_admin.management.subcommands import GROUPS
 from tasks_admin.models import Operation, Queue
 from tests.support.factories import make_failure_group, make_operation, make_result
 
@@ -17,8 +19,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
-    """A snapshot is kept for two seconds."""
+def clear_caches():
+    """The process keeps snapshots for two seconds."""
     control.clear_cache()
     queues.clear_cache()
     yield
@@ -31,23 +33,24 @@ def ops(capsys, *words):
     return capsys.readouterr().out
 
 
-def told(capsys, *words):
+def rows(capsys, *words):
     return json.loads(ops(capsys, *words, "--json"))
 
 
-def there():
+def set_online():
+    """Set the current snapshot: one worker has replied."""
     view = WorkerView(name="w@here", pool="prefork", processes=2, queues=["mail"])
     snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic() + 60)
 
 
 def test_workers(capsys, alice):
-    there()
+    set_online()
 
-    assert told(capsys, "workers", "--as", "alice")[0]["name"] == "w@here"
+    assert rows(capsys, "workers", "--as", "alice")[0]["name"] == "w@here"
     assert "w@here  online  prefork  2" in ops(capsys, "workers", "--as", "alice")
 
 
-def test_a_terminal_is_told_nothing_but_text(capsys, alice):
+def test_control_characters_are_replaced(capsys, alice):
     view = WorkerView(name="w\x1b[2J\n", pool="prefork", queues=["mail"])
     snapshots._last = Snapshot(workers=[view], taken_at=time.monotonic() + 60)
 
@@ -59,42 +62,42 @@ def test_results_by_status_and_task(capsys, alice):
     make_result("SUCCESS", task="a")
     make_result(task="b")
 
-    rows = told(capsys, "results", "--as", "alice", "--status", "FAILURE", "--task", "a")
+    found = rows(capsys, "results", "--as", "alice", "--status", "FAILURE", "--task", "a")
 
-    assert [row["id"] for row in rows] == [failed.task_id]
-    assert len(told(capsys, "results", "--as", "alice", "--limit", "2")) == 2
+    assert [row["id"] for row in found] == [failed.task_id]
+    assert len(rows(capsys, "results", "--as", "alice", "--limit", "2")) == 2
 
 
 def test_retry_and_revoke(capsys, alice):
     failed, waiting = make_result(), make_result("PENDING")
 
-    (row,) = told(capsys, "retry", failed.task_id, "--as", "alice", "--reason", "r")
+    (row,) = rows(capsys, "retry", failed.task_id, "--as", "alice", "--reason", "r")
     assert (row["verb"], row["waiting"]) == ("retry_failed", 1)
-    (row,) = told(capsys, "revoke", waiting.task_id, "--as", "alice", "--reason", "r")
+    (row,) = rows(capsys, "revoke", waiting.task_id, "--as", "alice", "--reason", "r")
     assert row["verb"] == "revoke"
     assert set(Operation.objects.values_list("actor_name", flat=True)) == {"alice"}
 
 
-def test_moves(capsys, alice):
+def test_pause_an_operation(capsys, alice):
     operation = make_operation(1)
 
-    (row,) = told(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
+    (row,) = rows(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
 
     assert row["state"] == "paused"
     with pytest.raises(CommandError, match="Nothing was changed"):
         ops(capsys, "pause", str(operation.pk), "--as", "alice", "--reason", "r")
-    assert told(capsys, "operations", "--as", "alice")[-1]["state"] == "paused"
+    assert rows(capsys, "operations", "--as", "alice")[-1]["state"] == "paused"
 
 
-def test_a_rate(capsys, alice):
+def test_throttle(capsys, alice):
     operation = make_operation(1)
     words = ("throttle", str(operation.pk), "--as", "alice", "--reason", "r")
 
-    told(capsys, *words, "--rate", "60")
+    rows(capsys, *words, "--rate", "60")
     assert Operation.objects.get(pk=operation.pk).rate == 60
     with pytest.raises(CommandError, match="greater than or equal to 1"):
         ops(capsys, *words, "--rate", "-1")
-    told(capsys, *words)
+    rows(capsys, *words)
     assert Operation.objects.get(pk=operation.pk).rate is None
 
 
@@ -102,20 +105,20 @@ def test_causes(capsys, alice):
     group = make_failure_group(task="a")
     acting = ("--as", "alice", "--reason", "r")
 
-    (row,) = told(capsys, "failure_groups", "--as", "alice")
+    (row,) = rows(capsys, "failure_groups", "--as", "alice")
     assert (row["id"], row["state"], row["task"]) == (group.pk, "open", "a")
-    assert told(capsys, "mute", str(group.pk), *acting)[0]["verb"] == "mute"
+    assert rows(capsys, "mute", str(group.pk), *acting)[0]["verb"] == "mute"
     with pytest.raises(CommandError, match="Nothing was changed"):
         ops(capsys, "mute", str(group.pk), *acting)
     with pytest.raises(CommandError, match="There is no failure group 99"):
         ops(capsys, "retry", "--group", "99", *acting)
 
 
-def test_retry_all_that_failed_of(capsys, alice):
+def test_retry_all_failures(capsys, alice):
     make_result()
     group = make_failure_group()
 
-    (row,) = told(capsys, "retry", "--group", str(group.pk), "--as", "alice", "--reason", "r")
+    (row,) = rows(capsys, "retry", "--group", str(group.pk), "--as", "alice", "--reason", "r")
 
     assert row["waiting"] == 1
     operation = Operation.objects.get()
@@ -124,31 +127,31 @@ def test_retry_all_that_failed_of(capsys, alice):
         ops(capsys, "retry", "--operation", str(operation.pk), "--as", "alice", "--reason", "r")
 
 
-def test_orders(capsys, alice, monkeypatch):
-    there()
-    said = {"w@here": {"ok": "x", "before": 2, "after": 4}}
-    monkeypatch.setattr(control, "send_command", lambda *_, **__: said)
+def test_worker_command(capsys, alice, monkeypatch):
+    set_online()
+    replies = {"w@here": {"ok": "x", "before": 2, "after": 4}}
+    monkeypatch.setattr(control, "send_command", lambda *_, **__: replies)
     words = ("pool_grow", "w@here", "--set", "n=2", "--as", "alice", "--reason", "r")
 
-    (row,) = told(capsys, *words)
+    (row,) = rows(capsys, *words)
 
     assert (row["outcome"], row["detail"]) == ("done", "2 → 4")
-    there()
+    set_online()
     with pytest.raises(CommandError, match="whole number"):
         ops(capsys, *words[:3], "n=99", *words[4:])
 
 
-def test_an_order_to_all(capsys, alice, monkeypatch):
-    there()
+def test_worker_command_to_all(capsys, alice, monkeypatch):
+    set_online()
     solo = WorkerView(name="solo@here", pool="solo", processes=1, queues=["mail"])
     snapshots._last.workers.append(solo)
-    given = []
-    monkeypatch.setattr(control, "send_command", lambda *_, **to: given.append(to) or {})
+    sent = []
+    monkeypatch.setattr(control, "send_command", lambda *_, **to: sent.append(to) or {})
     words = ("pool_grow", "--all", "--set", "n=2", "--as", "alice", "--reason", "r")
 
-    told(capsys, *words)
+    rows(capsys, *words)
 
-    assert given == [{"destination": ["w@here"]}]
+    assert sent == [{"destination": ["w@here"]}]
     control.clear_cache()
     with pytest.raises(CommandError, match="at least one worker"):
         ops(capsys, *words)
@@ -158,8 +161,8 @@ def test_an_order_to_all(capsys, alice, monkeypatch):
     "words",
     [("retry", "x"), ("terminate", "x"), ("pause", "1"), ("shut_down", "w@here")],
 )
-def test_who_may_not_is_refused(capsys, charlie, words):
-    there()
+def test_missing_permission(capsys, charlie, words):
+    set_online()
     make_operation(1)
     before = Operation.objects.count()
 
@@ -169,32 +172,40 @@ def test_who_may_not_is_refused(capsys, charlie, words):
 
 
 @pytest.mark.parametrize("word", ["workers", "results", "operations"])
-def test_who_may_not_look_sees_nothing(capsys, mallory, word):
-    with pytest.raises(CommandError, match="lacks the permission"):
+def test_missing_view_permission(capsys, mallory, word):
+    with pytest.raises(CommandError, match="does not have the permission"):
         ops(capsys, word, "--as", "mallory")
 
 
 @pytest.mark.parametrize(
     "words",
-    [("workers",), ("workers", "--as", "nobody"), ("retry", "x", "--as", "alice"), ("dance",),
+    [("workers",), ("workers", "--as", "unknown"), ("retry", "x", "--as", "alice"), ("dance",),
      ("pause", "99", "--as", "alice", "--reason", "r"),
      ("retry", "x", "--as", "alice", "--reason", "r")],
 )  # fmt: skip
-def test_nonsense(capsys, alice, words):
+def test_invalid_arguments(capsys, alice, words):
     with pytest.raises(CommandError):
         ops(capsys, *words)
 
 
-class TestQueues:
-    """Queues: the same acts as on their pages."""
+def test_every_staff_verb_has_a_subcommand():
+    """Except those that need a page: a preview of users, a form, or unmasked values."""
+    with_page = {"send_reset_email", "edit_and_retry", "reveal_arguments"}
+    staff_verbs = {name for name, verb in VERBS.items() if verb.permission}
 
-    def test_what_waits(self, capsys, alice, broker):
+    assert {verb for group in GROUPS for verb in group.verbs} == staff_verbs - with_page
+
+
+class TestQueues:
+    """The actions of the queue pages."""
+
+    def test_list(self, capsys, alice, broker):
         queued("mail", 3)
 
-        rows = {row["name"]: row for row in told(capsys, "queues", "--as", "alice")}
+        by_name = {row["name"]: row for row in rows(capsys, "queues", "--as", "alice")}
 
-        assert rows["mail"]["waiting"] == 3
-        assert rows["mail"]["nobody_consumes"] is True
+        assert by_name["mail"]["waiting"] == 3
+        assert by_name["mail"]["no_consumers"] is True
 
     @pytest.mark.parametrize("word", ["pause_queue", "resume_queue"])
     def test_pause_and_resume(self, capsys, alice, broker, word):
@@ -205,30 +216,30 @@ class TestQueues:
 
     def test_purge_and_restore(self, capsys, alice, broker):
         queued("mail", 3)
-        act = ("--as", "alice", "--reason", "r")
-        (row,) = told(capsys, "purge_queue", "mail", *act)
+        by = ("--as", "alice", "--reason", "r")
+        (row,) = rows(capsys, "purge_queue", "mail", *by)
         dispatcher.sweep()
         assert broker.llen("mail") == 0
 
-        told(capsys, "restore_queue", str(row["id"]), *act)
+        rows(capsys, "restore_queue", str(row["id"]), *by)
         dispatcher.sweep()
 
         assert broker.llen("mail") == 3
 
-    def test_the_next_messages_are_masked(self, capsys, alice, broker):
+    def test_peek_is_masked(self, capsys, alice, broker):
         queued("mail", 1, kwargs={"password": "hunter2"})
 
-        (row,) = told(capsys, "peek_queue", "mail", "--as", "alice", "--reason", "r")
+        (row,) = rows(capsys, "peek_queue", "mail", "--as", "alice")
 
         assert row["task"] == "tests.t"
         assert "hunter2" not in str(row)
 
-    def test_an_unknown_queue(self, capsys, alice):
+    def test_unknown_queue(self, capsys, alice):
         with pytest.raises(CommandError, match="unknown queue"):
-            ops(capsys, "purge_queue", "nobody", "--as", "alice", "--reason", "r")
+            ops(capsys, "purge_queue", "unknown", "--as", "alice", "--reason", "r")
 
-    def test_who_may_not_look(self, capsys, mallory):
-        with pytest.raises(CommandError, match="lacks the permission"):
+    def test_missing_view_permission(self, capsys, mallory):
+        with pytest.raises(CommandError, match="does not have the permission"):
             ops(capsys, "queues", "--as", "mallory")
 
 

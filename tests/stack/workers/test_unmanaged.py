@@ -81,7 +81,7 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
     assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
     unmanaged.discovered_workers.__init__()  # as in a shell, where nobody has looked before
     control.clear_cache()
-    assert [row["name"] for row in rows.of_workers(alice)] == ["other@there", "ours@here"]
+    assert [row["name"] for row in rows.worker_rows(alice, {})] == ["other@there", "ours@here"]
 
 
 def test_who_is_gone_is_waited_for_once(monkeypatch):

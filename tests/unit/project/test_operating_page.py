@@ -32,9 +32,11 @@ def checks() -> set[str]:
     return set(re.findall(r'"(tasks_admin\.[EW]\d{3})"', sources))
 
 
-def words() -> set[str]:
+def subcommands() -> set[str]:
     parser = load_command_class("tasks_admin", "ops").create_parser("manage.py", "ops")
-    return {word for action in parser._actions if action.dest == "word" for word in action.choices}
+    return {
+        name for action in parser._actions if action.dest == "subcommand" for name in action.choices
+    }
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def words() -> set[str]:
         ("Permissions", permissions),
         ("Settings", lambda: set(get_type_hints(Settings))),
         ("System checks", checks),
-        ("Command line", words),
+        ("Command line", subcommands),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
