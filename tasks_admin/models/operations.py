@@ -1,4 +1,4 @@
-"""Operations: what a member of staff (or a user, or a program) had done."""
+"""Operations: the actions that staff, users and programs started, with actor, time and reason."""
 
 import uuid
 from collections import Counter
@@ -16,7 +16,7 @@ from tasks_admin.lib.verbs import PERMISSIONS, VERBS, TargetType, Verb
 
 
 class OperationState(models.TextChoices):
-    """Where an operation stands."""
+    """The states of an operation. `ABORTED` precedes the end: running tasks may still finish."""
 
     PENDING = "pending", _("waiting for approval")
     RUNNING = "running", _("running")
@@ -26,23 +26,23 @@ class OperationState(models.TextChoices):
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
-    """Operations."""
+    """Operations, by state."""
 
     def active(self) -> "OperationQuerySet":
-        """Those in which something may still happen."""
+        """The operations that have not finished."""
         return self.filter(finished_at=None)
 
     def running(self) -> "OperationQuerySet":
-        """Those whose targets may be published."""
+        """The operations whose targets may be published."""
         return self.filter(state=OperationState.RUNNING)
 
 
 class Operation(models.Model):
-    """One thing that was done, to one or many targets: who, when, why, how many."""
+    """One action on one or more targets: actor, time, reason, number of targets."""
 
-    #: Names the confirmation that started it: posted twice, it still starts one operation.
+    #: Identifies the confirmation that started it: posted twice, it still starts one operation.
     key = models.UUIDField(_("key"), default=uuid.uuid4, unique=True, editable=False)
-    verb = models.CharField(_("what"), max_length=40)
+    verb = models.CharField(_("action"), max_length=40)
     state = models.CharField(
         _("state"),
         max_length=10,
@@ -54,32 +54,32 @@ class Operation(models.Model):
         models.SET_NULL,
         null=True,
         related_name="+",
-        verbose_name=_("who"),
+        verbose_name=_("started by"),
     )
     #: Kept when the account is deleted.
-    actor_name = models.CharField(_("who"), max_length=255, blank=True)
-    reason = models.TextField(_("why"), blank=True)
+    actor_name = models.CharField(_("started by"), max_length=255, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
     total = models.PositiveIntegerField(_("targets"), default=0)
-    #: Left out when it was confirmed: a count by reason.
+    #: The number of rows excluded at confirmation, by reason.
     excluded = models.JSONField(default=dict)
-    #: Targets by state, written when the operation ends.
+    #: The number of targets by state, stored when the operation finishes.
     outcome_counts = models.JSONField(default=dict)
-    #: Targets a minute; None: as fast as it goes.
+    #: Targets published each minute; None: no limit.
     rate = models.PositiveIntegerField(_("rate"), null=True)
-    #: Up to when the rate's allowance was used.
+    #: The time up to which the allowance of the rate is used.
     paced_at = models.DateTimeField(null=True)
-    #: One target goes first; the others follow when it is done.
+    #: One target is processed first; the others follow when it is done.
     canary = models.BooleanField(_("canary"), default=False)
-    #: In place of those of the results that are retried: the texts `args` and `kwargs`, as Celery
-    #: sends them (a JSON column forgets what is a float, and in which order it was), and `changes`.
+    #: The arguments that replace those of the retried results: `args` and `kwargs` as JSON texts
+    #: (a JSON column keeps neither floats nor the order of keys), and `changes`.
     arguments = models.JSONField(null=True)
-    #: Why it waits, when the console paused it by itself: a code of `reasons`.
+    #: Why the console paused it automatically: a code of `reasons`.
     pause_reason = models.CharField(max_length=40, blank=True)
     parent = models.ForeignKey(
-        "self", models.SET_NULL, null=True, related_name="children", verbose_name=_("follows")
+        "self", models.SET_NULL, null=True, related_name="children", verbose_name=_("related to")
     )
-    created_at = models.DateTimeField(_("when"), auto_now_add=True)
-    finished_at = models.DateTimeField(_("ended"), null=True)
+    created_at = models.DateTimeField(_("started"), auto_now_add=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
 
     objects = OperationQuerySet.as_manager()
 
@@ -93,12 +93,12 @@ class Operation(models.Model):
             ("export_users", _("Export users")),
             ("export_results", _("Export results")),
             ("export_operations", _("Export operations")),
-            ("view_metrics", _("Look at the metrics")),
-            ("view_caught_mail", _("Read the mails that the catcher kept")),
+            ("view_metrics", _("View the metrics")),
+            ("view_caught_mail", _("View caught emails")),
         ]
         indexes = [
             models.Index(
-                fields=["id"], condition=models.Q(finished_at=None), name="tasks_admin_op_going"
+                fields=["id"], condition=models.Q(finished_at=None), name="tasks_admin_op_active"
             ),
             models.Index(fields=["verb", "id"], name="tasks_admin_op_verb"),
         ]
@@ -117,7 +117,7 @@ class Operation(models.Model):
 
     @property
     def target_type(self) -> TargetType:
-        """What its targets are; `NONE` for a verb of another version."""
+        """The type of its targets; `NONE` for a verb of another version."""
         return self.verb_definition.target_type if self.verb_definition else TargetType.NONE
 
     @property
@@ -127,48 +127,48 @@ class Operation(models.Model):
 
     @property
     def title(self) -> str:
-        """What was done, for people."""
+        """The verb's title; its name for a verb of another version."""
         return str(self.verb_definition.title) if self.verb_definition else self.verb
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing will happen any more."""
+        """Whether its targets all have an outcome and staff can no longer change it."""
         return self.finished_at is not None
 
     @cached_property
     def edited_arguments(self) -> tuple[list[Any], dict[str, Any]] | None:
-        """The arguments with which it retries; None: with those of each result."""
+        """The edited arguments of a retry; None: each result keeps its own."""
         if "args" not in (self.arguments or {}):
             return None
-        kept = self.arguments or {}
-        return celery_json.decode(kept["args"]), celery_json.decode(kept["kwargs"])
+        stored = self.arguments or {}
+        return celery_json.decode(stored["args"]), celery_json.decode(stored["kwargs"])
 
     @property
     def call(self) -> dict[str, Any] | None:
-        """The task that a periodic task is run as by hand: `task`, `queue`, `args`, `kwargs`."""
-        kept = (self.arguments or {}).get("call")
-        if kept is None:
+        """The call of a periodic task that staff run now: `task`, `queue`, `args`, `kwargs`."""
+        stored = (self.arguments or {}).get("call")
+        if stored is None:
             return None
         return {
-            **kept,
-            "args": celery_json.decode(kept["args"]),
-            "kwargs": celery_json.decode(kept["kwargs"]),
+            **stored,
+            "args": celery_json.decode(stored["args"]),
+            "kwargs": celery_json.decode(stored["kwargs"]),
         }
 
     @property
     def changes(self) -> list[dict[str, str | None]]:
-        """What was edited, masked: `name`, `old`, `new` as JSON; "" not given, None not known."""
+        """The edited arguments, masked: `name`, `old`, `new` as JSON; None: unknown."""
         return [masks.mask(change) for change in (self.arguments or {}).get("changes", [])]
 
     @property
     def answers(self) -> dict[str, str]:
-        """What was filled in besides the reason, by label, masked."""
-        given = (self.arguments or {}).get("answers", {})
-        return {name: str(value) for name, value in masks.mask(given).items()}
+        """The values of the verb's own form fields by label, masked."""
+        answers = (self.arguments or {}).get("answers", {})
+        return {name: str(value) for name, value in masks.mask(answers).items()}
 
     @property
     def pause_explanation(self) -> str:
-        """Why the console paused it by itself, in words; empty when staff did."""
+        """Why the console paused it automatically, as text; empty when staff paused it."""
         return (
             label(self.pause_reason)
             if self.pause_reason and self.state == OperationState.PAUSED
@@ -176,10 +176,9 @@ class Operation(models.Model):
         )
 
     def counts(self) -> Counter[str]:
-        """Targets by state: stored when it is over, counted while anything may still change."""
-        if (
-            self.is_finished and "unknown" not in self.outcome_counts
-        ):  # what nobody knew may become known
+        """The number of targets by state: stored once it cannot change, counted until then."""
+        # A late reply may still change an unknown outcome.
+        if self.is_finished and "unknown" not in self.outcome_counts:
             return Counter(self.outcome_counts)
         rows = self.targets.order_by().values_list("state").annotate(models.Count("pk"))
         return Counter(dict(rows))
