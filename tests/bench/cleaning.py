@@ -29,7 +29,7 @@ def run() -> list[dict[str, Any]]:
     if list(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")):
         from tests.support.servers import Postgres
 
-        server = Postgres(Path(tempfile.mkdtemp()), fsync="on")
+        server = Postgres(fsync="on")
         try:
             found += _measured("PostgreSQL", {"DATABASE_URL": server.url})
         finally:

@@ -40,7 +40,7 @@ def valkey() -> Iterator[str]:
 @contextmanager
 def rabbitmq() -> Iterator[str]:
     """A RabbitMQ node."""
-    node = RabbitMQ(Path(tempfile.mkdtemp()))
+    node = RabbitMQ(Path(tempfile.mkdtemp()), schedulers="")
     try:
         yield node.url
     finally:

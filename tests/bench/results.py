@@ -50,7 +50,7 @@ def run() -> list[dict[str, Any]]:
     if list(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")):
         from tests.support.servers import Postgres
 
-        server = Postgres(Path(tempfile.mkdtemp()))
+        server = Postgres()
         try:
             found += _measured("PostgreSQL", {"DATABASE_URL": server.url})
         finally:

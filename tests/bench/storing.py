@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tests.bench.publishing import valkey
@@ -56,7 +55,7 @@ def sqlite() -> Iterator[str]:
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """A cluster that waits for the disk, as in production."""
-    cluster = Postgres(Path(tempfile.mkdtemp()), fsync="on")
+    cluster = Postgres(fsync="on")
     try:
         yield cluster.url
     finally:

@@ -1,98 +1,92 @@
-"""Very many tasks retried, and paused: hundreds here, as many as it takes with `make chaos`."""
+"""Bulk retries, paused and with a killed dispatcher: hundreds here, more with `make chaos`."""
 
 import os
-import re
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.chaos.test_kills import prepare
-from tests.host.executions import Executions, make_host_stack, store_failed_results
-from tests.support.http_client import HTTPClient
-from tests.support.scenario import PASSWORD, Scenario
+from tests.host.executions import Executions
+from tests.support.console import Console
+from tests.support.fixtures import Prepare
+from tests.support.scenario import Scenario, store_failures
 from tests.support.stack import Stack, until
 
 RETRIED = int(os.environ.get("CHAOS_RETRIED", "600"))
 PAUSED = int(os.environ.get("CHAOS_PAUSED", "600"))
-#: Seconds that anything may take that grows with the number.
-PATIENCE = 120 + max(RETRIED, PAUSED) / 40
-FAILED = "/admin/tasks_admin/result/?status=FAILURE"
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(PATIENCE * 3)]
+#: Seconds for anything whose duration grows with these numbers.
+TIMEOUT = 120 + max(RETRIED, PAUSED) / 40
+#: Seconds without an execution after which the workers have stopped, and which are then watched.
+QUIET, OBSERVED = 1, 3
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(TIMEOUT * 3)]
 
 
 @pytest.fixture
-def project(tmp_path: Any) -> Iterator[tuple[Stack, Executions]]:
-    """A project with the console on a laptop's parts, everything running."""
-    stack, marks = make_host_stack(tmp_path)
-    try:
-        prepare(stack, 1)
-        stack.start("broker", "web", "worker", "dispatcher")
-        stack.ready()
-        yield stack, marks
-    finally:
-        stack.close()
+def stack(console: Prepare) -> Stack:
+    """A console on SQLite and the embedded broker."""
+    return console("mail", "web", "worker", "dispatcher")
+
+
+@pytest.fixture
+def executions(shared_console: Console) -> Executions:
+    """The executions of the task `host.record`."""
+    return shared_console.executions
 
 
 def retry_all(stack: Stack, count: int) -> Scenario:
-    """Let so many tasks have failed, select all of them across pages, and retry them."""
-    store_failed_results(stack, count)
-    visitor = HTTPClient(stack.url)
-    visitor.sign_in("admin", PASSWORD)
-    visitor.run_action(FAILED, "retry_failed", "All again", select_across=1, _selected_action=1)
-    return Scenario(stack, visitor)
+    """Store so many failed results, select all of them across pages, and retry them."""
+    store_failures(stack, "host.record", range(count), queue="celery")
+    return Scenario.retry_failures(stack)
 
 
-def reach(going: Scenario, marks: Executions, count: int) -> None:
+def wait_for(executions: Executions, count: int, stack: Stack) -> None:
     """Wait until so many tasks were executed."""
-    until(lambda: len(marks) >= count, lambda: f"{count} marks\n{going.stack.logs()}", PATIENCE)
+    until(lambda: len(executions) >= count, lambda: f"{count} executions\n{stack.logs()}", TIMEOUT)
 
 
-def outcomes(going: Scenario) -> dict[str, int]:
-    """The targets by state, counted by the database."""
-    return dict(going.stack.evaluate(f"dict(Operation.objects.get(pk={going.key}).counts())"))
+def stopped(executions: Executions) -> int:
+    """Return the number of executions if it does not change for a while, or 0."""
+    before = len(executions)
+    time.sleep(QUIET)
+    return before if len(executions) == before else 0
 
 
-def executed_once(marks: Executions, count: int) -> bool:
-    """Whether each task was executed, and none twice: to the byte."""
-    numbers = marks.numbers()
-    return set(numbers) == set(range(count)) and set(numbers.values()) == {1}
+def assert_executed_once(executions: Executions, count: int) -> None:
+    """Assert that each task was executed exactly once."""
+    counts = executions.counts()
+    assert set(counts) == set(range(count)), len(executions)
+    assert set(counts.values()) == {1}, counts.most_common(3)
 
 
-def test_all_are_retried_once_though_the_dispatcher_is_killed(project: Any) -> None:
-    stack, marks = project
-    going = retry_all(stack, RETRIED)
-    begun = time.monotonic()
+def test_each_failure_is_retried_once_although_the_dispatcher_is_killed(
+    stack: Stack, executions: Executions
+) -> None:
+    scenario = retry_all(stack, RETRIED)
+    started = time.monotonic()
 
-    reach(going, marks, RETRIED * 2 // 5)
-    stack.kill("dispatcher")
-    stack.start("dispatcher")
-    going.wait(PATIENCE)
+    wait_for(executions, RETRIED * 2 // 5, stack)
+    scenario.restart("dispatcher")
+    scenario.wait(TIMEOUT)
 
-    print(f"{RETRIED} retried in {time.monotonic() - begun:.0f} s, {len(marks)} executions")
-    assert outcomes(going) == {"done": RETRIED}
-    assert executed_once(marks, RETRIED), (len(marks), marks.numbers().most_common(3))
+    seconds = time.monotonic() - started
+    print(f"{RETRIED} retried in {seconds:.0f} s, {len(executions)} executions")
+    assert scenario.count_by_state() == {"done": RETRIED}
+    assert_executed_once(executions, RETRIED)
 
 
-def test_pause_holds_what_waits_and_resume_goes_on_where_it_was(project: Any) -> None:
-    stack, marks = project
-    going = retry_all(stack, PAUSED)
-    page = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.current_url)
-    assert page
-    reach(going, marks, PAUSED // 10)
+def test_a_paused_operation_starts_no_task_until_it_is_resumed(
+    stack: Stack, executions: Executions
+) -> None:
+    scenario = retry_all(stack, PAUSED)
+    wait_for(executions, PAUSED // 10, stack)
 
-    begun = time.monotonic()
-    going.visitor.post(f"{page[0]}pause/", reason="Stop")
-    answered = time.monotonic() - begun
-    time.sleep(max(0, 2 - answered))
-    then = len(marks)
-    time.sleep(4)
-    print(f"paused in {answered:.2f} s at {then} of {PAUSED}")
-    assert len(marks) == then < PAUSED, "something began two seconds after the click and later"
+    scenario.post("pause", reason="Stop")
+    started = time.monotonic()
+    executed = until(lambda: stopped(executions), "the end of the tasks that had started")
+    print(f"stopped in {time.monotonic() - started - QUIET:.2f} s after {executed} of {PAUSED}")
+    time.sleep(OBSERVED)
+    assert len(executions) == executed < PAUSED, "a task started after the pause"
 
-    going.visitor.get(page[0])
-    going.visitor.post(f"{page[0]}resume/", reason="Go on")
-    going.wait(PATIENCE)
-    assert outcomes(going) == {"done": PAUSED}
-    assert executed_once(marks, PAUSED), (len(marks), marks.numbers().most_common(3))
+    scenario.post("resume", reason="Continue")
+    scenario.wait(TIMEOUT)
+    assert scenario.count_by_state() == {"done": PAUSED}
+    assert_executed_once(executions, PAUSED)

@@ -1,8 +1,8 @@
-"""A broker that has no room: nothing is lost, the page says why it waits, and it goes on."""
+"""A full broker: no message is lost, the page reports it, and the operation continues."""
 
 import contextlib
 import errno
-import re
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,65 +12,57 @@ from typing import Any
 import pytest
 import redis
 
-from tests.chaos.test_kills import COUNT, eligible, prepare
-from tests.support.scenario import Scenario
-from tests.support.servers import RabbitMQ
+from tests.support import shared
+from tests.support.console import make_stack
+from tests.support.fixtures import Prepare
+from tests.support.scenario import Scenario, count_eligible
 from tests.support.stack import Stack, until
 
-FULL = COUNT >= 10_000
+COUNT = int(os.environ.get("CHAOS_USERS", "300"))
 USERS = min(COUNT, 1000)
-REFUSED = "The broker did not take the last messages."
+#: Seconds for which the broker stays full: longer than the timeouts of its clients.
+FULL_FOR = 60 if COUNT >= 10_000 else 5
+#: Only so many messages are in flight: most targets still wait when the broker is full.
+WINDOW = {"TASKS_ADMIN_WINDOW": "40"}
+WARNING = "The broker did not accept the latest messages."
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
-class Room:
-    """What the embedded broker keeps its messages in. Can be full, and have space again."""
+class Memory:
+    """The memory that Valkey may use."""
 
     def __init__(self, stack: Stack) -> None:
-        self.stack = stack
+        self.url = stack.broker_url
 
     def fill(self) -> None:
-        """Leave no space."""
-        raise NotImplementedError
+        """Leave no memory."""
+        self._limit(1)
 
     def free(self) -> None:
-        """Give the space back."""
-        raise NotImplementedError
+        """Remove the limit."""
+        self._limit(0)
 
-    def close(self) -> None:
-        """Leave nothing behind."""
-
-
-class Memory(Room):
-    """The memory that Valkey may take."""
-
-    def fill(self) -> None:
-        self._allow(1)
-
-    def free(self) -> None:
-        self._allow(0)
-
-    def _allow(self, size: int) -> None:
-        url = self.stack.evaluate("__import__('django.conf').conf.settings.CELERY_BROKER_URL")
-        with contextlib.closing(redis.Redis.from_url(url)) as client:
+    def _limit(self, size: int) -> None:
+        with contextlib.closing(redis.Redis.from_url(self.url)) as client:
             client.config_set("maxmemory", size)
 
 
-class Disk(Room):
-    """A small disk of its own, which takes the right to mount one."""
+class Disk:
+    """A small disk for Valkey's files. Mounting it requires root."""
 
     def __init__(self, stack: Stack) -> None:
-        super().__init__(stack)
-        self.place = stack.directory / "broker"
-        self.place.mkdir(mode=0o700)
+        self.directory = stack.directory / "broker"
+        self.directory.mkdir(mode=0o700)
         options = ["-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs"]
         try:
-            subprocess.run(["mount", *options, str(self.place)], check=True, capture_output=True)
+            command = ["mount", *options, str(self.directory)]
+            subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
-            pytest.skip("a disk can't be mounted here")
+            pytest.skip("this user cannot mount a disk")
 
     def fill(self) -> None:
-        with open(self.place / "ballast", "wb", buffering=0) as file:
+        """Leave no space."""
+        with open(self.directory / "ballast", "wb", buffering=0) as file:
             try:
                 while file.write(bytes(4096)):
                     pass
@@ -78,84 +70,87 @@ class Disk(Room):
                 assert error.errno == errno.ENOSPC
 
     def free(self) -> None:
-        Path(self.place / "ballast").unlink()
+        """Delete the file that takes the space."""
+        Path(self.directory / "ballast").unlink()
 
     def close(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.place)], check=True)
+        """Unmount the disk."""
+        subprocess.run(["umount", "--lazy", str(self.directory)], check=True)
 
 
-@pytest.fixture(params=[Memory, Disk])
-def room(request: Any, tmp_path: Path) -> Iterator[Room]:
-    """A console whose broker's space can be taken away."""
-    # Few at a time: most of them still wait when there is no room any more.
-    stack = Stack(tmp_path, TASKS_ADMIN_WINDOW="40")
-    prepare(stack, USERS)
-    room = request.param(stack)
-    try:
-        stack.start("broker", "mail", "web", "worker", "dispatcher")
+@pytest.fixture
+def memory(console: Prepare) -> tuple[Stack, Memory]:
+    """A console whose broker can run out of memory."""
+    stack = console("mail", "web", "worker", users=USERS)
+    stack.start("dispatcher", **WINDOW)
+    return stack, Memory(stack)
+
+
+@pytest.fixture
+def disk(shared_dir: Path, tmp_path: Path) -> Iterator[tuple[Stack, Disk]]:
+    """A console whose broker can run out of disk space."""
+    with contextlib.ExitStack() as cleanup:
+        stack = make_stack(shared_dir, tmp_path / "stack", users=USERS)
+        disk = Disk(stack)
+        cleanup.callback(disk.close)
+        cleanup.callback(stack.close)
+        stack.start("broker", "mail", "web", "worker")
+        stack.start("dispatcher", **WINDOW)
         stack.ready()
-        yield room
-    finally:
-        stack.close()
-        room.close()
+        yield stack, disk
 
 
-def page_says(going: Scenario, *, refused: bool) -> Callable[[], bool]:
-    """Whether the operation's page says that the broker takes nothing (or no longer says so)."""
-    found = re.search(r"/admin/tasks_admin/operation/\d+/", going.visitor.current_url)
-    assert found
+def page_warns(scenario: Scenario, *, expected: bool) -> Callable[[], bool]:
+    """Return a condition: the operation's page contains the warning, or does not."""
 
-    def says() -> bool:
-        going.tend()
-        return (REFUSED in going.visitor.get(found[0])) == refused
+    def warns() -> bool:
+        scenario.restart_exited()
+        return (WARNING in scenario.client.get(scenario.path)) == expected
 
-    return says
+    return warns
 
 
-def test_a_full_broker_is_waited_for_and_the_page_says_so(room: Room) -> None:
-    stack = room.stack
-    count = eligible(stack)
-    going = Scenario.begin(stack)
-    stack.evaluate(
-        f"Operation.objects.update(rate={2 * count})"
-    )  # however slow we are, it is not over
-    going.at(count // 10, room.fill)
+@pytest.mark.parametrize("resource", ["memory", "disk"])
+def test_an_operation_waits_for_a_full_broker_and_its_page_reports_it(
+    request: Any, resource: str
+) -> None:
+    stack, space = request.getfixturevalue(resource)
+    count = count_eligible(stack)
+    scenario = Scenario.send_reset_emails(stack)
+    # Even on a slow machine, the operation must not end before the broker is full.
+    stack.shell.run(f"Operation.objects.update(rate={2 * count})")
+    scenario.after_emails(count // 10, space.fill)
 
-    until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
-    time.sleep(60 if FULL else 5)  # longer than anybody's patience with a broker
-    assert page_says(going, refused=True)()
+    until(page_warns(scenario, expected=True), lambda: f"the warning\n{stack.logs()}")
+    time.sleep(FULL_FOR)
+    assert page_warns(scenario, expected=True)()
     assert len(stack.emails()) < count
-    assert not {state for _subject, state, *_ in going.targets()} & {"failed", "unknown"}
+    assert not {state for _subject, state, *_ in scenario.targets()} & {"failed", "unknown"}
 
-    room.free()
-    stack.evaluate("Operation.objects.update(rate=None)")
-    going.wait()
-    assert going.check(count) == {"done": count}
-    assert page_says(going, refused=False)()
+    space.free()
+    stack.shell.run("Operation.objects.update(rate=None)")
+    scenario.wait()
+    assert scenario.check_invariants(count) == {"done": count}
+    assert page_warns(scenario, expected=False)()
 
 
-def test_a_window_larger_than_the_queue_loses_nothing(tmp_path: Path) -> None:
-    with contextlib.ExitStack() as ends:
-        (home := tmp_path / "rabbitmq").mkdir()
-        rabbitmq = RabbitMQ(home)
-        ends.callback(rabbitmq.close)
-        limit = '{"max-length": 20, "overflow": "reject-publish"}'
-        rabbitmq.control("set_policy", "short", "^mail$", limit, "--apply-to", "queues")
-        stack = Stack(
-            tmp_path,
-            CELERY_BROKER_URL=rabbitmq.url,
-            SECRET_KEY="only for storms " * 4,
-            TASKS_ADMIN_WINDOW="10000000",
-        )
-        ends.callback(stack.close)
-        prepare(stack, min(USERS, 100))  # twenty are taken at a time, seconds apart
+def test_a_window_larger_than_the_queue_loses_no_message(shared_dir: Path, tmp_path: Path) -> None:
+    # Of the virtual hosts of this kind, the queue of emails holds at most twenty messages.
+    stack = make_stack(
+        shared_dir,
+        tmp_path / "stack",
+        users=min(USERS, 100),  # the queue takes twenty at a time, seconds apart
+        CELERY_BROKER_URL=shared.rabbitmq_vhost(shared_dir, "short"),
+        TASKS_ADMIN_WINDOW="10000000",
+    )
+    with contextlib.closing(stack):
         stack.start("mail", "web", "dispatcher")
-        until(lambda: stack.get("/healthz")[0] == 200, lambda: f"the web server\n{stack.logs()}")
-        count = eligible(stack)
-        going = Scenario.begin(stack)
-        until(page_says(going, refused=True), lambda: f"the page says it\n{stack.logs()}")
-        assert {state for _subject, state, *_ in going.targets()} <= {"waiting", "queued"}
+        stack.wait_for_web()
+        count = count_eligible(stack)
+        scenario = Scenario.send_reset_emails(stack)
+        until(page_warns(scenario, expected=True), lambda: f"the warning\n{stack.logs()}")
+        assert {state for _subject, state, *_ in scenario.targets()} <= {"waiting", "queued"}
 
         stack.start("worker")
-        going.wait()
-        assert going.check(count) == {"done": count}
+        scenario.wait()
+        assert scenario.check_invariants(count) == {"done": count}

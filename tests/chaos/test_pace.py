@@ -1,108 +1,68 @@
-"""Pausing, pacing and retrying in bulk, on real processes: short, or full with `make chaos`."""
+"""Pausing, rate limits and bulk retries, on real processes; at full size with `make chaos`."""
 
 import os
-import re
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.chaos.test_kills import eligible, prepare
-from tests.support.http_client import HTTPClient
-from tests.support.scenario import PASSWORD, Scenario, emails_by_recipient
+from tests.support.fixtures import Prepare
+from tests.support.scenario import Scenario, count_eligible, emails_by_recipient, store_failures
 from tests.support.stack import Stack
 
 COUNT = int(os.environ.get("CHAOS_USERS", "200"))
 FULL = COUNT >= 10_000
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
-FAILURES = """
-from django.contrib.auth.models import User
-from tasks_admin.models import Result
-users = User.objects.filter(username__startswith="demo-0", is_active=True).exclude(email="")
-users = users.exclude(password__startswith="!").values_list("pk", flat=True)
-Result.objects.bulk_create(
-    (Result(task_id=f"old-{pk}", task_name="tasks_admin.send_reset_email", task_args=f"[{pk}]",
-            task_kwargs="{}", status="FAILURE", content_type="application/json",
-            content_encoding="utf-8", result='{"exc_type": "MailRefused"}',
-            meta='{"queue": "mail"}') for pk in users),
-    batch_size=5000,
-)
-"""
-
 
 @pytest.fixture
-def laptop(tmp_path: Any) -> Iterator[Stack]:
-    """A console on a laptop's parts, with many users and everything running."""
-    stack = Stack(tmp_path)
-    try:
-        prepare(stack, COUNT)
-        stack.start("broker", "mail", "web", "worker", "dispatcher")
-        stack.ready()
-        yield stack
-    finally:
-        stack.close()
+def stack(console: Prepare) -> Stack:
+    """A console on SQLite and the embedded broker, with many users."""
+    return console("mail", "web", "worker", "dispatcher", users=COUNT)
 
 
-def test_pause_stops_new_work_at_once_and_resume_goes_on(laptop: Stack) -> None:
-    count = eligible(laptop)
-    going = Scenario.begin(laptop, rate=max(600, count))  # or it may be over before the click
-    page = going.visitor
-    going.at(count // 10, lambda: page.post(f"{_path(page)}pause/", reason="Stop"))
+def test_pause_stops_new_work_at_once_and_resume_continues(stack: Stack) -> None:
+    count = count_eligible(stack)
+    # Without a rate, the operation might end before it is paused.
+    scenario = Scenario.send_reset_emails(stack, rate=max(600, count))
+    scenario.after_emails(count // 10, lambda: scenario.post("pause", reason="Stop"))
     paused = "Operation.objects.get(verb='pause').created_at.timestamp()"
-    begun = "max(t.started_at.timestamp() for t in Target.objects.exclude(started_at=None))"
+    started = "max(t.started_at.timestamp() for t in Target.objects.exclude(started_at=None))"
 
     time.sleep(4)
-    assert laptop.evaluate(begun) - laptop.evaluate(paused) < 2
-    assert len(laptop.emails()) < count
+    assert stack.evaluate(started) - stack.evaluate(paused) < 2
+    assert len(stack.emails()) < count
 
-    page.get(_path(page))
-    page.post(f"{_path(page)}resume/", reason="Go on")
-    page.get(_path(page))
-    page.post(f"{_path(page)}throttle/", reason="Faster", rate="")
-    going.wait()
-    assert going.check(count) == {"done": count}
+    scenario.post("resume", reason="Continue")
+    scenario.post("throttle", reason="Faster", rate="")
+    scenario.wait()
+    assert scenario.check_invariants(count) == {"done": count}
 
 
-def test_every_failure_is_retried_once_though_the_dispatcher_is_killed(laptop: Stack) -> None:
-    laptop.manage("shell", "--verbosity", "0", "-c", FAILURES)
-    visitor = HTTPClient(laptop.url)
-    visitor.sign_in("admin", PASSWORD)
-    path = "/admin/tasks_admin/result/?status=FAILURE"
-    visitor.run_action(path, "retry_failed", "All again", select_across=1, _selected_action=1)
-    going = Scenario(laptop, visitor)
-    count = eligible(laptop)
+def test_each_failed_email_is_retried_once_although_the_dispatcher_is_killed(stack: Stack) -> None:
+    stack.shell.run("from tests.support import sample_data")
+    users = stack.evaluate("list(sample_data.eligible_users().values_list('pk', flat=True))")
+    store_failures(stack, "tasks_admin.send_reset_email", users, queue="mail")
+    scenario = Scenario.retry_failures(stack)
 
-    def kill_dispatcher() -> None:
-        laptop.kill("dispatcher")
-        laptop.start("dispatcher")
+    scenario.after_emails(len(users) * 2 // 5, lambda: scenario.restart("dispatcher"))
+    scenario.wait()
 
-    going.at(count * 2 // 5, kill_dispatcher)
-    going.wait()
-
-    assert {state for _subject, state, *_ in going.targets()} == {"done"}
-    mails = emails_by_recipient(laptop)
-    assert len(mails) == count and set(mails.values()) == {1}
+    assert {state for _subject, state, *_ in scenario.targets()} == {"done"}
+    emails = emails_by_recipient(stack)
+    assert len(emails) == len(users) and set(emails.values()) == {1}
 
 
-def test_the_rate_is_kept_over_four_workers(laptop: Stack) -> None:
+def test_four_workers_together_keep_the_rate(stack: Stack) -> None:
     for number in range(2, 5):
-        laptop.start(f"worker{number}")
-    # Half a second's worth goes out at a time: that blurs a short look.
-    rate, seconds, blur = (1200, 60, 0.05) if FULL else (600, 8, 0.2)
-    going = Scenario.begin(laptop, rate=rate)
-    going.at(rate // 20, lambda: None)
-    begun, first = time.monotonic(), len(laptop.emails())
+        stack.start(f"worker{number}")
+    # The dispatcher publishes the messages of half a second at a time: a short measurement varies.
+    rate, seconds, tolerance = (1200, 60, 0.05) if FULL else (600, 8, 0.2)
+    scenario = Scenario.send_reset_emails(stack, rate=rate)
+    scenario.after_emails(rate // 20, lambda: None)
+    started, first = time.monotonic(), len(stack.emails())
     time.sleep(seconds)
-    sent = (len(laptop.emails()) - first) * 60 / (time.monotonic() - begun)
-    going.visitor.post(f"{_path(going.visitor)}abort/", reason="Enough")
+    sent = (len(stack.emails()) - first) * 60 / (time.monotonic() - started)
+    scenario.post("abort", reason="Measured")
 
-    print(f"{sent:.0f} a minute, asked for {rate}")
-    assert sent == pytest.approx(rate, rel=blur)
-
-
-def _path(visitor: HTTPClient) -> str:
-    found = re.search(r"/admin/tasks_admin/operation/\d+/", visitor.current_url)
-    assert found
-    return found[0]
+    print(f"{sent:.0f} emails per minute at a rate of {rate}")
+    assert sent == pytest.approx(rate, rel=tolerance)

@@ -1,1 +1,1 @@
-"""A project of somebody else's, with a task that is cheap enough for a hundred thousand of them."""
+"""A project of its own, with a task that is cheap enough to be executed 100,000 times."""

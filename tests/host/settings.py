@@ -3,4 +3,3 @@
 from opsconsole.settings import *  # noqa: F403
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.host"]  # noqa: F405
-TASKS_ADMIN_MAIL_SUMMARY = False  # no mail server runs beside it

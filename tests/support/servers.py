@@ -1,5 +1,8 @@
-"""PostgreSQL and RabbitMQ of our own, on free ports, in directories of their own."""
+"""Servers that tests start: PostgreSQL, RabbitMQ and Redis, on free ports."""
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -9,6 +12,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amqp import Connection
@@ -29,24 +33,37 @@ def need(found: object, what: str, package: str) -> None:
 
 
 class Postgres:
-    """A PostgreSQL cluster; `restart` is immediate, like a crash."""
+    """A PostgreSQL cluster, made anew or copied from the files of a stopped one."""
 
-    def __init__(self, directory: Path, *, fsync: str = "off") -> None:
+    def __init__(
+        self, *, fsync: str = "off", template: Path | None = None, keep: bool = False
+    ) -> None:
         self.fsync = fsync
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
         if (ours := shutil.which("pg_ctl")) and not found:
             found = [Path(ours)]
         need(found, "PostgreSQL", "postgresql")
         self.bin, self.port = found[-1].parent, free_port()
-        if os.geteuid() == 0:  # it runs as somebody else, and another run closes our directories
-            directory = Path(tempfile.mkdtemp(prefix="opsconsole-postgres-"))
+        # As root, it runs as another user, who may not enter pytest's directories.
+        directory = Path(tempfile.mkdtemp(prefix="opsconsole-postgres-"))
+        if os.geteuid() == 0:
             shutil.chown(directory, "postgres")
+        if not keep:
             weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self.directory = directory / "data"
-        self._run(
-            "initdb", "-D", str(self.directory), "-A", "trust", "-U", "postgres", "-E", "UTF8"
-        )
+        if template:
+            subprocess.run(["cp", "-a", str(template), str(self.directory)], check=True)
+        else:
+            self._run(
+                "initdb", "-D", str(self.directory), "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                "--no-sync",
+            )  # fmt: skip
         self.start()
+
+    @property
+    def pid(self) -> int:
+        """The process ID of the server."""
+        return int((self.directory / "postmaster.pid").read_text().split()[0])
 
     @property
     def url(self) -> str:
@@ -61,9 +78,9 @@ class Postgres:
         log = str(self.directory.parent / "log")
         self._run("pg_ctl", "-D", str(self.directory), "-o", options, "-l", log, "-w", "start")
 
-    def stop(self) -> None:
-        """Stop at once, without waiting for anybody."""
-        self._run("pg_ctl", "-D", str(self.directory), "-m", "immediate", "-w", "stop")
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop; by default as in a crash, without a checkpoint."""
+        self._run("pg_ctl", "-D", str(self.directory), "-m", mode, "-w", "stop")
 
     def _run(self, program: str, *arguments: str) -> None:
         as_postgres: Sequence[str] = (
@@ -75,13 +92,44 @@ class Postgres:
         )  # fmt: skip
 
 
+#: The virtual hosts of a shared node: so many of each kind, and the policy of all its queues.
+VHOSTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "plain": (12, {}),
+    "short": (1, {"max-length": 20, "overflow": "reject-publish"}),
+}
+
+
+def definitions() -> dict[str, Any]:
+    """Return what a node with virtual hosts loads when it starts: `rabbitmqctl` is slow."""
+    names = [
+        f"{kind}{number}" for kind, (count, _) in VHOSTS.items() for number in range(1, count + 1)
+    ]
+    salt = b"salt"
+    hashed = base64.b64encode(salt + hashlib.sha256(salt + b"guest").digest()).decode()
+    guest = {"name": "guest", "password_hash": hashed, "tags": "administrator"}
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "users": [guest | {"hashing_algorithm": "rabbit_password_hashing_sha256"}],
+        "vhosts": [{"name": name} for name in ["/", *names]],
+        "permissions": [{"user": "guest", "vhost": name, **everything} for name in ["/", *names]],
+        "policies": [
+            {"vhost": f"{kind}{number}", "name": kind, "pattern": "^mail$", "apply-to": "queues",
+             "definition": policy}
+            for kind, (count, policy) in VHOSTS.items() if policy
+            for number in range(1, count + 1)
+        ],
+    }  # fmt: skip
+
+
 class RabbitMQ:
     """A RabbitMQ node."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, vhosts: bool = False, schedulers: str = "+S 1:1"
+    ) -> None:
         found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
         need(found, "RabbitMQ", "rabbitmq-server")
-        self.port = free_port()
+        self.port, self.used = free_port(), 0
         self.sbin = found[-1].parent
         self.environment = os.environ | {
             "HOME": str(directory),
@@ -94,8 +142,14 @@ class RabbitMQ:
             "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
-            "RABBITMQ_CONFIG_FILE": str(directory / "none"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),  # and not the machine's
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": schedulers,  # one starts in half the time
         }
+        if vhosts:
+            (directory / "definitions.json").write_text(json.dumps(definitions()))
+            (directory / "rabbitmq.conf").write_text(
+                f"load_definitions = {directory / 'definitions.json'}\n"
+            )
         self.log = directory / "out.log"
         epmd = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))[-1]
         self.names = subprocess.Popen(  # or RabbitMQ starts a daemon that nobody ends
@@ -105,8 +159,13 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """As CELERY_BROKER_URL wants it."""
+        """The value for CELERY_BROKER_URL, with the default virtual host."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def next_url(self) -> str:
+        """The same with a virtual host that has not been used."""
+        self.used += 1
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/plain{self.used}"
 
     def start(self) -> None:
         """Start, and wait until it answers."""

@@ -1,6 +1,5 @@
 """The console, or parts of it, as real processes on free ports."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,9 +14,18 @@ from typing import Any, TypeVar
 from honcho.environ import parse_procfile
 
 from opsconsole.environment import BASE_DIR
+from opsconsole.valkey import is_responding
 from tests.support.ports import free_ports
+from tests.support.shell import Shell
 
 T = TypeVar("T")
+SETUP = """
+import os, json
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsconsole.settings")
+import django; django.setup()
+from django.contrib.auth.models import User
+from tasks_admin.models import *
+"""
 ROOT = BASE_DIR
 #: Seconds. Long enough for a busy machine; a wait ends as soon as its condition holds.
 WAIT_TIMEOUT = 180.0
@@ -58,6 +66,24 @@ class Stack:
             **environment,
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        #: The processes that were started, killed or sent a signal; see `Console`.
+        self.changed: set[str] = set()
+        #: The workers' names in Celery.
+        self.worker_names: dict[str, str] = {}
+        self._shell: Shell | None = None
+
+    @property
+    def broker_url(self) -> str:
+        """The URL of the broker."""
+        code = "from django.conf import settings; print(json.dumps(settings.CELERY_BROKER_URL))"
+        return str(self.shell.run_json(code))
+
+    @property
+    def shell(self) -> Shell:
+        """A process with the console's Django, started when it is first used."""
+        if self._shell is None:
+            self._shell = Shell(self.environment, SETUP)
+        return self._shell
 
     def command(self, name: str) -> list[str]:
         """Return the Procfile's command of that name, without the supervisor."""
@@ -69,11 +95,13 @@ class Stack:
         for name in names:
             command = self.command(name.rstrip("0123456789"))
             if name.startswith("worker"):
-                command += ["--hostname", f"{name}-{time.time_ns()}@test"]
+                self.worker_names[name] = f"{name}-{time.time_ns()}@test"
+                command += ["--hostname", self.worker_names[name]]
             self.run(name, *command, **environment)
 
     def run(self, name: str, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a command in its own session, with its output in a log file."""
+        self.changed.add(name)
         with open(self.directory / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 command,
@@ -97,10 +125,8 @@ class Stack:
         return done.stdout
 
     def evaluate(self, expression: str) -> Any:
-        """Evaluate an expression in the console's Django shell; its value must be JSON."""
-        names = "from tasks_admin.models import *; from django.contrib.auth.models import User"
-        code = f"import json; {names}; print('\\n' + json.dumps({expression}))"
-        return json.loads(self.manage("shell", "--verbosity", "0", "-c", code).splitlines()[-1])
+        """Evaluate an expression with the console's models; its value must be JSON."""
+        return self.shell.evaluate(expression)
 
     def get(self, path: str) -> tuple[int, str]:
         """GET a page without signing in; the status is 0 if the server does not respond."""
@@ -116,6 +142,14 @@ class Stack:
         """Wait until the web server, the broker, the database and a worker respond."""
         until(lambda: self.get("/readyz")[0] == 200, lambda: f"/readyz to succeed\n{self.logs()}")
 
+    def wait_for_web(self) -> None:
+        """Wait until the web server responds."""
+        until(lambda: self.get("/healthz")[0] == 200, lambda: f"the web server\n{self.logs()}")
+
+    def wait_for_broker(self) -> None:
+        """Wait until the embedded broker responds."""
+        until(lambda: is_responding(self.port + 1), lambda: f"the broker\n{self.logs()}")
+
     def emails(self) -> list[Path]:
         """Return the files of the mail catcher."""
         # A file whose name begins with a dot is still being written.
@@ -130,6 +164,7 @@ class Stack:
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to a process and its children; wait for its exit if the signal ends it."""
+        self.changed.add(name)
         process = self.processes[name]
         if process.poll() is None:
             os.killpg(process.pid, number)
@@ -138,5 +173,8 @@ class Stack:
 
     def close(self) -> None:
         """Kill all processes."""
+        if self._shell:
+            self._shell.close()
+            self._shell = None
         for name in self.processes:
             self.kill(name, signal.SIGKILL)

@@ -32,7 +32,7 @@ class TestBroker:
         assert set(Target.objects.values_list("state", "reason")) == {("waiting", "broker")}
         assert not Result.objects.exists()
 
-    def test_one_that_never_answers_is_left_in_time(self, mute_broker):
+    def test_one_that_never_answers_is_left_in_time(self, unresponsive_broker):
         make_operation(3)
         began = time.monotonic()
 

@@ -34,7 +34,7 @@ def test_no_worker(client, broker, db):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
+@pytest.mark.parametrize("ill", ["no_broker", "unresponsive_broker"])
 def test_no_broker(client, request, db, ill):
     request.getfixturevalue(ill)
     began = time.monotonic()

@@ -110,7 +110,7 @@ class TestWhatIsTold:
         assert values["operations", "running"] == 1
         assert values["dispatchers",] == 0
 
-    @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
+    @pytest.mark.parametrize("ill", ["no_broker", "unresponsive_broker"])
     def test_what_is_not_known_is_left_out(self, client, request, ill):
         add_queue_minutes((7, 0))
         request.getfixturevalue(ill)

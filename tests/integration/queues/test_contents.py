@@ -6,14 +6,13 @@ import pytest
 
 from tasks_admin.integrations import broker as broker_api
 from tests.conftest import broker_at
-from tests.support.servers import RabbitMQ
+from tests.support.shared import rabbitmq_vhost
 
 
 @pytest.fixture(scope="module")
-def rabbit(tmp_path_factory):
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    yield node.url
-    node.close()
+def module_rabbitmq_url(shared_dir):
+    """A virtual host for the tests of this module."""
+    return rabbitmq_vhost(shared_dir)
 
 
 @pytest.fixture(params=["valkey", "prefixed", pytest.param("rabbit", marks=pytest.mark.rabbitmq)])
@@ -22,7 +21,7 @@ def queue(request):
     from opsconsole.celery import app
 
     if request.param == "rabbit":
-        with broker_at(request.getfixturevalue("rabbit")):
+        with broker_at(request.getfixturevalue("module_rabbitmq_url")):
             app.conf.broker_transport_options = {"confirm_publish": True, "read_timeout": 5}
             with broker_api.connect() as connection, suppress(Exception):
                 connection.default_channel.queue_delete("mail")
@@ -208,13 +207,13 @@ class TestRedis:
 
 @pytest.mark.rabbitmq
 class TestRabbitMQ:
-    def test_a_quorum_queue_is_not_looked_into(self, rabbit):
+    def test_a_quorum_queue_is_not_looked_into(self, module_rabbitmq_url):
         from kombu import Queue
 
         from opsconsole.celery import app
         from tasks_admin.lib.errors import WrongState
 
-        with broker_at(rabbit):
+        with broker_at(module_rabbitmq_url):
             app.amqp.queues.add(Queue("q", queue_arguments={"x-queue-type": "quorum"}))
             with pytest.raises(WrongState, match="quorum"):
                 broker_api.peek("q", 1)

@@ -113,7 +113,7 @@ class TestOverview:
         assert [worker.name for worker in queue.ignoring_pause] == ["w@here"]
         assert not queue.unconsumed
 
-    @pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
+    @pytest.mark.parametrize("ill", ["no_broker", "unresponsive_broker"])
     def test_last_known_values(self, request, ill):
         add_queue_minutes((7, 0))
         request.getfixturevalue(ill)

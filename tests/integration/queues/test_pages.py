@@ -51,7 +51,7 @@ def test_page_of_a_queue(client, broker):
     assert "Peak 4 waiting · 1 processed" in page_text(page)
 
 
-@pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
+@pytest.mark.parametrize("ill", ["no_broker", "unresponsive_broker"])
 def test_broker_unreachable(client, request, ill):
     request.getfixturevalue(ill)
     add_queue_minutes((7, 0))

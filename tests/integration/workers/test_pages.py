@@ -146,7 +146,7 @@ def test_no_worker_replies(client, broker):
     assert "No worker replied within a second" in page_text(page)
 
 
-@pytest.mark.parametrize("ill", ["no_broker", "mute_broker"])
+@pytest.mark.parametrize("ill", ["no_broker", "unresponsive_broker"])
 def test_broker_unreachable(client, request, ill):
     request.getfixturevalue(ill)
     began = time.monotonic()

@@ -1,17 +1,13 @@
 """Fifty concurrent confirmations start one operation and retry each result once."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.chaos.test_kills import eligible, prepare
-from tests.host.executions import Executions, make_host_stack, store_failed_results
+from tests.support.console import Console
 from tests.support.factories import run_concurrently
 from tests.support.http_client import HTTPClient
-from tests.support.scenario import PASSWORD, USERS
-from tests.support.servers import Postgres
+from tests.support.scenario import ALL_ROWS, USERS, count_eligible, sign_in, store_failures
 from tests.support.stack import Stack, until
 
 CLIENTS = 50
@@ -19,23 +15,13 @@ RESULTS = "/admin/tasks_admin/result/?"
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def project(
-    request: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Stack, Executions]]:
-    """A host project on SQLite or PostgreSQL, with all processes except the mail catcher."""
-    with contextlib.ExitStack() as cleanup:
-        environment = {}
-        if request.param == "postgres":
-            postgres = Postgres(tmp_path_factory.mktemp("postgres"))
-            cleanup.callback(postgres.stop)
-            environment = {"DATABASE_URL": postgres.url, "SECRET_KEY": "only for tests " * 4}
-        stack, marks = make_host_stack(tmp_path_factory.mktemp("stack"), **environment)
-        cleanup.callback(stack.close)
-        prepare(stack, 20)
-        stack.start("broker", "web", "worker", "dispatcher")
-        stack.ready()
-        yield stack, marks
+@pytest.fixture(params=["sqlite", "postgres"])
+def console(request: Any) -> Console:
+    """A console on SQLite or PostgreSQL, with twenty sample users."""
+    name = "shared_console" if request.param == "sqlite" else "shared_production_console"
+    console: Console = request.getfixturevalue(name)
+    console.prepare("mail", "web", "worker", "dispatcher", users=20)
+    return console
 
 
 def open_confirmations(
@@ -45,8 +31,7 @@ def open_confirmations(
 
     If there are fewer selections than clients, the others share the first client's page.
     """
-    first = HTTPClient(stack.url)
-    first.sign_in("admin", PASSWORD)
+    first = sign_in(stack)
     clients = [HTTPClient(stack.url) for _ in range(CLIENTS)]
     for number, client in enumerate(clients):
         client.opener = first.opener  # shares the session cookie
@@ -70,10 +55,9 @@ def confirm_at_once(clients: list[HTTPClient], path: str) -> list[Any]:
     return run_concurrently(len(clients), submit)
 
 
-def test_one_page_confirmed_concurrently_starts_one_operation(project: Any) -> None:
-    stack, _marks = project
-    all_users = {"select_across": 1, "_selected_action": 1}
-    clients = open_confirmations(stack, USERS, "send_reset_email", all_users)
+def test_one_page_confirmed_concurrently_starts_one_operation(console: Console) -> None:
+    stack = console.stack
+    clients = open_confirmations(stack, USERS, "send_reset_email", ALL_ROWS)
 
     statuses = confirm_at_once(clients, USERS)
 
@@ -81,12 +65,12 @@ def test_one_page_confirmed_concurrently_starts_one_operation(project: Any) -> N
     assert len({client.current_url for client in clients}) == 1
     assert stack.evaluate(
         "[o.total for o in Operation.objects.filter(verb='send_reset_email')]"
-    ) == [eligible(stack)]
+    ) == [count_eligible(stack)]
 
 
-def test_a_failure_in_two_selections_is_retried_once(project: Any) -> None:
-    stack, marks = project
-    store_failed_results(stack, 3)
+def test_a_failure_in_two_selections_is_retried_once(console: Console) -> None:
+    stack = console.stack
+    store_failures(stack, "host.record", range(3), queue="celery")
     pks = stack.evaluate(
         "list(Result.objects.filter(status='FAILURE').values_list('pk', flat=True))"
     )
@@ -106,4 +90,4 @@ def test_a_failure_in_two_selections_is_retried_once(project: Any) -> None:
     until(
         lambda: stack.evaluate(unfinished) == 0, lambda: f"the end of all retries\n{stack.logs()}"
     )
-    assert marks.numbers() == {int(subject[-1]): 1 for subject in retried}
+    assert console.executions.counts() == {int(subject[-1]): 1 for subject in retried}

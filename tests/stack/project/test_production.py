@@ -1,55 +1,33 @@
 """The main workflow over HTTP: on SQLite and Valkey, and on PostgreSQL and RabbitMQ."""
 
-import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator
 from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
 
 from tests.support.http_client import HTTPClient
-from tests.support.servers import Postgres, RabbitMQ
+from tests.support.scenario import ALL_ROWS, FAILED_RESULTS, USERS, count_eligible, sign_in
 from tests.support.stack import WAIT_TIMEOUT, Stack, until
 
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module", params=["sqlite-valkey", "postgres-rabbitmq"])
-def stack(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A console with a hundred sample users, on servers of its own."""
-    environment = {"OPSCONSOLE_DEMO": "1"}
-    with contextlib.ExitStack() as cleanup:
-        if request.param == "postgres-rabbitmq":
-            postgres = Postgres(tmp_path_factory.mktemp("postgres"))
-            cleanup.callback(postgres.stop)
-            rabbitmq = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-            cleanup.callback(rabbitmq.close)
-            environment |= {
-                "DATABASE_URL": postgres.url,
-                "CELERY_BROKER_URL": rabbitmq.url,
-                "SECRET_KEY": "a secret key for tests, long enough for every check",
-            }
-        stack = Stack(tmp_path_factory.mktemp("stack"), **environment)
-        cleanup.callback(stack.close)
-        stack.manage("migrate", "--verbosity", "0")
-        stack.manage("collectstatic", "--noinput", "--verbosity", "0")
-        stack.manage("load_demo", "--users", "100")
-        account = ("--username", "admin", "--email", "admin@mail.example")
-        stack.manage("createsuperuser", "--noinput", *account)
-        names = ["mail", "web", "worker", "dispatcher"]
-        stack.start(*([] if "CELERY_BROKER_URL" in environment else ["broker"]), *names)
-        stack.ready()
-        yield stack
+def stack(request: Any) -> Stack:
+    """A console with a hundred sample users, some of whose addresses are refused."""
+    name = "shared_console" if request.param == "sqlite-valkey" else "shared_production_console"
+    stack: Stack = request.getfixturevalue(name).prepare("web", "worker", users=100)
+    stack.start("mail", OPSCONSOLE_DEMO="1")
+    stack.start("dispatcher", TASKS_ADMIN_MAIL_SUMMARY="1")
+    return stack
 
 
 @pytest.fixture
 def admin(stack: Stack) -> HTTPClient:
-    """The client of a superuser, signed in."""
-    client = HTTPClient(stack.url)
-    client.sign_in("admin", "a password for tests")
-    return client
+    """The client of the superuser, signed in."""
+    return sign_in(stack)
 
 
 def wait_until_finished(stack: Stack, client: HTTPClient) -> Counter[str]:
@@ -72,17 +50,11 @@ def recipients(stack: Stack, prefix: str) -> Counter[str]:
 def test_each_matching_user_gets_one_email_and_failures_are_retried(
     stack: Stack, admin: HTTPClient
 ) -> None:
-    users = "/admin/auth/user/?q=demo-0"
-    page = admin.run_action(
-        users, "send_reset_email", "The yearly change", select_across=1, _selected_action=1
-    )
+    page = admin.run_action(USERS, "send_reset_email", "The yearly change", **ALL_ROWS)
     assert "Send reset emails" in page
     counts = wait_until_finished(stack, admin)
 
-    eligible = stack.evaluate(
-        "User.objects.filter(username__startswith='demo-0', is_active=True)"
-        ".exclude(email='').exclude(password__startswith='!').count()"
-    )
+    eligible = count_eligible(stack)
     refused = stack.evaluate(
         "User.objects.filter(username__startswith='demo-0')"
         ".filter(email__endswith='refused.example').count()"
@@ -91,13 +63,12 @@ def test_each_matching_user_gets_one_email_and_failures_are_retried(
     sent = recipients(stack, "demo-0")
     assert len(sent) == eligible - refused and set(sent.values()) == {1}
 
-    results = "/admin/tasks_admin/result/?status=FAILURE"
-    admin.run_action(results, "retry_failed", "Once more", select_across=1, _selected_action=1)
+    admin.run_action(FAILED_RESULTS, "retry_failed", "Once more", **ALL_ROWS)
     assert wait_until_finished(stack, admin) == {"failed": refused}
     assert recipients(stack, "demo-0") == sent
 
-    admin.get(results)
-    admin.post(results, action="retry_failed", index=0, select_across=1, _selected_action=1)
+    admin.get(FAILED_RESULTS)
+    admin.post(FAILED_RESULTS, action="retry_failed", index=0, **ALL_ROWS)
     assert "Already retried" in admin.text
 
 
@@ -110,11 +81,8 @@ def test_a_program_without_django_can_queue_a_reset_email(stack: Stack) -> None:
         "from celery import Celery; import sys;"
         "Celery(broker=sys.argv[1]).send_task('tasks_admin.send_reset_email', [int(sys.argv[2])])"
     )
-    broker = stack.manage(
-        "shell", "-v0", "-c", "from django.conf import settings as s; print(s.CELERY_BROKER_URL)"
-    )
     pk = stack.evaluate("User.objects.get(username='dave').pk")
-    process = stack.run("sender", "python", "-c", code, broker.split()[-1], str(pk))
+    process = stack.run("sender", "python", "-c", code, stack.broker_url, str(pk))
 
     assert process.wait(WAIT_TIMEOUT) == 0
     until(
