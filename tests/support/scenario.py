@@ -156,4 +156,6 @@ def emails_by_recipient(stack: Stack) -> Counter[str]:
     emails = (
         message_from_bytes(path.read_bytes(), policy=policy.default) for path in stack.emails()
     )
-    return Counter(str(email["To"]) for email in emails if email["Subject"] == "Reset your password")
+    return Counter(
+        str(email["To"]) for email in emails if email["Subject"] == "Reset your password"
+    )
