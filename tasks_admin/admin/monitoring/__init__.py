@@ -1,1 +1,1 @@
-"""What monitoring systems read: /healthz, /readyz and /metrics."""
+"""The endpoints for monitoring systems: /healthz, /readyz and /metrics."""

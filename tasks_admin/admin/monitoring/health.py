@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`, for who watches the console."""
+"""`/healthz` and `/readyz`: whether this process is alive, and whether the console is ready."""
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
@@ -12,16 +12,19 @@ from tasks_admin.lib.errors import BrokerUnreachable
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """This process answers."""
+    """Respond with 200: this process is alive."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Database, broker and at least one worker answer: 200; else 503. Names, no details."""
+    """Respond with 200 if the database, the broker and at least one worker reply, else with 503.
+
+    The response names the parts without details, because anyone may read it.
+    """
     parts = {"database": _database(), **_workers()}
-    ready = all(word == "ok" for word in parts.values())
+    ready = all(state == "ok" for state in parts.values())
     return JsonResponse(
         {"status": "ok" if ready else "unavailable"} | parts, status=200 if ready else 503
     )
@@ -38,7 +41,7 @@ def _database() -> str:
 
 def _workers() -> dict[str, str]:
     try:
-        anybody = control.any_worker_replies()
+        replied = control.any_worker_replies()
     except BrokerUnreachable:
         return {"broker": "no answer", "worker": "unknown"}
-    return {"broker": "ok", "worker": "ok" if anybody else "no answer"}
+    return {"broker": "ok", "worker": "ok" if replied else "no answer"}

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what the pages say, as numbers. What is not known is left out."""
+"""Metrics for Prometheus, from the same overviews as the pages. Unknown values are omitted."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,54 +12,62 @@ from prometheus_client.registry import Collector
 from tasks_admin import queues, workers
 from tasks_admin.models import Beat, Dispatcher, Operation, ResultCount
 
-#: Kinds of results that are told of: those that occur most.
-MOST = 1000
+#: Pairs of task and status that are exported: the most frequent ones.
+MAX_RESULT_COUNTS = 1000
 
 
-def told(accept: str) -> tuple[bytes, str]:
-    """The metrics, and their content type, in the form that this `Accept` header asks for."""
+def exposition(accept: str) -> tuple[bytes, str]:
+    """Return the metrics and their content type, in the format that this `Accept` header names."""
     registry = CollectorRegistry()
-    registry.register(_Console())
+    registry.register(_ConsoleCollector())
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 
 
-class _Console(Collector):
-    """Reads everything when it is asked."""
+class _ConsoleCollector(Collector):
+    """Reads all values for each request."""
 
     def describe(self) -> list[Metric]:
-        """Nothing beforehand: registering must not ask anybody."""
+        """Return nothing: registering must not query the broker."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics."""
+        """Yield all metrics."""
         yield from _queues()
         yield from _workers()
         yield from _results()
-        yield _gauge("dispatchers", "Dispatchers that gave a sign of life lately.",
+        yield _gauge("dispatchers", "Dispatchers that have not stopped.",
                      Dispatcher.objects.count())  # fmt: skip
-        yield _gauge("beats", "Beats that are believed to be at work.",
+        yield _gauge("beats", "Running Celery beat processes.",
                      Beat.objects.online().count())  # fmt: skip
         active = Operation.objects.active().order_by().values_list("state").annotate(Count("pk"))
-        yield _labelled("operations", "Operations that are not over.", "state", dict(active))
+        yield _labeled(
+            "operations", "Operations that have not ended, by state.", "state", dict(active)
+        )
 
 
 def _queues() -> Iterator[Metric]:
     overview = queues.overview()
-    yield _gauge("broker_up", "Whether the broker answers.", int(not overview.error))
+    yield _gauge("broker_up", "1 if the broker replies, else 0.", int(not overview.error))
     if overview.unacknowledged is not None:
         text = "Messages of all queues that are delivered and not acknowledged."
         yield _gauge("unacknowledged", text, overview.unacknowledged)
-    fresh = [seen for seen in overview.queues if seen.age is None and seen.waiting is not None]
-    waiting = {seen.name: seen.waiting or 0 for seen in fresh}
-    yield _labelled("queue_waiting", "Messages that wait in a queue.", "queue", waiting)
-    ages = {seen.name: seen.oldest.total_seconds() for seen in fresh if seen.oldest is not None}
-    text = "Seconds that the next message has waited, at most."
-    yield _labelled("queue_oldest_seconds", text, "queue", ages)
-    heard = {seen.name: len(seen.consumers) for seen in overview.queues if seen.consumers_known}
-    yield _labelled("queue_consumers", "Workers that consume a queue.", "queue", heard)
-    paused = {seen.name: int(seen.paused_at is not None) for seen in overview.queues}
-    yield _labelled("queue_paused", "Whether staff paused a queue.", "queue", paused)
+    current = [
+        queue for queue in overview.queues if queue.age is None and queue.waiting is not None
+    ]
+    waiting = {queue.name: queue.waiting or 0 for queue in current}
+    yield _labeled("queue_waiting", "Waiting messages of a queue.", "queue", waiting)
+    ages = {
+        queue.name: queue.oldest.total_seconds() for queue in current if queue.oldest is not None
+    }
+    text = "Age of the next message of a queue in seconds, at most."
+    yield _labeled("queue_oldest_seconds", text, "queue", ages)
+    consumers = {
+        queue.name: len(queue.consumers) for queue in overview.queues if queue.consumers_known
+    }
+    yield _labeled("queue_consumers", "Workers that consume a queue.", "queue", consumers)
+    paused = {queue.name: int(queue.paused_at is not None) for queue in overview.queues}
+    yield _labeled("queue_paused", "1 if the queue is paused, else 0.", "queue", paused)
 
 
 def _workers() -> Iterator[Metric]:
@@ -67,19 +75,19 @@ def _workers() -> Iterator[Metric]:
     if overview.error:
         return
     states = dict.fromkeys(workers.State.values, 0)
-    states |= Counter(str(seen.state.value) for seen in overview.workers)
-    yield _labelled("workers", "Workers, by how they are.", "state", states)
-    views = [seen.view for seen in overview.workers if seen.replied]
+    states |= Counter(str(worker.state.value) for worker in overview.workers)
+    yield _labeled("workers", "Workers by state.", "state", states)
+    views = [worker.view for worker in overview.workers if worker.replied]
     running = sum(view.running_count for view in views)
-    yield _gauge("tasks_running", "Tasks that the answering workers run.", running)
+    yield _gauge("tasks_running", "Running tasks of the workers that replied.", running)
     reserved = sum(view.reserved_count for view in views)
-    yield _gauge("tasks_reserved", "Tasks that they have taken and not begun.", reserved)
+    yield _gauge("tasks_reserved", "Reserved tasks of the workers that replied.", reserved)
 
 
 def _results() -> Iterator[Metric]:
-    text = "Results that ended, counted a minute after their end."
+    text = "Finished results, counted once, a minute after their end."
     family = CounterMetricFamily("tasks_admin_results", text, labels=["task", "status"])
-    for row in ResultCount.objects.order_by("-count")[:MOST]:
+    for row in ResultCount.objects.order_by("-count")[:MAX_RESULT_COUNTS]:
         family.add_metric([row.task, row.status], row.count)
     yield family
 
@@ -88,7 +96,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"tasks_admin_{name}", text, value=value)
 
 
-def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+def _labeled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"tasks_admin_{name}", text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

@@ -1,4 +1,4 @@
-"""`/healthz` and `/readyz`: names of parts, no details, and an answer within seconds."""
+"""`/healthz` and `/readyz`: names of parts without details, within seconds."""
 
 import time
 
@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection
 from opsconsole.celery import app
 
 
-def test_alive_asks_nobody(client, no_broker):
+def test_healthz_needs_no_broker(client, no_broker):
     response = client.get("/healthz")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -62,7 +62,7 @@ def test_no_database(client, no_broker, db):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_it_is_read_and_never_kept(client, no_broker, db, path):
+def test_methods_and_caching(client, no_broker, db, path):
     assert client.post(path).status_code == 405
     assert "no-store" in client.get(path)["Cache-Control"]
     assert client.head(path).content == b""

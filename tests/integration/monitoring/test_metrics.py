@@ -1,4 +1,4 @@
-"""Metrics: who may look, what is told, and that counters count each result once."""
+"""Metrics: access, values, and counters that count each result once."""
 
 from datetime import timedelta
 
@@ -18,11 +18,11 @@ from tests.support.factories import make_operation, make_result
 from tests.support.queue_data import add_queue_minutes, publish_messages, set_worker_snapshot
 
 pytestmark = pytest.mark.django_db
-TOKEN = "a token that nobody can guess"
+TOKEN = "a token that is long enough"
 
 
 @pytest.fixture(autouse=True)
-def forgetful(settings):
+def clear_caches(settings):
     settings.TASKS_ADMIN_CONTROL_TIMEOUT = 0.05
     settings.TASKS_ADMIN_METRICS_TOKEN = TOKEN
     control.clear_cache()
@@ -32,8 +32,8 @@ def forgetful(settings):
     queues.clear_cache()
 
 
-def told(client):
-    """What Prometheus would read: values by name and labels."""
+def scrape(client):
+    """Return the values by name and labels, as Prometheus reads them."""
     page = client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
     assert page.status_code == 200
     families = text_string_to_metric_families(page.content.decode())
@@ -44,7 +44,7 @@ def told(client):
     }
 
 
-class TestWhoMayLook:
+class TestAccess:
     @pytest.mark.parametrize(
         ("given", "status"),
         [
@@ -56,12 +56,12 @@ class TestWhoMayLook:
         assert client.get("/metrics", headers={"authorization": given}).status_code == status
 
     @pytest.mark.parametrize("given", ["Bearer ", "Bearer", "Bearer None"])
-    def test_without_a_token_none_is_right(self, client, settings, given):
+    def test_no_token_is_valid_if_none_is_configured(self, client, settings, given):
         settings.TASKS_ADMIN_METRICS_TOKEN = ""
 
         assert client.get("/metrics", headers={"authorization": given}).status_code == 403
 
-    def test_nobody(self, client):
+    def test_anonymous(self, client):
         page = client.get("/metrics")
 
         assert (page.status_code, page["WWW-Authenticate"]) == (401, "Bearer")
@@ -73,16 +73,16 @@ class TestWhoMayLook:
 
         assert as_user(charlie).get("/metrics").status_code == 200
 
-    def test_who_is_no_staff(self, as_user, make_user):
+    def test_not_staff(self, as_user, make_user):
         user = grant(make_user(), "tasks_admin.view_metrics")
 
         assert as_user(user).get("/metrics").status_code == 403
 
-    def test_a_post(self, client):
+    def test_post_is_not_allowed(self, client):
         assert client.post("/metrics").status_code == 405
 
     @pytest.mark.parametrize(("token", "found"), [("", 0), ("short", 1), ("x" * 20, 0)])
-    def test_a_token_that_can_be_guessed(self, settings, token, found):
+    def test_check_of_a_short_token(self, settings, token, found):
         settings.TASKS_ADMIN_METRICS_TOKEN = token
 
         errors = [one for one in run_checks() if one.id == "tasks_admin.E006"]
@@ -90,14 +90,14 @@ class TestWhoMayLook:
         assert len(errors) == len(checks.check_metrics_token()) == found
 
 
-class TestWhatIsTold:
+class TestValues:
     def test_queues_workers_and_operations(self, client, broker):
         make_operation(2)
         publish_messages(3)
         Queue.objects.create(name="celery", paused_at=timezone.now(), revision=1)
         set_worker_snapshot(running_count=2, reserved_count=1)
 
-        values = told(client)
+        values = scrape(client)
 
         assert values["broker_up",] == 1
         assert values["queue_waiting", "mail"] == 3
@@ -111,20 +111,20 @@ class TestWhatIsTold:
         assert values["dispatchers",] == 0
 
     @pytest.mark.parametrize("ill", ["no_broker", "unresponsive_broker"])
-    def test_what_is_not_known_is_left_out(self, client, request, ill):
+    def test_unknown_values_are_omitted(self, client, request, ill):
         add_queue_minutes((7, 0))
         request.getfixturevalue(ill)
 
-        values = told(client)
+        values = scrape(client)
 
         assert values["broker_up",] == 0
         assert ("queue_waiting", "mail") not in values
         assert ("workers", "online") not in values
 
-    def test_names_of_any_kind(self, client, broker):
+    def test_queue_name_of_any_kind(self, client, broker):
         set_worker_snapshot(queues=['a"b\\c\nd'])
 
-        assert ("queue_waiting", 'a"b\\c\nd') in told(client)
+        assert ("queue_waiting", 'a"b\\c\nd') in scrape(client)
 
     def test_openmetrics(self, client, broker):
         headers = {"authorization": f"Bearer {TOKEN}", "accept": "application/openmetrics-text"}
@@ -135,49 +135,49 @@ class TestWhatIsTold:
         assert page.content.endswith(b"# EOF\n")
 
 
-class TestTallies:
-    def ended(self, status="SUCCESS", *, ago, **fields):
+class TestCounters:
+    def finish(self, status="SUCCESS", *, ago, **fields):
         row = make_result(status, task="t", **fields)
         moment = timezone.now() - timedelta(seconds=ago)
         Result.objects.filter(pk=row.pk).update(date_done=moment)
 
     @pytest.fixture(autouse=True)
-    def begun(self):
-        """The console began to count five minutes ago."""
+    def checkpoint(self):
+        """Counting started five minutes ago."""
         ResultCountCheckpoint.objects.create(pk=1, until=timezone.now() - timedelta(minutes=5))
 
     def test_each_is_counted_once(self, client, no_broker):
         for _ in range(3):
-            self.ended(ago=120)
-        self.ended("FAILURE", ago=100)
+            self.finish(ago=120)
+        self.finish("FAILURE", ago=100)
 
         assert [counters.count_next(), counters.count_next()] == [4, 0]
 
-        values = told(client)
+        values = scrape(client)
         assert values["results_total", "SUCCESS", "t"] == 3
         assert values["results_total", "FAILURE", "t"] == 1
 
     @pytest.mark.parametrize("ago", [10, 3600])
-    def test_what_is_too_young_or_was_before(self, ago):
-        self.ended(ago=ago)
+    def test_too_recent_or_before_the_start(self, ago):
+        self.finish(ago=ago)
 
         assert counters.count_next() == 0
 
-    def test_what_has_no_end(self):
-        self.ended("PENDING", ago=120)
+    def test_unfinished_result(self):
+        self.finish("PENDING", ago=120)
 
         assert counters.count_next() == 0
 
-    def test_they_add_up(self):
+    def test_counts_add_up(self):
         ResultCount.objects.create(task="t", status="SUCCESS", count=7)
-        self.ended(ago=120)
+        self.finish(ago=120)
 
         counters.count_next()
 
         assert ResultCount.objects.get().count == 8
 
-    def test_of_two_who_count_one_does(self, monkeypatch):
-        self.ended(ago=120)
+    def test_concurrent_counting(self, monkeypatch):
+        self.finish(ago=120)
         mark = ResultCountCheckpoint.objects.get()
         counters.count_next()
         monkeypatch.setattr(ResultCountCheckpoint.objects, "first", lambda: mark)
@@ -185,26 +185,26 @@ class TestTallies:
         assert counters.count_next() == 0
         assert ResultCount.objects.get().count == 1
 
-    def test_the_first_time_nothing_is_counted(self):
+    def test_first_run_only_sets_the_checkpoint(self):
         ResultCountCheckpoint.objects.all().delete()
-        self.ended(ago=120)
+        self.finish(ago=120)
 
         assert counters.count_next() == 0
         assert ResultCountCheckpoint.objects.exists()
 
-    def test_after_a_long_absence_some_at_a_time(self):
+    def test_long_pause_is_counted_in_steps(self):
         ResultCountCheckpoint.objects.update(until=timezone.now() - timedelta(hours=1))
-        self.ended(ago=3000)
-        self.ended(ago=120)
+        self.finish(ago=3000)
+        self.finish(ago=120)
 
         counted = [counters.count_next() for _ in range(7)]
 
         assert sum(counted) == 2
         assert max(counted) == 1
 
-    def test_it_reads_an_index(self):
+    def test_uses_an_index(self):
         for number in range(50):
-            self.ended(ago=60 + number)
+            self.finish(ago=60 + number)
         with CaptureQueriesContext(connection) as queries:
             counters.count_next()
         sql = next(one["sql"] for one in queries if "COUNT" in one["sql"])
