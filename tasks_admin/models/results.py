@@ -16,7 +16,7 @@ from tasks_admin.models.result_states import IN_PROGRESS, READY, ResultState
 
 
 class Verdict(models.TextChoices):
-    """How far the stored arguments can be trusted."""
+    """Whether the stored arguments equal the ones that were sent."""
 
     EXACT = "exact", _("exact")
     LOSSY = "lossy", _("lossy")
@@ -24,11 +24,11 @@ class Verdict(models.TextChoices):
 
 
 class InexactReason(models.TextChoices):
-    """Why arguments were not stored exactly."""
+    """Why the stored arguments are not exact."""
 
     REDACTED = "redacted", _("the publisher redacted them (argsrepr)")
     TOO_LARGE = "too_large", _("they are too large")
-    NOT_JSON = "not_json", _("they are no JSON")
+    NOT_JSON = "not_json", _("they are not JSON")
 
 
 class ResultQuerySet(models.QuerySet["Result"]):
@@ -45,13 +45,13 @@ class ResultQuerySet(models.QuerySet["Result"]):
 
     def revoke_unfinished(self) -> int:
         """Mark tasks that will not run: another attempt replaced them, or they were cancelled."""
-        waiting = self.filter(status__in=IN_PROGRESS)
-        return waiting.update(status=ResultState.REVOKED, date_done=Now())
+        unfinished = self.filter(status__in=IN_PROGRESS)
+        return unfinished.update(status=ResultState.REVOKED, date_done=Now())
 
     def fail_crashed(self) -> int:
         """Mark tasks whose process died once too often as failed: they can be retried."""
-        open_rows = self.filter(status__in=IN_PROGRESS)
-        return open_rows.update(
+        unfinished = self.filter(status__in=IN_PROGRESS)
+        return unfinished.update(
             status=ResultState.FAILURE,
             result=stored_exceptions.build(stored_exceptions.WORKER_LOST),
             date_done=Now(),
@@ -93,10 +93,10 @@ class Result(TaskResult):
 
     @property
     def arguments(self) -> tuple[Verdict, list[Any], dict[str, Any]]:
-        """The verdict, and the arguments when it is `exact`.
+        """The verdict, and the arguments if it is `EXACT`.
 
         We store the arguments as the JSON list and object that were sent. django-celery-results
-        stores a JSON *string* with a repr in it, which may be cut: that is lossy.
+        stores a JSON *string* that contains a repr, which may be truncated: that is lossy.
         """
         try:
             args = celery_json.decode(self.task_args or "null")
@@ -144,14 +144,14 @@ class Result(TaskResult):
 
     @property
     def run_time(self) -> timedelta | None:
-        """How long it ran, when that is known."""
+        """The duration of its execution; None if it is not known."""
         if not self.ended or not self.date_started:
             return None
         return max(self.date_done - self.date_started, timedelta())
 
     @property
     def queue_time(self) -> timedelta | None:
-        """How long it waited, when that is known; two clocks may disagree, never below zero."""
+        """The time that it waited; None if it is not known. Clocks may differ: never negative."""
         if not self.date_started:
             return None
         return max(self.date_started - self.date_created, timedelta())

@@ -50,7 +50,7 @@ class QueuedMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class Purge:
-    """A purge, and how many of its messages can be restored; at most a `counts.LowerBound`."""
+    """A purge, and the number of restorable messages (`LowerBound` above the bound)."""
 
     operation: Operation
     restorable: int

@@ -64,9 +64,9 @@ def silent():
 
 @shared_task(name="host.again", bind=True, max_retries=2)
 def again(self, number):
-    """Is retried by Celery once, a while after it began."""
+    """Is retried by Celery once, a second after it started."""
     if not self.request.retries:
-        time.sleep(0.2)
+        time.sleep(1)
         raise self.retry(countdown=0)
     return number
 

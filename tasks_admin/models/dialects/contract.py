@@ -1,4 +1,4 @@
-"""The contract of a dialect: what the SQL of this app asks of a database."""
+"""The contract of a dialect: the SQL that this app needs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Dialect(ABC):
     Clauses that have a default here are the same in PostgreSQL and SQLite.
     """
 
-    #: An expression: the time at which the statement began, as Django's `Now()` stores it.
+    #: An expression: the time at which the statement started, as Django's `Now()` stores it.
     now: str
     #: An expression: the beginning of the current hour in UTC, stored in the same way.
     current_hour: str

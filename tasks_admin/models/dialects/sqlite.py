@@ -19,8 +19,8 @@ class SQLite(Dialect):
     def seconds_ago(self, seconds: float, *, now: datetime) -> tuple[str, list[Any]]:
         """By this machine's clock, with as many digits as Django stores.
 
-        SQLite's own functions write three: a task that began in the millisecond in which it was
-        queued would have begun before.
+        SQLite's own functions write three: a task that started in the millisecond in which it was
+        queued would have started before.
         """
         moment = (now - timedelta(seconds=seconds)).replace(tzinfo=None)
         return "%s", [moment.isoformat(" ", "microseconds")]

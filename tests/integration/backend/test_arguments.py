@@ -1,4 +1,4 @@
-"""Arguments: what a retry sends is what was sent, or the verdict is not exact; never different."""
+"""Arguments: a retry sends exactly the original arguments, or the verdict is not exact."""
 
 import json
 import uuid
@@ -24,14 +24,14 @@ from tests.support.factories import queued_messages
 
 pytestmark = [
     pytest.mark.django_db,
-    # It would rather not print what is large.
+    # Hypothesis warns that it does not print large examples.
     pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning"),
 ]
 
 NUMBERS = st.one_of(
     st.integers(), st.integers(-(10**60), 10**60), st.floats(), st.booleans(), st.none()
 )
-#: Quotes, newlines, NUL, lone surrogates, other scripts, and what reprs are cut with.
+#: Quotes, newlines, NUL, lone surrogates, other scripts, and the marks of truncated reprs.
 TEXTS = st.one_of(
     st.text(st.characters(codec=None), max_size=50),
     st.sampled_from(
@@ -85,14 +85,14 @@ def body(args, kwargs, serializer="json", **more):
 
 
 def publish(args, kwargs, **more):
-    """What a publisher's process does: Celery's message, then our receiver; then the row."""
+    """Build Celery's message and call our receiver, as a publisher does; return the row."""
     made = app.amqp.create_task_message(str(uuid.uuid4()), "tests.add", args, kwargs, **more)
     store_published(sender="tests.add", headers=made.headers, body=made.body, routing_key="celery")
     return Result.objects.filter(task_id=made.headers["id"]).first(), made
 
 
-def again(row):
-    """The bytes that a retry of a result sends, or None for what is not retried."""
+def retry_body(row):
+    """The bytes that a retry of a result sends; None if it can't be retried."""
     verdict, args, kwargs = row.arguments
     if verdict != "exact":
         return None
@@ -108,8 +108,8 @@ def accepting(*kinds):
     app.conf.accept_content = before
 
 
-def worked(task_id, args, kwargs, **headers):
-    """A worker stores a success of a task that nobody saw being published."""
+def store_success(task_id, args, kwargs, **headers):
+    """Store a success, as a worker does, of a task without a row."""
     known = {"id": task_id, "task": "tests.add", "args": args, "kwargs": kwargs}
     app.backend.store_result(task_id, 1, "SUCCESS", request=Context(known | headers))
     return Result.objects.get(task_id=task_id)
@@ -118,35 +118,35 @@ def worked(task_id, args, kwargs, **headers):
 @MANY
 @given(ARGUMENTS)
 @example((("\U00010000" * 100_000,), {}))
-def test_a_retry_sends_the_very_bytes_that_were_sent(arguments):
+def test_retry_sends_the_original_bytes(arguments):
     sent = body(*arguments)[0][2]
 
     row, _made = publish(*arguments)
 
-    if len(sent) > conf.ARGUMENTS_MAX_BYTES:  # then it may not be sent at all
+    if len(sent) > conf.ARGUMENTS_MAX_BYTES:  # then a retry is not required
         assert row.inexact_reason in {"", "too_large"}
     else:
         assert row.arguments[0] == "exact"
-    retried = again(row)
+    retried = retry_body(row)
     assert retried is None or _loaded(retried) == _loaded(sent)
 
 
 @MANY
 @given(ARGUMENTS)
-def test_and_so_it_does_where_only_the_worker_knew_of_it(arguments):
+def test_retry_of_a_row_that_the_worker_inserted(arguments):
     (kind, encoding, sent), made = body(*arguments)
     args, kwargs, _embed = decoded(sent, kind, encoding, accept=["application/json"])
     reprs = {name: made.headers[name] for name in ("argsrepr", "kwargsrepr")}
 
-    row = worked(made.headers["id"], args, kwargs, **reprs)
+    row = store_success(made.headers["id"], args, kwargs, **reprs)
 
-    retried = again(row)
+    retried = retry_body(row)
     assert retried is None or _loaded(retried) == _loaded(sent)
 
 
 @MANY
 @given(ARGUMENTS)
-def test_what_was_pickled_is_exact_only_when_json_brings_the_same(arguments):
+def test_pickled_arguments_are_exact_only_if_json_preserves_them(arguments):
     with accepting("json", "pickle"):
         row, _made = publish(*arguments)
 
@@ -158,7 +158,7 @@ def test_what_was_pickled_is_exact_only_when_json_brings_the_same(arguments):
 
 
 def _loaded(sent):
-    """As the worker reads it: names that JSON has twice count once. NaN is itself."""
+    """The value as the worker reads it: duplicate names count once, and NaN equals itself."""
     return repr(json.loads(sent))
 
 
@@ -176,39 +176,39 @@ def _loaded(sent):
 )
 def test_other_serializers(args, exact):
     with accepting("json", "pickle"):
-        at_publishing = publish(args, {})[0]
-        at_work = worked("w", args, {})
+        published = publish(args, {})[0]
+        executed = store_success("w", args, {})
 
-    for row in (at_publishing, at_work):
+    for row in (published, executed):
         assert (row.arguments[0] == "exact") == exact
         assert exact or row.arguments == ("lossy", [], {})
 
 
 class TestRedacted:
-    """A publisher's own repr is respected by everybody."""
+    """A repr that the publisher wrote itself is stored instead of the arguments."""
 
-    def test_at_publishing(self):
+    def test_when_published(self):
         row, _made = publish(("4111 1111",), {"cvc": 123}, argsrepr="('****',)", kwargsrepr="{…}")
 
         assert (row.task_args, row.task_kwargs) == ("\"('****',)\"", '"{\\u2026}"')
         assert (row.arguments[0], row.inexact_reason) == ("lossy", "redacted")
 
-    def test_by_the_worker_that_runs_it(self):
+    def test_when_the_worker_stores_the_outcome(self):
         _row, made = publish(("secret",), {}, argsrepr="(***)")
 
-        row = worked(made.headers["id"], ["secret"], {}, argsrepr="(***)", kwargsrepr="{}")
+        row = store_success(made.headers["id"], ["secret"], {}, argsrepr="(***)", kwargsrepr="{}")
 
         assert row.status == "SUCCESS"
         assert "secret" not in str(vars(row))
 
-    @pytest.mark.parametrize("said", ["(***)", "...", "('sec...", "x" * 1100 + "..."])
-    def test_by_a_worker_that_alone_knows_of_it(self, said):
-        row = worked("w", ["secret" * 400], {}, argsrepr=said, kwargsrepr="{}")
+    @pytest.mark.parametrize("sent_repr", ["(***)", "...", "('sec...", "x" * 1100 + "..."])
+    def test_when_the_worker_inserts_the_row(self, sent_repr):
+        row = store_success("w", ["secret" * 400], {}, argsrepr=sent_repr, kwargsrepr="{}")
 
         assert "secret" not in str(vars(row))
         assert (row.arguments[0], row.inexact_reason) == ("lossy", "redacted")
 
-    def test_when_celery_retries_it_with_a_repr_of_its_own(self):
+    def test_when_celery_retries_it_with_an_automatic_repr(self):
         row, made = publish(("secret",), {}, argsrepr="(***)")
 
         headers = made.headers | {"argsrepr": saferepr(("secret",))}
@@ -218,7 +218,7 @@ class TestRedacted:
         assert "secret" not in str(vars(row))
 
     @pytest.mark.parametrize(
-        ("args", "said"),
+        ("args", "sent_repr"),
         [
             ([[1, 2]], "((1, 2),)"),
             ([{"1": "a"}], "({1: 'a'},)"),
@@ -229,14 +229,14 @@ class TestRedacted:
             ([1], None),
         ],
     )
-    def test_what_celery_says_by_itself_is_no_redaction(self, args, said):
-        assert worked("w", args, {}, argsrepr=said, kwargsrepr="{}").arguments == (
+    def test_automatic_repr_is_not_a_redaction(self, args, sent_repr):
+        assert store_success("w", args, {}, argsrepr=sent_repr, kwargsrepr="{}").arguments == (
             "exact", args, {},
         )  # fmt: skip
 
 
 class TestLarge:
-    """Beyond a bound they are not stored."""
+    """Arguments above a size are not stored."""
 
     def test_five_megabytes(self):
         row, _made = publish(("x" * 5_000_000,), {})
@@ -244,17 +244,17 @@ class TestLarge:
         assert (row.arguments[0], row.inexact_reason) == ("lossy", "too_large")
         assert len(row.task_args) < 2000
 
-    def test_the_bound_is_a_setting(self, settings):
+    def test_limit_is_a_setting(self, settings):
         settings.TASKS_ADMIN_ARGUMENTS_MAX_BYTES = 6_000_000
 
         row, made = publish(("x" * 5_000_000,), {})
 
         assert row.arguments[0] == "exact"
         assert len(row.arguments[1][0]) == 5_000_000
-        assert worked(made.headers["id"], ["y"], {}).arguments == row.arguments
+        assert store_success(made.headers["id"], ["y"], {}).arguments == row.arguments
 
 
-def test_a_real_message_carries_the_bytes_that_we_store(broker, db):
+def test_message_contains_the_stored_bytes(broker, db):
     result = app.send_task("tests.add", [[float("nan")], "é\x00", uuid.UUID(int=5)], {"k": b"\xff"})
 
     row = Result.objects.get(task_id=result.id)
@@ -263,7 +263,7 @@ def test_a_real_message_carries_the_bytes_that_we_store(broker, db):
     assert row.task_kwargs == json.dumps(message.kwargs)
 
 
-def test_a_row_of_the_stock_backend():
+def test_row_of_the_stock_backend():
     row = Result(task_args='"(1, {...})"', task_kwargs='"{}"', meta='{"children": []}')
 
     assert (row.arguments, row.inexact_reason) == (("lossy", [], {}), "")

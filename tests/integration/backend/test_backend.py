@@ -1,4 +1,4 @@
-"""The result backend: exact arguments, a success that stays, and targets settled with it."""
+"""The result backend: exact arguments, successes that stay, and texts that can be stored."""
 
 import json
 from datetime import datetime
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.django_db
 
 
 def request(task_id, **more):
-    """What a worker knows of a task, as Celery hands it to the backend."""
+    """The request of a task, as Celery passes it to the backend."""
     known = {"id": task_id, "task": "tests.once", "args": [1], "kwargs": {}, "hostname": "w@host"}
     return Context(known | {"delivery_info": {"routing_key": "mail"}} | more)
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
-    """Celery remembers successes by id."""
+def clear_result_cache():
+    """Celery caches successes by id."""
     app.backend._cache.clear()
 
 
@@ -36,14 +36,14 @@ def store(task_id, status, result=None, **more):
     return Result.objects.get(task_id=task_id)
 
 
-def test_it_is_the_backend():
+def test_settings_select_the_backend():
     assert isinstance(app.backend, DatabaseBackend)
 
 
 class TestReading:
-    """Celery's own API and the stock model read what we wrote."""
+    """Celery's API and the stock model read our rows."""
 
-    def test_a_success(self):
+    def test_success(self):
         store("a", states.SUCCESS, {"answer": [42, None]})
 
         result = AsyncResult("a")
@@ -51,7 +51,7 @@ class TestReading:
         assert isinstance(result.date_done, datetime)
         assert (result.args, result.kwargs) == ([1], {})
 
-    def test_a_failure(self):
+    def test_failure(self):
         app.backend.mark_as_failure(
             "a", ValueError("no", 1), traceback="trace", request=request("a")
         )
@@ -61,7 +61,7 @@ class TestReading:
         assert isinstance(result.result, ValueError)
         assert result.result.args == ("no", 1)
 
-    def test_the_stock_model(self):
+    def test_stock_model(self):
         store("a", states.SUCCESS, 1)
 
         row = TaskResult.objects.get(task_id="a")
@@ -69,17 +69,17 @@ class TestReading:
         assert json.loads(row.result) == 1
         assert row.date_created <= row.date_done
 
-    def test_an_unknown_id_is_pending(self):
+    def test_unknown_id_is_pending(self):
         assert AsyncResult("unknown").state == "PENDING"
 
-    def test_forgotten(self):
+    def test_forget(self):
         store("a", states.SUCCESS)
 
         AsyncResult("a").forget()
 
         assert not Result.objects.exists()
 
-    def test_a_large_result_is_the_projects_and_stays_whole(self):
+    def test_large_return_value_is_not_cut(self):
         large = "x" * (MAX_TEXT_LENGTH * 3)
 
         store("a", states.SUCCESS, large)
@@ -88,30 +88,30 @@ class TestReading:
 
 
 class TestArguments:
-    """They are stored as they were sent."""
+    """Arguments are stored as they were sent."""
 
     @pytest.mark.parametrize(
         "args",
         [[], [1, 2.5, None, True], ["x" * 5000], [{"a": {"b": {"c": {"d": {"e": 1}}}}}],
          ["…", "\x00", "'", '"', "\ud800"], [[[[[]]]]], [10**30]],
     )  # fmt: skip
-    def test_exactly(self, args):
+    def test_exact(self, args):
         row = store("a", states.SUCCESS, request=request("a", args=args, kwargs={"k": args}))
 
         assert row.arguments == ("exact", args, {"k": args})
 
-    def test_types_that_kombu_knows(self):
+    def test_types_of_kombu(self):
         args = [datetime(2026, 1, 2), uuid4()]
 
         assert store("a", states.SUCCESS, request=request("a", args=args)).arguments[1] == args
 
-    def test_what_is_not_json_is_not_pretended_to_be(self):
+    def test_value_that_is_not_json_is_lossy(self):
         row = store("a", states.SUCCESS, request=request("a", args=[object()]))
 
         assert row.arguments[0] == "lossy"
         assert row.inexact_reason == "not_json"
 
-    def test_a_write_without_a_request_keeps_what_is_known(self):
+    def test_write_without_a_request_keeps_known_values(self):
         store("a", states.STARTED)
 
         row = store("a", states.FAILURE, request=None)
@@ -119,7 +119,7 @@ class TestArguments:
         assert (row.task_name, row.worker, row.queue) == ("tests.once", "w@host", "mail")
         assert row.arguments == ("exact", [1], {})
 
-    def test_the_worker_is_the_one_that_has_it_now(self):
+    def test_latest_worker_is_stored(self):
         store("a", states.STARTED)
         store("a", states.RETRY)
 
@@ -127,27 +127,27 @@ class TestArguments:
 
         assert row.worker == "other@host"
 
-    def test_the_queue_is_named_even_where_nobody_saw_the_publishing(self):
+    def test_queue_of_a_task_without_a_row(self):
         assert store("a", states.STARTED).queue == "mail"
 
-    def test_children_are_kept_beside_the_queue(self):
+    def test_children_are_added_and_the_queue_stays(self):
         child = AsyncResult("child")
         make_result("PENDING", task_id="a", queue="elsewhere")
 
-        asked = request("a")
-        asked.children.append(child)
+        task_request = request("a")
+        task_request.children.append(child)
 
-        row = store("a", states.SUCCESS, request=asked)
+        row = store("a", states.SUCCESS, request=task_request)
 
         assert row.queue == "elsewhere"
         assert AsyncResult("a").children == [child]
 
 
 class TestOrder:
-    """Late and doubled messages change nothing for the worse."""
+    """Late and duplicate messages do not replace an outcome by a worse one."""
 
     @pytest.mark.parametrize("status", ["STARTED", "RETRY", "FAILURE", "REVOKED", "SUCCESS"])
-    def test_a_success_stays(self, status):
+    def test_success_stays(self, status):
         store("a", states.SUCCESS, "first")
 
         row = store("a", status, {"exc_type": "X", "exc_message": []})
@@ -156,28 +156,28 @@ class TestOrder:
 
     @pytest.mark.parametrize("end", ["FAILURE", "REVOKED"])
     @pytest.mark.parametrize("status", ["STARTED", "RETRY"])
-    def test_an_end_is_not_undone_by_a_start(self, end, status):
+    def test_start_does_not_replace_an_outcome(self, end, status):
         store("a", end)
 
         assert store("a", status).status == end
 
-    def test_a_failure_gives_way_to_a_success(self):
+    def test_success_replaces_a_failure(self):
         store("a", states.FAILURE)
 
         assert store("a", states.SUCCESS).status == "SUCCESS"
 
-    def test_what_was_discarded_and_ran_all_the_same_says_so(self):
+    def test_success_replaces_a_revocation(self):
         make_result("REVOKED", task_id="a")
 
         assert store("a", states.SUCCESS).status == "SUCCESS"
 
-    def test_a_retry_is_open(self):
+    def test_outcome_replaces_a_retry(self):
         store("a", states.STARTED)
 
         assert store("a", states.RETRY).status == "RETRY"
         assert store("a", states.SUCCESS).status == "SUCCESS"
 
-    def test_start_and_end_have_their_times(self):
+    def test_times_of_start_and_end(self):
         make_result("PENDING", task_id="a")
 
         assert store("a", states.STARTED).date_started
@@ -185,8 +185,8 @@ class TestOrder:
         assert row.date_created <= row.date_started <= row.date_done
 
 
-class TestOddities:
-    """What a database would refuse is made to fit."""
+class TestTexts:
+    """Texts that a database would refuse are changed so that it can store them."""
 
     def test_nul_and_lone_surrogates(self):
         app.backend.mark_as_failure(
@@ -199,7 +199,7 @@ class TestOddities:
         assert row.traceback == "t␀?"
         assert AsyncResult("a").state == "FAILURE"
 
-    def test_two_megabytes(self):
+    def test_two_megabytes_are_cut(self):
         app.backend.mark_as_failure(
             "a", ValueError("x" * 2_000_000), traceback="y" * 2_000_000, request=request("a")
         )
@@ -210,12 +210,12 @@ class TestOddities:
         assert "(2000000 characters)" in row.traceback
         assert isinstance(AsyncResult("a").result, ValueError)
 
-    def test_names_that_are_too_long(self):
+    def test_long_names_are_cut(self):
         row = store("a", states.STARTED, request=request("a", hostname="w" * 300, task="t" * 300))
 
         assert (len(row.worker), len(row.task_name)) == (100, 255)
 
-    def test_an_exception_that_is_no_json(self):
+    def test_exception_that_is_not_json(self):
         app.backend.mark_as_failure("a", ValueError(object()), request=request("a"))
 
         assert AsyncResult("a").state == "FAILURE"

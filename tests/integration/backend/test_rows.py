@@ -1,4 +1,4 @@
-"""Rows: one statement a result, whoever comes first, whatever the clocks and the database do."""
+"""Rows: one statement per result, in any order, with any clocks, and after outages."""
 
 import json
 import threading
@@ -26,19 +26,19 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
+def clear_result_cache():
     app.backend._cache.clear()
 
 
-def on_postgres():
+def require_postgresql():
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no such thing; tests/stack/backend/test_on_postgresql.py runs it")
+        pytest.skip("requires PostgreSQL; tests/stack/backend/test_on_postgresql.py runs it")
 
 
 class TestStatements:
-    """What a result costs."""
+    """The number of SQL statements per result."""
 
-    def test_one_where_the_row_is_there(self):
+    def test_one_for_an_existing_row(self):
         make_result("PENDING", task_id="a")
 
         with CaptureQueriesContext(connection) as queries:
@@ -46,37 +46,37 @@ class TestStatements:
 
         assert len(queries) == 1
 
-    def test_one_also_with_children(self):
+    def test_one_for_a_result_with_children(self):
         make_result("PENDING", task_id="a", queue="far")
-        asked = request("a")
-        asked.children.append(AsyncResult("child"))
+        task_request = request("a")
+        task_request.children.append(AsyncResult("child"))
 
         with CaptureQueriesContext(connection) as queries:
-            app.backend.store_result("a", 1, "SUCCESS", request=asked)
+            app.backend.store_result("a", 1, "SUCCESS", request=task_request)
 
         assert len(queries) == 1
         assert Result.objects.get().queue == "far"
         assert AsyncResult("a").children == [AsyncResult("child")]
 
-    @pytest.mark.parametrize("asked", [request("a"), None])
-    def test_two_where_it_is_not(self, asked):
+    @pytest.mark.parametrize("task_request", [request("a"), None])
+    def test_two_without_a_row(self, task_request):
         with CaptureQueriesContext(connection) as queries:
-            app.backend.store_result("a", 1, "SUCCESS", request=asked)
+            app.backend.store_result("a", 1, "SUCCESS", request=task_request)
 
         assert len(queries) == 2
         assert AsyncResult("a").get(timeout=1) == 1
 
-    def test_arguments_are_filled_in_where_they_are_missing(self):
+    def test_missing_arguments_are_added(self):
         store("a", "PROGRESS", request=None)
 
         assert store("a", "SUCCESS").arguments == ("exact", [1], {})
 
-    def test_one_by_key_before_a_task_of_the_project_begins(self, django_assert_num_queries):
-        with django_assert_num_queries(1):  # was it revoked?
+    def test_one_before_a_task_of_the_project_starts(self, django_assert_num_queries):
+        with django_assert_num_queries(1):  # the lookup of the revocation
             TargetTask().before_start("0b4b5a3e-just-an-id", (), {})
 
-    def test_without_waiting_for_the_disk(self, settings):
-        on_postgres()
+    def test_asynchronous_commit(self, settings):
+        require_postgresql()
         settings.TASKS_ADMIN_RESULTS_DURABLE = False
         make_result("PENDING", task_id="a")
 
@@ -90,8 +90,8 @@ class TestStatements:
             assert cursor.fetchone() == ("on",)
 
 
-def test_a_publisher_whose_transaction_goes_on_loses_no_result():
-    """The worker is done before the row that waits is there for anybody to see."""
+def test_result_of_a_task_whose_publisher_has_an_open_transaction():
+    """The task finishes before the publisher commits the row."""
     stored = threading.Event()
 
     def work():
@@ -111,69 +111,72 @@ def test_a_publisher_whose_transaction_goes_on_loses_no_result():
 
 
 class TestTimes:
-    """Hosts' clocks disagree, and go backwards."""
+    """The clocks of hosts may differ, and may be set back."""
 
-    def ended(self, begun, **fields):
+    def finish(self, started_at, **fields):
         make_result("PENDING", task_id="a", **fields)
-        asked = request("a")
-        asked.console_started_at = begun
-        return store("a", "SUCCESS", request=asked)
+        task_request = request("a")
+        task_request.console_started_at = started_at
+        return store("a", "SUCCESS", request=task_request)
 
-    def test_the_start_is_stored_with_the_end(self):
-        row = self.ended(time.monotonic() - 5)
+    def test_start_is_stored_with_the_outcome(self):
+        started_at = time.monotonic() - 5
 
-        assert timedelta(seconds=5) <= row.run_time < timedelta(seconds=8)
+        row = self.finish(started_at)
 
-    def test_a_clock_that_went_backwards(self):
-        row = self.ended(time.monotonic() + 3600)
+        elapsed = timedelta(seconds=time.monotonic() - started_at)
+        assert timedelta(seconds=5) <= row.run_time <= elapsed
+
+    def test_clock_that_was_set_back(self):
+        row = self.finish(time.monotonic() + 3600)
 
         assert row.run_time == timedelta()
 
-    def test_a_process_that_is_held_up_in_between(self, monkeypatch):
+    def test_process_that_is_delayed_between_two_times(self, monkeypatch):
         ago = rows._ago
         monkeypatch.setattr(rows, "_ago", lambda *given: time.sleep(0.01) or ago(*given))
 
-        row = self.ended(time.monotonic() + 3600)
+        row = self.finish(time.monotonic() + 3600)
 
         assert row.date_started == row.date_done
 
-    def test_a_publisher_whose_clock_is_ahead(self):
+    def test_publisher_whose_clock_is_fast(self):
         make_result("PENDING", task_id="a")
         Result.objects.update(date_created=timezone.now() + timedelta(hours=1))
-        asked = request("a")
-        asked.console_started_at = time.monotonic() - 2
+        task_request = request("a")
+        task_request.console_started_at = time.monotonic() - 2
 
-        row = store("a", "SUCCESS", request=asked)
+        row = store("a", "SUCCESS", request=task_request)
 
         assert row.queue_time == timedelta()
         assert row.run_time >= timedelta(seconds=2)
 
-    def test_a_row_that_only_the_end_makes(self):
-        asked = request("a")
-        asked.console_started_at = time.monotonic() - 2
+    def test_row_that_the_outcome_inserts(self):
+        task_request = request("a")
+        task_request.console_started_at = time.monotonic() - 2
 
-        row = store("a", "SUCCESS", request=asked)
+        row = store("a", "SUCCESS", request=task_request)
 
         assert row.date_created == row.date_started < row.date_done
 
 
 class TestIds:
-    """A task may have any id; not every id fits."""
+    """A task may have any id; the table can't store all of them."""
 
     @pytest.mark.parametrize("task_id", ["x" * 255, "a/b/../c?d#e", "ü \u2028'\"%s"])
-    def test_what_fits(self, task_id):
+    def test_storable_id(self, task_id):
         assert store(task_id, "SUCCESS", 1).task_id == task_id
         assert AsyncResult(task_id).state == "SUCCESS"
 
     @pytest.mark.parametrize("task_id", ["x" * 256, "a\x00b"])
-    def test_what_does_not_is_said_and_harms_no_task(self, task_id, caplog):
+    def test_other_ids_are_logged_and_do_not_fail_the_task(self, task_id, caplog):
         app.backend.store_result(task_id, 1, "STARTED", request=request(task_id))
 
         assert "the table can't store the id" in caplog.text
         assert not Result.objects.exists()
 
     @pytest.mark.parametrize("task_id", ["x" * 256, "a\x00b"])
-    def test_nor_when_it_is_published(self, broker, task_id, caplog):
+    def test_other_ids_do_not_fail_the_publisher(self, broker, task_id, caplog):
         with transaction.atomic():
             housekeep.apply_async(task_id=task_id, ignore_result=False)
             assert not Result.objects.exists()
@@ -182,23 +185,23 @@ class TestIds:
 
 
 class TestPublishing:
-    """Storing what is published must not be in anybody's way."""
+    """Storing a row must not disturb the publisher."""
 
-    def publish_while_away(self):
+    def publish_while_unavailable(self):
         def fail(*_):
             raise OperationalError("the database system is shutting down")
 
         with connection.execute_wrapper(fail):
             housekeep.apply_async(task_id="a", ignore_result=False)
 
-    def test_the_database_is_away(self, broker, caplog):
-        self.publish_while_away()
+    def test_database_is_unavailable(self, broker, caplog):
+        self.publish_while_unavailable()
 
         assert broker.llen("celery") == 1
         (record,) = caplog.records
         assert (record.levelname, record.exc_info) == ("WARNING", None)
 
-    def test_a_periodic_task_says_so(self, broker):
+    def test_name_of_the_periodic_task_is_stored(self, broker):
         housekeep.apply_async(
             task_id="a", ignore_result=False, headers={"periodic_task_name": "hourly"}
         )
@@ -206,11 +209,11 @@ class TestPublishing:
         assert Result.objects.get().periodic_task_name == "hourly"
 
 
-class TestFresh:
-    """Connections stay open, and are checked before a task may find them cut."""
+class TestDeadConnections:
+    """Connections stay open between tasks, and are checked before each task."""
 
-    def test_one_that_was_cut_is_dropped(self):
-        on_postgres()
+    def test_connection_that_the_server_closed_is_dropped(self):
+        require_postgresql()
         connection.ensure_connection()
         raw = connection.connection
         with connection.cursor() as cursor:
@@ -226,7 +229,7 @@ class TestFresh:
         assert connection.connection is not raw
         assert Result.objects.count() == 0
 
-    def test_one_that_works_is_kept(self):
+    def test_working_connection_is_kept(self):
         connection.ensure_connection()
         raw = connection.connection
 
@@ -234,7 +237,7 @@ class TestFresh:
 
         assert connection.connection is raw
 
-    def test_a_transaction_is_left_alone(self):
+    def test_connection_in_a_transaction_is_kept(self):
         with transaction.atomic():
             raw = connection.connection
             database.drop_dead_connections()
@@ -242,17 +245,17 @@ class TestFresh:
 
 
 class TestChords:
-    """Each part counts once."""
+    """Each finished task of a chord counts once."""
 
-    def test_until_the_last(self):
+    def test_last_task_returns_the_counter(self):
         ChordCounter.objects.create(group_id="g", sub_tasks="[]", count=2)
 
         assert ChordPart("g").count() is None
         assert ChordPart("g").count().group_id == "g"
         assert not ChordCounter.objects.exists()
 
-    def test_an_answer_that_was_lost_after_the_commit(self):
-        on_postgres()
+    def test_commit_whose_reply_was_lost(self):
+        require_postgresql()
         ChordCounter.objects.create(group_id="g", sub_tasks="[]", count=3)
         part = ChordPart("g")
 
@@ -261,14 +264,14 @@ class TestChords:
 
         assert ChordCounter.objects.get().count == 2
 
-    def test_a_chord_that_nobody_knows(self, caplog):
+    def test_unknown_chord(self, caplog):
         assert ChordPart("g").count() is None
 
 
 class TestStockRows:
-    """What the stock backend wrote, and what it would read."""
+    """Rows that the stock backend wrote, and rows that it reads."""
 
-    def test_pickled_results_of_ours(self):
+    def test_pickled_result(self):
         before = app.backend.serializer, app.backend.encoder, app.backend.accept
         made = type(app.backend)(app=app, serializer="pickle", accept=["pickle", "json"])
         assert before[0] == "json"
@@ -280,21 +283,21 @@ class TestStockRows:
         assert Result.objects.get().arguments == ("exact", [1], {})
 
     @pytest.mark.parametrize("serializer", ["pickle", "yaml", "json"])
-    def test_rows_of_the_stock_backend(self, serializer):
+    def test_row_of_the_stock_backend(self, serializer):
         if serializer == "yaml":
             pytest.importorskip("yaml")
         from django_celery_results.backends import DatabaseBackend as Stock
 
         stock = Stock(app=app, serializer=serializer, accept=[serializer, "json"])
-        asked = Context(vars(request("a")) | {"argsrepr": "(1, ...)", "kwargsrepr": "{}"})
-        stock.store_result("a", "x", "SUCCESS", request=asked)
+        task_request = Context(vars(request("a")) | {"argsrepr": "(1, ...)", "kwargsrepr": "{}"})
+        stock.store_result("a", "x", "SUCCESS", request=task_request)
         ours = type(app.backend)(app=app, serializer=serializer, accept=[serializer, "json"])
 
         assert ours.get_task_meta("a")["result"] == "x"
         assert ours.get_task_meta("a")["args"] == "(1, ...)"
         assert Result.objects.get().arguments[0] in {"lossy", "unreadable"}
 
-    def test_what_the_stock_model_reads(self):
+    def test_stock_model_reads_meta(self):
         store("a", "SUCCESS", 1)
 
         assert json.loads(TaskResult.objects.get().meta) == {"queue": "mail", "children": []}

@@ -1,4 +1,4 @@
-"""The backend settles targets, lives through faults, and stores what is published."""
+"""The backend settles targets, and retries after outages of the database."""
 
 import pytest
 from celery import shared_task, states
@@ -15,27 +15,27 @@ pytestmark = pytest.mark.django_db
 
 @shared_task(name="tests.late", acks_late=True)
 def late():
-    """Says that it may run again."""
+    """May run again after a crash."""
 
 
 @shared_task(name="tests.once")
 def once():
-    """May not run again."""
+    """Must not run again after a crash."""
 
 
-class TestFaults:
-    """The database went away, and came back."""
+class TestOutages:
+    """The database is unavailable for a while."""
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("closed")])
-    def test_it_is_asked_again_on_a_new_connection(self, error):
+    def test_retry_on_a_new_connection(self, error):
         assert app.backend.exception_safe_to_retry(error)
 
-    def test_inside_a_transaction_that_would_never_end(self):
+    def test_no_retry_inside_a_transaction(self):
         assert connection.in_atomic_block
         assert not app.backend.exception_safe_to_retry(OperationalError("gone"))
 
-    def test_other_errors_are_errors(self):
+    def test_no_retry_after_other_errors(self):
         assert not app.backend.exception_safe_to_retry(ValueError("ours"))
 
     @pytest.mark.django_db(transaction=True)
@@ -55,14 +55,14 @@ class TestFaults:
 
 
 class TestTargets:
-    """A target has its outcome in the transaction in which its result has."""
+    """A target is settled in the transaction that stores the result."""
 
     @pytest.mark.parametrize(
         ("status", "state", "reason"),
         [("SUCCESS", "done", ""), ("REVOKED", "cancelled", "revoked"), ("RETRY", "queued", ""),
          ("STARTED", "running", "")],
     )  # fmt: skip
-    def test_an_outcome(self, status, state, reason):
+    def test_state_of_the_target(self, status, state, reason):
         target = make_target("running", due=60)
 
         store(target.task_id, status)
@@ -70,7 +70,7 @@ class TestTargets:
         target.refresh_from_db()
         assert (target.state, target.reason) == (state, reason)
 
-    def test_an_exception_has_its_name_on_the_target(self):
+    def test_detail_is_the_class_of_the_exception(self):
         target = make_target("running", due=60)
 
         app.backend.mark_as_failure(
@@ -80,7 +80,7 @@ class TestTargets:
         target.refresh_from_db()
         assert (target.state, target.reason, target.detail) == ("failed", "raised", "ValueError")
 
-    def test_what_the_task_said_itself_stays(self):
+    def test_outcome_that_the_task_wrote_itself_stays(self):
         target = make_target("running", due=60)
         Target.objects.all().settle("skipped", reason="gone")
 
@@ -89,7 +89,7 @@ class TestTargets:
         target.refresh_from_db()
         assert (target.state, target.reason) == ("skipped", "gone")
 
-    def test_an_older_attempt_has_no_say(self):
+    def test_older_attempt_has_no_effect(self):
         target = make_target("running", due=60, attempt=2)
 
         store(target.task_id_of(1), states.SUCCESS)
@@ -101,7 +101,7 @@ class TestTargets:
         ("task", "state"), [("tests.late", "waiting"), ("tests.once", "unknown")]
     )
     @pytest.mark.parametrize("kind", ["WorkerLostError", "TimeLimitExceeded"])
-    def test_a_lost_process(self, task, state, kind):
+    def test_process_that_died(self, task, state, kind):
         target = make_target("running", due=60)
         lost = {"exc_type": kind, "exc_message": ["9"], "exc_module": "billiard.exceptions"}
 

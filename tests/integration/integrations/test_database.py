@@ -1,4 +1,4 @@
-"""Insisting: a database that is away for a moment loses nothing."""
+"""Statements are retried until the database is available."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,33 +8,33 @@ from tasks_admin.integrations import database
 
 
 def failing(times: int, error: type[Exception] = OperationalError):
-    """An act that works after it failed so many times."""
+    """A function that succeeds after it failed so many times."""
     left = [times]
 
-    def act() -> str:
+    def function() -> str:
         if left[0]:
             left[0] -= 1
             raise error("the server closed the connection")
         return f"{User.objects.count()} users"
 
-    return act
+    return function
 
 
 @pytest.mark.django_db(transaction=True)
-class TestInsist:
+class TestRetry:
     @pytest.mark.parametrize("error", database.UNAVAILABLE_ERRORS)
-    def test_it_tries_until_the_database_answers(self, error):
+    def test_until_the_database_is_available(self, error):
         assert database.retry_until_available(failing(3, error)) == "0 users"
 
-    def test_it_gives_up_in_time_with_the_databases_own_error(self):
+    def test_error_of_the_database_after_the_timeout(self):
         with pytest.raises(OperationalError):
             database.retry_until_available(failing(1000), timeout=0.3)
 
-    def test_it_does_not_repeat_what_is_wrong_in_itself(self):
+    def test_not_after_other_errors(self):
         with pytest.raises(ValueError, match="wrong"):
             database.retry_until_available(lambda: int("wrong"))
 
-    def test_it_tries_on_a_fresh_connection(self):
+    def test_on_a_new_connection(self):
         User.objects.count()
         first = connection.connection
 
@@ -44,6 +44,6 @@ class TestInsist:
 
 
 @pytest.mark.django_db
-def test_inside_a_transaction_there_is_nothing_to_insist_on():
+def test_no_retry_inside_a_transaction():
     with pytest.raises(OperationalError):
         database.retry_until_available(failing(1))

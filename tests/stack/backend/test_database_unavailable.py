@@ -1,4 +1,4 @@
-"""The database is away while plain tasks of a host project run: each runs, and each is stored."""
+"""The database is unavailable while a host's plain tasks run: each runs, and is stored."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.stack import until
 
 COUNT = int(os.environ.get("CHAOS_TASKS", "200"))
 #: Seconds without a database.
-UNAVAILABLE_ERRORS = [5, 60] if COUNT >= 2000 else [4]
+OUTAGES = [5, 60] if COUNT >= 2000 else [4]
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 PUBLISH = """
@@ -40,7 +40,7 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
     cluster.stop()
 
 
-@pytest.mark.parametrize("seconds", UNAVAILABLE_ERRORS)
+@pytest.mark.parametrize("seconds", OUTAGES)
 @pytest.mark.parametrize("tracked", [False, True], ids=["untracked", "tracked"])
 def test_nothing_is_lost(
     tmp_path: Path, postgres: Postgres, valkey: str, tracked: bool, seconds: int
@@ -57,14 +57,14 @@ def test_nothing_is_lost(
         postgres.start()
         until(lambda: len(read_runs(log)) >= COUNT, "all ran", 300)
     finally:
-        worker.terminate()  # a warm shutdown: what has begun is finished and stored
+        worker.terminate()  # a warm shutdown: running tasks finish, and are stored
         worker.wait(120)
 
     check(read_runs(log), json.loads(run_python(OUTCOMES, environment).splitlines()[-1]))
 
 
 def check(runs: list[list[str]], rows: list[list[Any]]) -> None:
-    """Each ran once, has its own result, and knows when it began."""
+    """Each task ran once, and has its own result and start."""
     assert len(runs) == len({task_id for task_id, *_ in runs}) == COUNT
     begun = {task_id: (int(number), float(at)) for task_id, number, at in runs}
     assert {row[0] for row in rows} == set(begun)

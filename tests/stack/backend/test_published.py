@@ -1,4 +1,4 @@
-"""What the project itself queues is stored from publishing on, and run by a real worker."""
+"""Tasks of the project have a row from publishing on; a real worker runs them."""
 
 import threading
 
@@ -35,7 +35,7 @@ def fails(message):
 
 
 @shared_task(name="tests.silent", ignore_result=True)
-def silent():
+def unstored():
     return "nobody asks"
 
 
@@ -46,9 +46,9 @@ def twice(self):
     return self.request.retries
 
 
-@shared_task(name="tests.hang_up", ignore_result=True)
-def hang_up():
-    """Connections belong to the worker's thread: close them there."""
+@shared_task(name="tests.close_connections", ignore_result=True)
+def close_connections():
+    """Close the connections of the worker's thread, in that thread."""
     smtp.close()
     connections.close_all()
     HUNG_UP.set()
@@ -60,7 +60,7 @@ def worker(broker, transactional_db):
     with start_worker(app, perform_ping_check=False, queues=["celery", "mail"], loglevel="error"):
         yield broker
         HUNG_UP.clear()
-        hang_up.delay()
+        close_connections.delay()
         assert HUNG_UP.wait(20)
 
 
@@ -70,9 +70,9 @@ def outcome(result):
 
 
 class TestPublishing:
-    """`.delay()` stores a row, unless it was told not to."""
+    """`.delay()` stores a row, unless the settings or the task disable it."""
 
-    def test_it_waits_with_its_arguments_and_queue(self, broker, db):
+    def test_row_has_the_arguments_and_the_queue(self, broker, db):
         result = add.apply_async((1, "zwei"), {"drei": [3]}, queue="elsewhere")
 
         row = Result.objects.get(task_id=result.id)
@@ -80,26 +80,24 @@ class TestPublishing:
         assert row.arguments == ("exact", [1, "zwei"], {"drei": [3]})
         assert queued_messages(broker, "elsewhere")[0].id == result.id
 
-    def test_the_default_queue_is_named_too(self, broker, db):
+    def test_row_has_the_default_queue(self, broker, db):
         assert Result.objects.get(task_id=add.delay(1).id).queue == "celery"
 
-    def test_what_nobody_wants_to_know_is_not_stored(self, broker, db):
-        silent.delay()
+    def test_ignored_result_is_not_stored(self, broker, db):
+        unstored.delay()
         add.apply_async((1,), ignore_result=True)
 
         assert broker.llen("celery") == 2
         assert not Result.objects.exists()
 
-    def test_it_can_be_switched_off(self, broker, db, settings):
+    def test_setting_disables_it(self, broker, db, settings):
         settings.TASKS_ADMIN_STORE_PENDING = False
 
         add.delay(1)
 
         assert not Result.objects.exists()
 
-    def test_a_transaction_that_is_rolled_back_takes_the_row_along_and_not_the_task(
-        self, broker, db
-    ):
+    def test_rollback_removes_the_row_but_not_the_message(self, broker, db):
         with pytest.raises(RuntimeError), transaction.atomic():
             add.delay(1)
             raise RuntimeError
@@ -107,14 +105,14 @@ class TestPublishing:
         assert not Result.objects.exists()
         assert broker.llen("celery") == 1
 
-    def test_arguments_that_are_no_json_are_celerys_to_refuse(self, broker, db, caplog):
+    def test_celery_refuses_arguments_that_are_not_json(self, broker, db, caplog):
         with pytest.raises(EncodeError):
             add.delay(object())
 
         assert not Result.objects.exists()
         assert not caplog.records
 
-    def test_the_same_id_again_changes_nothing(self, broker, db):
+    def test_same_id_again_changes_nothing(self, broker, db):
         for number in (1, 2):
             add.apply_async((number,), task_id="mine")
 
@@ -125,7 +123,7 @@ class TestPublishing:
 class TestRunning:
     """Celery's own features work on our rows."""
 
-    def test_a_task_runs_and_its_row_tells(self, worker):
+    def test_task_runs_and_its_row_is_complete(self, worker):
         result = add.delay(1, 2)
 
         assert outcome(result) == 3
@@ -135,28 +133,28 @@ class TestRunning:
         assert row.date_created <= row.date_started <= row.date_done
         assert row.arguments == ("exact", [1, 2], {})
 
-    def test_a_failure_has_its_traceback(self, worker):
+    def test_failure_has_its_traceback(self, worker):
         result = fails.delay("why not")
 
         with pytest.raises(ValueError, match="why not"):
             outcome(result)
         assert "why not" in Result.objects.get(task_id=result.id).traceback
 
-    def test_celerys_own_retry(self, worker):
+    def test_retry_by_celery(self, worker):
         assert outcome(twice.delay()) == 1
         assert Result.objects.get().status == "SUCCESS"
 
-    def test_a_group_and_a_chord(self, worker):
+    def test_group_and_chord(self, worker):
         parts = group(add.s(n, n) for n in range(3)).delay()
         assert outcome(parts) == [0, 2, 4]
 
         assert outcome(chord([add.s(n) for n in range(5)])(total.s())) == 10
 
-    def test_a_chord_whose_part_fails(self, worker):
+    def test_chord_with_a_failing_task(self, worker):
         with pytest.raises(Exception, match="no"):
             outcome(chord([add.s(1), fails.s("no")])(total.s()))
 
-    def test_what_was_rolled_back_runs_and_is_stored_then(self, worker):
+    def test_task_whose_row_was_rolled_back_is_stored_when_it_runs(self, worker):
         with pytest.raises(RuntimeError), transaction.atomic():
             result = add.delay(20, 22)
             raise RuntimeError
@@ -168,7 +166,7 @@ class TestRunning:
 class TestOperation:
     """An operation, from the dispatcher to the outcome, with a real worker and mail server."""
 
-    def test_all_are_done(self, worker, mailbox):
+    def test_all_targets_are_done(self, worker, mailbox):
         operation = make_operation(3)
         dispatcher.sweep()
 
@@ -179,7 +177,7 @@ class TestOperation:
         assert len(mailbox.messages) == 3
         assert set(Result.objects.values_list("status", flat=True)) == {"SUCCESS"}
 
-    def test_another_program_needs_no_operation(self, worker, mailbox):
+    def test_task_of_another_program(self, worker, mailbox):
         (user,) = make_users(1)
 
         result = app.send_task("tasks_admin.send_reset_email", [user.pk])
@@ -187,7 +185,7 @@ class TestOperation:
         assert outcome(result)["outcome"] == "done"
         assert mailbox.recipients == [user.email]
 
-    def test_a_message_delivered_twice_is_one_mail(self, worker, mailbox):
+    def test_message_delivered_twice_sends_one_email(self, worker, mailbox):
         operation = make_operation(1)
         dispatcher.sweep()
         until(lambda: operation.counts() == {"done": 1}, "an outcome", 30)
