@@ -42,9 +42,9 @@ def _on(name: str, server: Callable[[], Any]) -> list[dict[str, Any]]:
         flower = Flower(url)
         try:
             flower.knows(*POOLS)
-            took, theirs = _told(environment), _clocked_often(flower.workers)
+            took, theirs = _measure(environment), _clocked_often(flower.workers)
             os.kill(processes[0].pid, signal.SIGSTOP)
-            stopped, their_stopped = _told(environment), _clocked_often(flower.workers)
+            stopped, their_stopped = _measure(environment), _clocked_often(flower.workers)
         finally:
             flower.close()
     what = f"3 workers, {name}"
@@ -52,7 +52,7 @@ def _on(name: str, server: Callable[[], Any]) -> list[dict[str, Any]]:
         _row(f"{what}, beside inspect()", took["inspect"], took["ours"]),
         _row(f"{what}, beside Flower", theirs, took["ours"]),
         _row(f"{what}, one stopped, beside Flower", their_stopped, stopped["ours"]),
-        _row(f"{what}, queueing alone and beside 50 who look", took["alone"], took["crowded"]),
+        _row(f"{what}, queueing alone and beside 50 viewers", took["alone"], took["crowded"]),
     ]
 
 
@@ -82,7 +82,7 @@ def _workers(broker: str) -> Iterator[tuple[dict[str, str], list[subprocess.Pope
             process.wait()
 
 
-def _told(environment: dict[str, str]) -> dict[str, float]:
+def _measure(environment: dict[str, str]) -> dict[str, float]:
     return json.loads(run_python(HERE, environment).splitlines()[-1])
 
 
@@ -97,7 +97,7 @@ def _ready() -> Any:
 
 
 def there() -> int:
-    """How many workers wrote their row, asked in a process of its own."""
+    """The number of workers with a row in the database, read in a separate process."""
     _ready()
     from tasks_admin.models import Worker
 
@@ -133,16 +133,16 @@ def measured() -> str:
 
 
 @contextlib.contextmanager
-def _crowd(look: Callable[[], Any]) -> Iterator[None]:
-    """Fifty who look at the page meanwhile, each twice a second."""
+def _crowd(load: Callable[[], Any]) -> Iterator[None]:
+    """Fifty viewers load the page meanwhile, each twice a second."""
     over = threading.Event()
 
-    def stare(app: Any) -> None:
+    def view(app: Any) -> None:
         app.set_current()
         while not over.wait(0.5):
-            look()
+            load()
 
-    crowd = [threading.Thread(target=stare, args=[current_app._get_current_object()])
+    crowd = [threading.Thread(target=view, args=[current_app._get_current_object()])
              for _ in range(50)]  # fmt: skip
     for one in crowd:
         one.start()

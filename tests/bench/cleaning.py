@@ -1,4 +1,4 @@
-"""Expired results are deleted while workers write: the longest wait of a write, beside stock.
+"""The longest wait of a write while expired results are deleted, beside the stock backend.
 
 `BENCH_EXPIRED` says how many rows have expired (100,000; the goal is stated for 1,000,000).
 """
@@ -19,7 +19,7 @@ ROWS = int(os.environ.get("BENCH_EXPIRED", "100_000"))
 WRITERS = 2
 #: Long before every row that the benchmark makes, and long after.
 AGE = timedelta(days=30)
-#: Seconds in which writers write and nobody cleans.
+#: Seconds in which writers write and no cleanup runs.
 QUIET = 5.0
 
 
@@ -40,18 +40,18 @@ def run() -> list[dict[str, Any]]:
 def _measured(name: str, environment: dict[str, str]) -> list[dict[str, Any]]:
     environment = os.environ | {"DATA_DIR": tempfile.mkdtemp()} | environment
     command = [sys.executable, "-m", "tests.bench.cleaning"]
-    told = json.loads(subprocess.check_output(command, env=environment, timeout=3600))
+    found = json.loads(subprocess.check_output(command, env=environment, timeout=3600))
     what = f"longest wait of a write while {ROWS:,} expired results are deleted, {name}"
-    beside = {"stock": "django-celery-results", "nobody": "nobody cleaning"}
+    beside = {"stock": "django-celery-results", "idle": "no cleanup"}
     return [
-        {"what": f"{what}, beside {words}", "unit": "ms", "rival": told[rival],
-         "ours": told["ours"], "ratio": told[rival] / told["ours"]}
+        {"what": f"{what}, beside {words}", "unit": "ms", "rival": found[rival],
+         "ours": found["ours"], "ratio": found[rival] / found["ours"]}
         for rival, words in beside.items()
     ]  # fmt: skip
 
 
 def measure() -> dict[str, float]:
-    """Fill, and let writers write while it is cleaned, by the stock backend and by us."""
+    """Measure the writers while expired results are deleted, by the stock backend and by ours."""
     from django.core.management import call_command
     from django_celery_results.models import TaskResult
 
@@ -59,7 +59,7 @@ def measure() -> dict[str, float]:
     from tasks_admin.results import expiry
 
     call_command("migrate", verbosity=0)
-    found = {"nobody": _longest(lambda: time.sleep(QUIET))}
+    found = {"idle": _longest(lambda: time.sleep(QUIET))}
     for kind, clean in (
         ("ours", lambda: (expiry.delete_expired(AGE), housekeeping.delete_orphaned_failures())),
         ("stock", lambda: TaskResult.objects.delete_expired(AGE)),
@@ -133,7 +133,7 @@ def _fill() -> None:
         )
         cursor.execute("DELETE FROM tasks_admin_failure")
         cursor.execute(
-            "INSERT INTO tasks_admin_failure (task_id, cause_id, failed_at) "
+            "INSERT INTO tasks_admin_failure (task_id, group_id, failed_at) "
             f"SELECT task_id, 1, {ago} FROM {results.TABLE} WHERE status = 'FAILURE'"
         )
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")

@@ -61,13 +61,13 @@ def run() -> list[dict[str, Any]]:
 def _measured(name: str, environment: dict[str, str]) -> list[dict[str, Any]]:
     environment = os.environ | {"DATA_DIR": tempfile.mkdtemp()} | environment
     command = [sys.executable, "-m", "tests.bench.results"]
-    told = subprocess.check_output(command, env=environment, timeout=3600)
+    output = subprocess.check_output(command, env=environment, timeout=3600)
     return [
         {
             "what": f"results, {what}, {ROWS:,} rows, {name}, beside django-celery-results",
             "unit": "ms", "rival": rival, "ours": ours, "ratio": rival / ours,
         }
-        for what, rival, ours in json.loads(told)
+        for what, rival, ours in json.loads(output)
     ]  # fmt: skip
 
 

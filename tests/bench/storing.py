@@ -16,7 +16,7 @@ from tests.support.servers import Postgres
 
 COUNT = int(os.environ.get("BENCH_TASKS", "1500"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-PATIENCE = 240.0
+TIMEOUT = 240.0
 #: Settings of Celery that differ from the console's.
 KINDS: dict[str, dict[str, Any]] = {
     "none": {"plain": True, "result_backend": None},
@@ -106,7 +106,7 @@ def _drain(broker: str, environment: dict[str, str], kind: str) -> float:
 
 def _below(client: Any, count: int) -> tuple[float, int]:
     """Wait until no more than `count` messages wait; return when that was, and how many."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while (left := client.llen("celery")) > count:
         assert time.monotonic() < deadline, f"{left} tasks are left"
         time.sleep(0.01)
