@@ -78,6 +78,14 @@ def test_retry_and_revoke(capsys, alice):
     assert set(Operation.objects.values_list("actor_name", flat=True)) == {"alice"}
 
 
+def test_answer_to_a_field_that_the_form_does_not_have(capsys, alice):
+    failed = make_result()
+
+    with pytest.raises(CommandError, match="revoke has no field color"):
+        ops(capsys, "revoke", failed.task_id, "--answer", "color=red", "--as", "alice",
+            "--reason", "r")  # fmt: skip
+
+
 def test_pause_an_operation(capsys, alice):
     operation = make_operation(1)
 

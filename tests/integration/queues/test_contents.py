@@ -1,4 +1,4 @@
-"""Queues as real brokers hold them: how much waits, what comes next, taken out and put back."""
+"""The messages in the queues of real brokers: depth, peek, take and put."""
 
 from contextlib import suppress
 
@@ -52,20 +52,20 @@ def waiting(queue):
     return broker_api.depths([queue]).queues[queue].waiting
 
 
-class TestLooking:
-    def test_an_empty_queue(self, queue):
+class TestDepthAndPeek:
+    def test_empty_queue(self, queue):
         assert waiting(queue) == 0
         assert broker_api.peek(queue, 5) == []
 
-    def test_a_queue_that_nobody_declared(self, queue):
-        assert waiting("nobody-knows-it") == 0
+    def test_undeclared_queue(self, queue):
+        assert waiting("undeclared") == 0
 
-    def test_how_much_waits(self, queue):
+    def test_depth(self, queue):
         publish(range(7))
 
         assert waiting(queue) == 7
 
-    def test_the_next_messages_in_their_order(self, queue):
+    def test_peek_in_order(self, queue):
         publish(range(7))
 
         payloads = broker_api.peek(queue, 3)
@@ -74,7 +74,7 @@ class TestLooking:
         assert payloads[0].task_id == "t0"
         assert payloads[0].task == "tests.t"
 
-    def test_a_look_takes_nothing(self, queue):
+    def test_peek_takes_nothing(self, queue):
         publish(range(3))
         before = [payload.digest for payload in broker_api.peek(queue, 5)]
 
@@ -82,7 +82,7 @@ class TestLooking:
         assert waiting(queue) == 3
 
 
-class TestMoving:
+class TestTakeAndPut:
     def take(self, queue, key, most=5):
         found = []
         while True:
@@ -91,7 +91,7 @@ class TestMoving:
             if not payloads:
                 return found
 
-    def test_out_and_back_byte_for_byte(self, queue):
+    def test_messages_are_put_back_unchanged(self, queue):
         publish(range(12))
         before = [payload.digest for payload in broker_api.peek(queue, 50)]
         broker_api.stage(queue, "k")
@@ -105,7 +105,7 @@ class TestMoving:
         assert [payload.digest for payload in after] == before
         assert [payload.raw for payload in after] == [payload.raw for payload in taken]
 
-    def test_what_was_not_kept_comes_again(self, queue):
+    def test_messages_remain_after_an_error(self, queue):
         publish(range(4))
         broker_api.stage(queue, "k")
 
@@ -124,9 +124,9 @@ class TestMoving:
 
 
 class TestRedis:
-    """What only lists can do."""
+    """Properties of the lists of Redis."""
 
-    def test_all_priorities_count_and_come_back_to_their_own(self, broker):
+    def test_all_priorities(self, broker):
         from opsconsole.celery import app
 
         with app.connection_for_write() as connection, app.amqp.Producer(connection) as producer:
@@ -150,7 +150,7 @@ class TestRedis:
 
         assert {key: broker.lrange(key, 0, -1) for key in broker.scan_iter("mail*")} == keys
 
-    def test_what_was_staged_is_no_longer_consumed(self, broker):
+    def test_staged_messages_leave_the_queue(self, broker):
         publish(range(3))
 
         broker_api.stage("mail", "k")
@@ -158,7 +158,7 @@ class TestRedis:
 
         assert numbers(broker_api.peek("mail", 5)) == [9]
 
-    def test_put_back_once_however_often_it_is_asked(self, broker):
+    def test_put_twice_is_put_once(self, broker):
         publish([1])
         payloads = broker_api.peek("mail", 1)
 
@@ -167,7 +167,7 @@ class TestRedis:
 
         assert waiting("mail") == 2
 
-    def test_what_was_put_back_comes_first(self, broker):
+    def test_put_messages_come_first(self, broker):
         publish(range(2))
         broker_api.stage("mail", "k")
         with broker_api.take("mail", "k", 5) as payloads:
@@ -178,7 +178,7 @@ class TestRedis:
 
         assert numbers(broker_api.peek("mail", 5)) == [0, 1, 7]
 
-    def test_who_was_slower_cuts_off_nothing(self, broker):
+    def test_concurrent_take_loses_nothing(self, broker):
         publish(range(4))
         broker_api.stage("mail", "k")
 
@@ -190,13 +190,13 @@ class TestRedis:
         with broker_api.take("mail", "k", 5) as rest:
             assert numbers(rest) == [2, 3]
 
-    def test_what_is_not_acknowledged(self, broker):
+    def test_unacknowledged(self, broker):
         broker.hset("unacked", "tag", "[]")
 
         assert broker_api.depths([]).unacknowledged == 1
 
     @pytest.mark.parametrize("raw", [b"", b"\xff\x00", b"[]", b"7", b'{"body": 7}', b"{" * 9999])
-    def test_what_is_no_message_is_kept_as_it_is(self, broker, raw):
+    def test_invalid_message_is_kept(self, broker, raw):
         broker.lpush("mail", raw)
 
         (payload,) = broker_api.peek("mail", 1)
@@ -207,7 +207,7 @@ class TestRedis:
 
 @pytest.mark.rabbitmq
 class TestRabbitMQ:
-    def test_a_quorum_queue_is_not_looked_into(self, module_rabbitmq_url):
+    def test_quorum_queue_is_not_peeked(self, module_rabbitmq_url):
         from kombu import Queue
 
         from opsconsole.celery import app
@@ -228,7 +228,7 @@ def test_no_broker(no_broker):
         broker_api.stage("mail", "k")
 
 
-def test_another_kind_of_broker_says_so():
+def test_unsupported_broker():
     from tasks_admin.lib.errors import WrongState
 
     with broker_at("memory://"), pytest.raises(WrongState, match="memory"):

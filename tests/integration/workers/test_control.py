@@ -1,4 +1,4 @@
-"""The control door: all workers at once, one question at a time, and never for long."""
+"""The control API: one request to all workers at a time, with bounded waiting."""
 
 import threading
 import time
@@ -16,17 +16,19 @@ from tasks_admin.lib.errors import BrokerUnreachable
 from tests.support.factories import run_concurrently
 from tests.support.stack import until
 
-LET_GO = threading.Event()
+RELEASE = threading.Event()
+#: Seconds on a busy machine; without timeouts these calls would never return.
+MAX_SECONDS = 30
 
 
 @shared_task(name="tests.hold", ignore_result=True)
-def hold_on():
-    LET_GO.wait(20)
+def hold():
+    RELEASE.wait(20)
 
 
 @pytest.fixture(autouse=True)
-def forgetful():
-    """A snapshot is kept for two seconds."""
+def clear_snapshot():
+    """The process keeps a snapshot for two seconds."""
     control.clear_cache()
     yield
     control.clear_cache()
@@ -40,71 +42,83 @@ def close_connections(**_: Any) -> None:
 @pytest.fixture
 def worker(broker, transactional_db):
     """A worker with two threads, on the default queue."""
-    LET_GO.clear()
+    RELEASE.clear()
     signals.task_postrun.connect(close_connections)
     with start_worker(
         app, perform_ping_check=False, pool="threads", concurrency=2, queues=["celery"],
         hostname="w1@here",
     ):  # fmt: skip
         yield broker
-        LET_GO.set()
+        RELEASE.set()
     signals.task_postrun.disconnect(close_connections)
 
 
-def seen() -> Any:
-    """Who answers now, whatever was told a moment ago."""
+def current_workers() -> Any:
+    """Return the workers that reply now, without the cached snapshot."""
     control.clear_cache()
     return control.snapshot().workers
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The snapshots that were taken; a crowd that retried would take several."""
+    snapshots = []
+    take = control.snapshots._take
+    monkeypatch.setattr(
+        control.snapshots, "_take", lambda: snapshots.append(take()) or snapshots[-1]
+    )
+    monkeypatch.setattr(control.snapshots, "CACHE_TTL", MAX_SECONDS)
+    return snapshots
 
 
 pytestmark = pytest.mark.django_db
 
 
 class TestSnapshot:
-    """What a worker says of itself, in one reply."""
+    """The state of a worker, in one reply."""
 
-    def test_who_is_there(self, worker):
-        (view,) = until(seen, "the worker answers in time")
+    def test_online_worker(self, worker):
+        (view,) = until(current_workers, "the worker replies in time")
 
         assert (view.name, view.pool, view.processes) == ("w1@here", "thread", 2)
         assert view.queues == ["celery"]
         assert view.uptime >= 0
         assert (view.running, view.reserved, view.scheduled) == ([], [], [])
 
-    def test_what_it_does(self, worker):
-        held = [hold_on.delay() for _ in range(2)]
-        hold_on.apply_async(countdown=60)
+    def test_running_and_scheduled_tasks(self, worker):
+        held = [hold.delay() for _ in range(2)]
+        hold.apply_async(countdown=60)
 
         def busy() -> Any:
-            workers = seen()
+            workers = current_workers()
             busy = [view for view in workers if len(view.running) == 2 and view.scheduled]
             return busy[0] if busy else None
 
-        view = until(busy, "two running tasks, and one for later")
+        view = until(busy, "two running tasks and a scheduled one")
         assert {task["id"] for task in view.running} == {result.id for result in held}
         assert {task["name"] for task in view.running + view.scheduled} == {"tests.hold"}
 
-    def test_it_tells_no_arguments(self, worker):
-        hold_on.apply_async(headers={"x": "secret"}, countdown=60)
+    def test_arguments_are_not_included(self, worker):
+        hold.apply_async(headers={"x": "secret"}, countdown=60)
         replies = until(lambda: control.request("console_snapshot"), "a reply")
 
         assert "secret" not in repr(replies)
         assert "redis://" not in repr(replies)
 
-    def test_it_is_kept_for_whoever_asks_meanwhile(self, worker):
+    def test_concurrent_callers_share_a_snapshot(self, worker):
         first = control.snapshot()
 
-        assert all(seen is first for seen in run_concurrently(12, lambda n: control.snapshot()))
+        assert all(
+            snapshot is first for snapshot in run_concurrently(12, lambda n: control.snapshot())
+        )
 
-    def test_twelve_at_once_ask_once(self, worker):
-        began = time.monotonic()
-
+    def test_concurrent_callers_send_one_request(self, worker, taken):
         outcomes = run_concurrently(12, lambda n: control.snapshot())
 
-        assert time.monotonic() - began < 6
+        assert len(taken) == 1
         assert len({id(outcome) for outcome in outcomes}) == 1
 
-    def test_asking_leaves_nothing_behind(self, worker):
+    def test_no_keys_remain_in_the_broker(self, worker):
         control.snapshot()
         before = set(worker.keys())
 
@@ -114,15 +128,15 @@ class TestSnapshot:
 
         assert set(worker.keys()) <= before
 
-    def test_asking_takes_no_connection_from_the_pool(self, worker):
+    def test_no_connection_of_the_pool_is_used(self, worker):
         run_concurrently(12, lambda n: control.request("ping"))
 
         assert app.pool._dirty == set()
 
-    def test_nobody_there(self, broker):
+    def test_no_worker(self, broker):
         assert control.snapshot().workers == []
 
-    def test_a_reply_of_another_kind_is_passed_over(self):
+    def test_invalid_reply(self):
         assert control.parse_snapshot("w", {"ok": "pong"}) is None
         assert control.parse_snapshot("w", {"queues": "celery", "pool": 7}) is None
         assert control.parse_snapshot("w", {"running": [7]}) is None
@@ -131,69 +145,69 @@ class TestSnapshot:
         assert control.parse_snapshot("w", None) is None
 
 
-def test_who_never_stops_talking_is_not_listened_to_for_ever(broker, monkeypatch):
-    """Whoever can write to the broker can answer, as often as they like."""
-    said, talking = [], threading.Event()
+def test_endless_replies_are_cut_off(broker, monkeypatch):
+    """Any client of the broker can reply, any number of times."""
+    replies, stopped = [], threading.Event()
 
-    def chatter(control, *_, callback, **__):
-        while not talking.wait(0.01):
-            said.append(callback({f"w{len(said)}": {}}))
+    def reply_forever(control, *_, callback, **__):
+        while not stopped.wait(0.01):
+            replies.append(callback({f"w{len(replies)}": {}}))
 
     monkeypatch.setattr(control.requests, "COLLECT_TIMEOUT", 0.2)
-    monkeypatch.setattr(Control, "broadcast", chatter)
+    monkeypatch.setattr(Control, "broadcast", reply_forever)
 
-    assert len(control.request("ping", expected=["w"])) == len(said) + 1
+    assert len(control.request("ping", expected=["w"])) == len(replies) + 1
 
 
-class TestAnybody:
-    """Whether there is a worker at all."""
+class TestAnyWorkerReplies:
+    """Whether any worker is running."""
 
-    def test_the_first_answer_is_enough(self, worker):
-        began = time.monotonic()
+    def test_returns_with_the_first_reply(self, worker, settings):
+        settings.TASKS_ADMIN_CONTROL_TIMEOUT = MAX_SECONDS
+        started = time.monotonic()
 
         assert control.any_worker_replies()
-        assert time.monotonic() - began < 0.8
+        assert time.monotonic() - started < MAX_SECONDS
 
-    def test_nobody(self, broker):
+    def test_no_worker(self, broker):
         assert not control.any_worker_replies()
 
 
 class TestFaults:
-    """A broker that is refused, or never answers."""
+    """A broker that refuses connections, or never responds."""
 
-    @pytest.mark.parametrize("ask", [control.any_worker_replies, control.snapshot])
-    def test_a_closed_port_is_told_at_once(self, no_broker, ask):
-        began = time.monotonic()
+    @pytest.mark.parametrize("call", [control.any_worker_replies, control.snapshot])
+    def test_closed_port_is_reported_without_waiting(self, no_broker, monkeypatch, call):
+        monkeypatch.setattr(control.requests, "PAGE_TIMEOUT", 2 * MAX_SECONDS)
+        started = time.monotonic()
 
         with pytest.raises(BrokerUnreachable, match="does not respond"):
-            ask()
-        assert time.monotonic() - began < 2
+            call()
+        assert time.monotonic() - started < MAX_SECONDS
 
-    @pytest.mark.parametrize("ask", [control.any_worker_replies, control.snapshot])
-    def test_a_mute_one_is_left_in_time(self, unresponsive_broker, ask):
-        began = time.monotonic()
+    @pytest.mark.parametrize("call", [control.any_worker_replies, control.snapshot])
+    def test_unresponsive_broker(self, unresponsive_broker, call):
+        started = time.monotonic()
 
         with pytest.raises(BrokerUnreachable):
-            ask()
-        assert time.monotonic() - began < 4
+            call()
+        assert time.monotonic() - started < MAX_SECONDS
 
-    def test_ten_who_wait_for_a_mute_one_wait_once(self, unresponsive_broker):
-        began = time.monotonic()
-
+    def test_concurrent_callers_wait_once(self, unresponsive_broker, taken):
         outcomes = run_concurrently(10, lambda n: control.snapshot())
 
         assert all(isinstance(outcome, BrokerUnreachable) for outcome in outcomes)
-        assert time.monotonic() - began < 4
+        assert len(taken) == 1
 
 
-def test_celery_knows_our_command():
+def test_command_is_registered():
     from celery.worker.control import Panel
 
     assert Panel.meta["console_snapshot"].type == "inspect"
     assert isinstance(Control(app), Control)
 
 
-def test_the_version_of_the_project_is_told(settings):
+def test_version_of_the_project(settings):
     settings.TASKS_ADMIN_APP_VERSION = "2026.11"
 
     assert control.commands._versions()["app"] == "2026.11"
