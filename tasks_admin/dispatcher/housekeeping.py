@@ -54,7 +54,7 @@ def delete_operations() -> int:
     old = Q(pk__in=[])
     if settings.OPERATION_EXPIRES_DAYS is not None:
         old = Q(finished_at__lt=Now() - timedelta(days=settings.OPERATION_EXPIRES_DAYS))
-    # The lock key of a retry keeps its result from being retried twice.
+    # The lock key of a retry prevents a second retry of its result.
     existing = Result.objects.filter(task_id=OuterRef("subject"))
     needed = Target.objects.filter(
         Exists(existing), operation=OuterRef("pk"), lock_key__isnull=False
@@ -93,7 +93,7 @@ def delete_failure_groups() -> int:
     left = Failure.objects.filter(group=OuterRef("pk"))
     old = FailureGroup.objects.filter(quiet).filter(~Exists(left))
     count = 0
-    # A group that fails meanwhile has a new `last_at`: the guard is evaluated again after a wait.
+    # A failure recorded meanwhile updates `last_at`: the guard is evaluated again after a wait.
     while keys := list(old.values_list("pk", flat=True)[: deletion.MAX_BATCH_SIZE]):
         deleted = FailureGroup.objects.filter(quiet, pk__in=keys)._raw_delete(using=old.db)
         FailureGroupHour.objects.filter(group__in=keys).exclude(

@@ -19,7 +19,7 @@ logger = logging.getLogger("tasks_admin.dispatcher")
 
 #: Seconds between two rounds; after a failed round the pause doubles, up to `MAX_PAUSE`.
 MIN_PAUSE, MAX_PAUSE = 0.5, 5.0
-#: Seconds between two records of queues, counts of results and follow-ups of worker commands.
+#: Seconds between two samples of queues, counts of results and follow-ups of worker commands.
 WATCH_INTERVAL = 10.0
 
 
@@ -30,7 +30,7 @@ class Loop:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.scanner = lost.Scanner()
         self.heartbeat_at = self.watched_at = float("-inf")
-        #: Not at once: the workers may be starting, too.
+        #: Not immediately: the workers may still be starting.
         self.scanned_at = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -48,7 +48,7 @@ class Loop:
             self._watch()
             self._scan_for_lost_tasks()
         except BrokerUnreachable:
-            logger.warning("The broker is unavailable. Due targets wait until it is back.")
+            logger.warning("The broker is unavailable. Due targets wait until it recovers.")
         except DatabaseError as error:
             logger.warning("The database is unavailable (%s).", type(error).__name__)
             connection.close()

@@ -52,5 +52,5 @@ def _repeat(target: Target, result: Result | None) -> Message | None:
 
 
 def _key(subject: str) -> int | str:
-    """A primary key as a message carries it: an integer where it is one ("0042" is a string)."""
+    """A primary key as an argument of a message: an integer if it is one ("0042" is a string)."""
     return int(subject) if subject.isdecimal() and str(int(subject)) == subject else subject

@@ -41,27 +41,27 @@ def sweep() -> int:
     Raises `BrokerUnreachable`; the targets that were due stay due.
     """
     published = 0
-    refused: BrokerUnreachable | None = None
+    unreachable: BrokerUnreachable | None = None
     due = Target.objects.filter(operation=OuterRef("pk"), finished_at=None, due_at__lte=Now())
-    busy = Q(state=OperationState.ABORTED) | Exists(due)  # the others only wait for workers
-    for operation in Operation.objects.active().filter(busy).order_by("pk"):
+    ready = Q(state=OperationState.ABORTED) | Exists(due)  # the others only wait for workers
+    for operation in Operation.objects.active().filter(ready).order_by("pk"):
         verb = operation.verb_definition
-        if verb is None:  # of another version, whose dispatcher serves it
+        if verb is None:  # a verb of another version: its dispatcher serves the operation
             continue
         try:
             published += _serve(operation, verb)
         except QueueFull as error:  # other operations may use other queues
-            refused = error
+            unreachable = error
         except BrokerUnreachable as error:
-            refused = error
+            unreachable = error
             break
         except database.UNAVAILABLE_ERRORS:
             raise
         except Exception:  # an error in one operation must not stop the others
             logger.exception("The dispatcher could not serve operation %s.", operation.pk)
     operations.finish_ended()
-    if refused:
-        raise refused
+    if unreachable:
+        raise unreachable
     return published
 
 
@@ -86,20 +86,20 @@ def _publish_due(operation: Operation) -> int:
     room = pace.room(operation)
     published = 0
     while room > 0 and (taken := _take(operation, min(room, BATCH_SIZE))):
-        made = []
+        batch = []
         for target, message in messages(operation, taken):
             if message is None:
                 _skip(target)
             else:
-                made.append(message)
-        if made:
+                batch.append(message)
+        if batch:
             if operation.verb in RETRIES:
                 revocations.revoke_lost([target.subject for target in taken])
             failpoints.reach("after_take")
-            _publish(made)
+            _publish(batch)
             failpoints.reach("after_publish")
         room -= len(taken)
-        published += len(made)
+        published += len(batch)
     return published
 
 
@@ -107,7 +107,7 @@ def _take(operation: Operation, limit: int) -> list[Target]:
     """Mark up to `limit` due targets as queued, under a new attempt number, and return them."""
     with transaction.atomic():
         targets = operation.targets.all()
-        if operation.canary:  # the same target until it has an outcome, over all attempts
+        if operation.canary:  # the same target in all attempts, until it has an outcome
             targets = targets.filter(pk=operation.targets.open().order_by("pk").values("pk")[:1])
         due = targets.take_due(limit)
         taken = Target.objects.filter(pk__in=[target.pk for target in due])
@@ -121,7 +121,7 @@ def _take(operation: Operation, limit: int) -> list[Target]:
 
 
 def _publish(messages: list[Message]) -> None:
-    """Store the results' rows, then publish; undo both when the broker does not confirm."""
+    """Insert the results, then publish; undo both when the broker does not confirm."""
     Result.objects.insert_pending(
         Result.build_pending(
             task_id=message.task_id,

@@ -20,7 +20,7 @@ from tasks_admin.results import failures
 BATCH_SIZE = 500
 #: Seconds until an unavailable broker is tried again.
 RETRY_DELAY = 2.0
-#: Messages published within this time of each other may be consumed in either order.
+#: Messages published within this time may be consumed in either order.
 ORDER_TOLERANCE = timedelta(seconds=5)
 
 
@@ -51,21 +51,21 @@ def _fail(task_id: str) -> None:
 def lost(operation: Operation) -> list[Target]:
     """The published targets that no worker will run.
 
-    A queue is served in order. So a message is lost when a later one has been consumed from its
+    A queue is consumed in order: a message is lost when a later one has been consumed from its
     queue, or when the queue is empty. Otherwise it waits, and its lease is extended.
     """
     overdue = operation.targets.overdue(TargetState.QUEUED)
     _extend_paused(operation, overdue)
-    ancient = Q(queued_at=None)
-    ancient |= Q(queued_at__lt=Now() - timedelta(seconds=settings.QUEUE_LEASE_MAX))
-    gone = list(overdue.filter(ancient)[:BATCH_SIZE])
-    others = list(overdue.exclude(ancient).order_by("queued_at")[:BATCH_SIZE])
+    expired = Q(queued_at=None)
+    expired |= Q(queued_at__lt=Now() - timedelta(seconds=settings.QUEUE_LEASE_MAX))
+    gone = list(overdue.filter(expired)[:BATCH_SIZE])
+    others = list(overdue.exclude(expired).order_by("queued_at")[:BATCH_SIZE])
     if not others:
         return gone
     queues = _queues(operation, others)
     try:
         remaining = broker.count_waiting(set(queues.values()))
-    except BrokerUnreachable:  # the page shows the reason
+    except BrokerUnreachable:  # the operation's page shows the reason
         overdue.filter(pk__in=[t.pk for t in others]).requeue(RETRY_DELAY, reason="broker")
         raise
     consumed = _consumed(operation, since=others[0].queued_at)
@@ -81,7 +81,7 @@ def lost(operation: Operation) -> list[Target]:
 
 
 def _extend_paused(operation: Operation, overdue: TargetQuerySet) -> None:
-    """Extend the leases of messages in paused queues, which may wait for any time."""
+    """Extend the leases of messages in paused queues, which may wait indefinitely."""
     paused = set(Queue.objects.paused_names()[0])
     if not paused:
         return

@@ -1,4 +1,4 @@
-"""The ledger of operations: start, claim, change and finish them; who may."""
+"""The ledger of operations: start, claim, change and finish them; check permissions."""
 
 from tasks_admin.operations.claims import adopt, claim, postpone
 from tasks_admin.operations.confirmation import Confirmation

@@ -15,7 +15,7 @@ from tasks_admin.operations.start import Rows, Selection, start
 def claim(task_id: str, lease: float) -> bool:
     """Claim the target of a task for this process; False when the task must not run.
 
-    Raises `LookupError` when the task belongs to no operation at all.
+    Raises `LookupError` when the task belongs to no operation.
     """
     newest = Target.objects.for_current_attempt(task_id)
     if newest.claim(lease):
@@ -31,7 +31,7 @@ def claim(task_id: str, lease: float) -> bool:
 
 
 def postpone(task_id: str) -> None:
-    """Make a target wait again whose task could not start because the database was unavailable."""
+    """Requeue the target of a task that could not start: the database was unavailable."""
     newest = Target.objects.for_current_attempt(task_id)
     database.retry_until_available(lambda: newest.requeue(1.0, reason="database"))
 

@@ -1,4 +1,4 @@
-"""The confirmation: who starts an operation, why, and with which of the verb's properties."""
+"""The confirmation of an operation: its actor, its reason, and properties such as a rate."""
 
 import uuid
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """What a person confirmed. The defaults are those of an operation that a program starts."""
+    """What the actor confirmed. The defaults are those of an operation that a program starts."""
 
     actor: "User | None" = None
     reason: str = ""
-    #: Names the confirmation: the same key, posted twice, starts one operation.
+    #: Identifies the confirmation: the same key, posted twice, starts one operation.
     key: uuid.UUID = field(default_factory=uuid.uuid4)
-    #: The fingerprint of the rows that the page showed; None: no page showed any.
+    #: The fingerprint of the rows that the page showed; None: there was no page.
     shown: str | None = None
     #: Targets published each minute; None: no limit.
     rate: int | None = None

@@ -25,10 +25,10 @@ def deliver(message: Any, target: Target) -> None:
 
 
 def attempt(target: Target, send: Callable[[], object]) -> None:
-    """Call `send`; when it fails, store why and when to try again, then raise.
+    """Call `send`; if it fails, store the reason and when to retry, then raise.
 
-    `send` raises `DeliveryRejected` or `DeliveryDeferred`, and so does this: `DeliveryRejected`
-    when the target has failed, `DeliveryDeferred` when it waits for its next attempt.
+    `send` raises `DeliveryRejected` or `DeliveryDeferred`, and so does this function:
+    `DeliveryRejected` when the target has failed, `DeliveryDeferred` when it waits for a retry.
     """
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     try:
@@ -53,9 +53,9 @@ def attempt(target: Target, send: Callable[[], object]) -> None:
 
 
 def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
-    """Store that it was sent; returns what the task returns.
+    """Store that it was sent; return the result of the task.
 
-    Raises `OutcomeNotStored` when the database stays unavailable: the lease then runs out, and the
+    Raises `OutcomeNotStored` when the database stays unavailable: the lease then expires, and the
     email may be sent again.
     """
 
@@ -71,7 +71,7 @@ def mark_sent(target: Target, user: "User | None" = None) -> dict[str, str]:
 
 
 def settle(target: Target, state: TargetState, reason: str = "") -> dict[str, str]:
-    """Store the outcome of a target's current attempt; returns what the task returns."""
+    """Store the outcome of a target's current attempt; return the result of the task."""
     fence = Target.objects.filter(pk=target.pk, attempt=target.attempt)
     fence.settle(state, reason=reason)
     return {"outcome": state.value} | ({"reason": reason} if reason else {})

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from tasks_admin.models import Dispatcher, Operation
 from tasks_admin.models.operations import OperationState
 
-#: Seconds between two heartbeats, and without one until a dispatcher counts as offline.
+#: Seconds between two heartbeats, and from the last one until a dispatcher counts as offline.
 HEARTBEAT_INTERVAL = 5.0
 OFFLINE_AFTER = 60.0
 
@@ -20,15 +20,15 @@ def record_heartbeat(name: str) -> None:
         )
 
 
-def sign_off(name: str) -> None:
+def record_stop(name: str) -> None:
     """Record that a dispatcher has stopped."""
     Dispatcher.objects.filter(pk=name).delete()
 
 
 def none_online() -> bool:
     """Whether an operation is running while no dispatcher is online."""
-    lately = Now() - timedelta(seconds=OFFLINE_AFTER)
-    if Dispatcher.objects.filter(last_seen_at__gt=lately).exists():
+    cutoff = Now() - timedelta(seconds=OFFLINE_AFTER)
+    if Dispatcher.objects.filter(last_seen_at__gt=cutoff).exists():
         return False
     return Operation.objects.active().filter(state=OperationState.RUNNING).exists()
 

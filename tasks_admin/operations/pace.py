@@ -27,39 +27,39 @@ def room(operation: Operation) -> int:
 
 
 def _window(operation: Operation) -> int:
-    """The most targets in flight: what the workers finish in twenty seconds."""
+    """The most targets in flight: as many as the workers finish in twenty seconds."""
     ended = operation.targets.ended_within(10).count()
     return max(min(MIN_WINDOW, settings.WINDOW), min(2 * ended, settings.WINDOW))
 
 
 def _canary(operation: Operation) -> int:
-    """One until one is done; when it failed, none, and the operation is paused."""
+    """One target until one is done; if it failed, pause the operation and allow none."""
     if operation.targets.filter(state=TargetState.DONE).exists():
         Operation.objects.filter(pk=operation.pk).update(canary=False)
         operation.canary = False
         return settings.WINDOW
-    dead = [TargetState.FAILED, TargetState.UNKNOWN]
-    if operation.targets.filter(state__in=dead).exists():
+    failed = [TargetState.FAILED, TargetState.UNKNOWN]
+    if operation.targets.filter(state__in=failed).exists():
         auto_pause(operation, "canary")
         return 0
     return 1
 
 
 def auto_pause(operation: Operation, pause_reason: str) -> None:
-    """Pause an operation on the console's own initiative; staff can resume it."""
+    """Pause a running operation automatically; staff can resume it."""
     running = Operation.objects.filter(pk=operation.pk, state=OperationState.RUNNING)
     running.update(state=OperationState.PAUSED, pause_reason=pause_reason)
 
 
 def _allowance(operation: Operation, wanted: int) -> int:
-    """What the rate allows since its last use; of two concurrent dispatchers, one gets it."""
+    """The targets that the rate allows since its last use, for one of concurrent dispatchers."""
     if not operation.rate:
         return wanted
     row = Operation.objects.filter(pk=operation.pk)
     now: datetime = row.annotate(clock=Now()).values_list("clock", flat=True).get()
     each = timedelta(seconds=60 / operation.rate)
     burst = max(each, timedelta(seconds=MAX_BURST))
-    # When the workers come back they run what is queued at once: allow no more than a burst.
+    # Workers that reconnect run all queued tasks at once: allow no more than a burst.
     unclaimed = operation.targets.filter(state=TargetState.QUEUED)
     unclaimed = unclaimed.exclude(started_at__gte=F("queued_at"))
     wanted = min(wanted, math.floor(burst / each) - unclaimed.count())
@@ -68,6 +68,6 @@ def _allowance(operation: Operation, wanted: int) -> int:
     allowed = min(wanted, math.floor((now - since) / each))
     if allowed <= 0:
         return 0
-    mine = row.filter(paced_at=operation.paced_at).update(paced_at=since + allowed * each)
+    won = row.filter(paced_at=operation.paced_at).update(paced_at=since + allowed * each)
     operation.paced_at = since + allowed * each
-    return allowed if mine else 0
+    return allowed if won else 0

@@ -1,4 +1,4 @@
-"""Permissions: each verb checks its own, whatever the page has checked."""
+"""Permissions: each verb checks its own, in addition to the checks of pages."""
 
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,15 @@ def require(actor: "Actor", verb: str) -> None:
 
 
 def require_actor(confirmation: Confirmation, verb: str) -> "Actor":
-    """The person who confirmed; raises `NotAllowed` unless they hold the verb's permission."""
+    """The actor of the confirmation; raises `NotAllowed` without the verb's permission."""
     if confirmation.actor is None:
-        raise NotAllowed(_("This needs a person who confirms it."))
+        raise NotAllowed(_("This action needs a user who confirms it."))
     require(confirmation.actor, verb)
     return confirmation.actor
 
 
 def still_allowed(operation: Operation) -> bool:
-    """Whether the person who started the operation still has the permission for it."""
+    """Whether the operation's actor still has the permission of its verb."""
     verb_definition, actor = operation.verb_definition, operation.actor
     if verb_definition is None or not verb_definition.permission:
         return True

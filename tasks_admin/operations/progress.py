@@ -23,17 +23,17 @@ from tasks_admin.models.targets import OPEN, TargetState
 PAGE_SIZE = 50
 #: Seconds; longer than the interval at which a dispatcher tries the broker again.
 BROKER_RETRY_WINDOW = 20
-#: Seconds that an operation must have run before its rate means anything.
+#: Seconds that an operation must have run before its rate is meaningful.
 MIN_RATE_AGE = 5
 #: How long a page waits for the outcome of a worker that did not reply.
 LATE_REPLY_TIMEOUT = timedelta(hours=1)
-#: Seconds after which a queued target that no worker has claimed is worth a warning.
+#: Seconds until a queued target that no worker has claimed causes a warning.
 UNCLAIMED_AFTER = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """The counts of an operation, and what follows from them."""
+    """The counts of an operation, and the figures and warnings derived from them."""
 
     #: (state, its label, number, percent of all), for the states that occur.
     counts: list[tuple[str, str, int, float]]
@@ -46,9 +46,9 @@ class Progress:
     time_left: timedelta | None
     #: Whether the broker did not accept the latest messages.
     broker_unavailable: bool
-    #: Whether no worker claims what was published `UNCLAIMED_AFTER` ago.
+    #: Whether no worker claims targets that were published `UNCLAIMED_AFTER` ago.
     unclaimed: bool
-    #: Whether anything may still change.
+    #: Whether the operation or the outcome of a target may still change.
     changing: bool
 
     @property
@@ -65,7 +65,7 @@ class Page:
     state: str
     subject: str
     states: list[tuple[str, Any]]
-    #: The key after which the next page begins; empty on the last.
+    #: The key after which the next page begins; empty on the last page.
     next: str
 
 
@@ -105,12 +105,12 @@ def _time_left(operation: Operation, todo: int, ended: int) -> timedelta | None:
 
 def _awaits_late_reply(operation: Operation, unknown: int) -> bool:
     """Whether a worker that did not reply may still report the outcome of a command."""
-    lately = timezone.now() - operation.created_at < LATE_REPLY_TIMEOUT
-    return bool(unknown) and lately and operation.verb in (*WORKER_COMMANDS, *QUEUE_CONSUMPTION)
+    recent = timezone.now() - operation.created_at < LATE_REPLY_TIMEOUT
+    return bool(unknown) and recent and operation.verb in (*WORKER_COMMANDS, *QUEUE_CONSUMPTION)
 
 
 def _waits_for_worker(operation: Operation) -> bool:
-    """Whether no worker claims anything: none is running, or none consumes the queue."""
+    """Whether no worker claims targets: none is running, or none consumes the queue."""
     before = Now() - timedelta(seconds=UNCLAIMED_AFTER)
     waiting = operation.targets.filter(state=TargetState.QUEUED, queued_at__lt=before)
     if operation.targets.filter(state=TargetState.RUNNING).exists() or not waiting.exists():
@@ -120,9 +120,9 @@ def _waits_for_worker(operation: Operation) -> bool:
 
 def _waits_for_broker(operation: Operation) -> bool:
     """Whether the broker has just refused messages; they are due again soon."""
-    lately = Now() - timedelta(seconds=BROKER_RETRY_WINDOW)
+    since = Now() - timedelta(seconds=BROKER_RETRY_WINDOW)
     return operation.targets.filter(
-        finished_at=None, due_at__gt=lately, state=TargetState.WAITING, reason="broker"
+        finished_at=None, due_at__gt=since, state=TargetState.WAITING, reason="broker"
     ).exists()
 
 
@@ -157,14 +157,14 @@ def page(operation: Operation, *, state: str = "", after: str = "", subject: str
 
 
 def _subjects(operation: Operation, text: str) -> list[str]:
-    """The subjects that a search matches: the text itself, or users by name or email address."""
+    """The subjects that a search matches: the text itself, and users by name or email address."""
     if operation.target_type != TargetType.USER:
         return [text]
     model = get_user_model()
     users = model._default_manager.all()
     named = users.filter(**{model.USERNAME_FIELD: text})
     addressed = users.filter(**{f"{model.get_email_field_name()}__iexact": text})
-    if "@" not in text:  # it would read every address
+    if "@" not in text:  # the query would read every address
         addressed = addressed.none()
     return [text, *(str(user.pk) for user in [*named[:5], *addressed[:5]])]
 

@@ -1,4 +1,4 @@
-"""Records: an action that took effect at once, stored as a finished operation."""
+"""Records: an action that took effect immediately, stored as a finished operation."""
 
 from collections import Counter
 from collections.abc import Iterable

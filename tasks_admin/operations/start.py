@@ -36,7 +36,7 @@ class Selection:
     excluded: Mapping[str, int]
 
     def fingerprint(self) -> str:
-        """Name exactly this set of rows. Reads the keys, one by one."""
+        """Identify this set of rows. Reads all keys, as a stream."""
         return fingerprint(subject for subject, _key in self.rows.order_by().iterator(BATCH_SIZE))
 
 
@@ -49,7 +49,7 @@ def selected(queryset: QuerySet[Any], *, subject: Any, lock_key: Any = None) -> 
 
 
 def single(subject: str, actor: "Actor") -> Selection:
-    """The selection of one thing that has no row of its own."""
+    """The selection of one target that has no row of its own, such as a periodic task."""
     row = get_user_model()._base_manager.filter(pk=actor.pk)
     return Selection(rows=selected(row, subject=Value(subject, CharField())), excluded={})
 
@@ -62,7 +62,7 @@ def count_exclusions(rows: QuerySet[Any]) -> dict[str, int]:
 
 
 def fingerprint(subjects: Iterable[str]) -> str:
-    """Name a set of subjects, in any order: `COUNT:DIGEST`."""
+    """Identify a set of subjects, in any order: `COUNT:DIGEST`."""
     count = total = 0
     for count, subject in enumerate(subjects, 1):  # noqa: B007 (the last count is the count)
         total += int.from_bytes(hashlib.sha256(subject.encode()).digest()[:16], "big")
@@ -78,10 +78,10 @@ def start(
     arguments: dict[str, Any] | None = None,
     may_be_empty: bool = False,
 ) -> Operation:
-    """Record the operation and freeze its targets; only the database is touched.
+    """Record the operation and freeze its targets; only the database is used.
 
     The second start with the same confirmation returns the first operation. Raises
-    `SelectionChanged` when the rows differ from those that the page showed, `NothingToDo` when
+    `SelectionChanged` when the rows differ from the ones on the page, `NothingToDo` when
     there are none, and `WrongState` for a property that the verb does not declare; nothing is
     recorded then.
     """
@@ -119,7 +119,7 @@ def start(
                 operation.state = OperationState.PENDING
             operation.save(update_fields=["total", "state"])
     except IntegrityError:
-        if existing := same.first():  # the same confirmation, posted at the same moment
+        if existing := same.first():  # the same confirmation, posted concurrently
             return existing
         if not Operation.objects.filter(key=key).exists():
             raise
@@ -129,7 +129,7 @@ def start(
 
 
 def _needs_approval(operation: Operation) -> bool:
-    """Whether a second person must approve it first."""
+    """Whether another user must approve it first."""
     limit, verb = settings.APPROVAL_ABOVE, operation.verb_definition
     return bool(verb and verb.approvable and limit is not None and operation.total > limit)
 

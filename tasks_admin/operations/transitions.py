@@ -65,7 +65,7 @@ def resume(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
     if not still_allowed(operation):
         raise WrongState(
             _(
-                "The person who started %(operation)s no longer has the permission for it. Nothing "
+                "The user who started %(operation)s no longer has the permission for it. Nothing "
                 "was changed. Grant the permission again, or abort this operation."
             )
             % {"operation": operation}
@@ -75,7 +75,7 @@ def resume(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
 
 
 def approve(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
-    """Let an operation begin that needs a second person's approval."""
+    """Start an operation that needs another user's approval."""
     require(actor, APPROVE)
     if operation.actor_id == actor.pk:
         raise NotAllowed(_("You cannot approve your own operation. Ask another member of staff."))
@@ -96,7 +96,7 @@ def throttle(*, operation: Operation, actor: "Actor", reason: str, rate: int | N
 
 
 def abort(*, operation: Operation, actor: "Actor", reason: str) -> Operation:
-    """Cancel every target that has not started, for good."""
+    """Cancel every target that has not started; this cannot be undone."""
     with transaction.atomic():
         record = _move(operation, ABORT, actor, reason)
         cancel_unstarted(operation)

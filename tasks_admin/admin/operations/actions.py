@@ -1,4 +1,4 @@
-"""The actions of an operation's page: each has a URL, which asks on GET and acts on POST."""
+"""The actions of an operation's page: each has a URL; GET shows the action, POST performs it."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ COLUMNS = ("subject", "state", "reason", "detail", "tries", "crashes", "started_
 
 
 class Echo:
-    """A file that gives back what is written to it."""
+    """A file-like object that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         """Return the line."""
@@ -39,7 +39,7 @@ class Echo:
 
 
 class OperationActionsMixin(ModelAdmin[Any]):
-    """Pause, resume, abort, throttle, approve; retry what failed; the targets as CSV."""
+    """Pause, resume, abort, throttle, approve; retry failed targets; export targets as CSV."""
 
     def action_urls(self) -> list[Any]:
         """A URL for each action."""
@@ -56,11 +56,11 @@ class OperationActionsMixin(ModelAdmin[Any]):
         ]
 
     def operation_of(self, request: HttpRequest, pk: str) -> Operation:
-        """The operation, for who may look at it."""
+        """The operation; 403 without the view permission, 404 if it does not exist."""
         raise NotImplementedError
 
     def offered(self, request: HttpRequest, operation: Operation) -> list[Verb]:
-        """The actions that apply now and that the user has the permission for."""
+        """The actions that apply now and for which the user has the permission."""
         own = operation.actor_id == current_user(request).pk
         return [
             VERBS[verb]
@@ -90,7 +90,7 @@ class OperationActionsMixin(ModelAdmin[Any]):
         return view
 
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue the failed targets again, as an operation of its own that is linked to this one."""
+        """Queue the failed targets again, as a new operation that is linked to this one."""
         operation = self._retryable(request, pk)
         failed = results.failed_results(operation)
         return confirm_action(
@@ -120,25 +120,25 @@ class OperationActionsMixin(ModelAdmin[Any]):
 
     @method_decorator(require_safe)
     def csv(self, request: HttpRequest, pk: str) -> HttpResponseBase:
-        """The targets with their outcomes: keys, no names and no addresses."""
+        """Export the targets with their outcomes: keys, without names and addresses."""
         operation = self.operation_of(request, pk)
         if not self.may_export(request):
             raise PermissionDenied
         targets = operation.targets.order_by("pk")
         if (state := request.GET.get("state")) in TargetState.values:
             targets = targets.filter(state=state)
-        answer = StreamingHttpResponse(_lines(targets), content_type="text/csv; charset=utf-8")
+        response = StreamingHttpResponse(_lines(targets), content_type="text/csv; charset=utf-8")
         name = f"operation-{operation.pk}.csv"
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        return response
 
 
 def _act(verb: str, operation: Operation, confirmation: Confirmation) -> Operation:
-    """Change the operation; return the record of that."""
-    given: dict[str, Any] = {"actor": confirmation.actor, "reason": confirmation.reason}
+    """Change the operation; return the record of the action."""
+    arguments: dict[str, Any] = {"actor": confirmation.actor, "reason": confirmation.reason}
     if verb == THROTTLE:
-        given["rate"] = confirmation.rate
-    return operations.ACTIONS[verb](operation=operation, **given)
+        arguments["rate"] = confirmation.rate
+    return operations.ACTIONS[verb](operation=operation, **arguments)
 
 
 def _respond(request: HttpRequest, operation: Operation, _record: Operation) -> HttpResponse:
@@ -148,7 +148,7 @@ def _respond(request: HttpRequest, operation: Operation, _record: Operation) -> 
 
 
 def _lines(targets: Any) -> Iterator[str]:
-    """Write a line a target, without ever holding all of them."""
+    """Yield one line for each target, as a stream."""
     writer: Any = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
     for row in targets.values_list(*COLUMNS).iterator(2000):

@@ -1,4 +1,4 @@
-"""Operations: the list, and the page of one: progress, targets, pause, resume, abort."""
+"""Operations: the list, and the page of one operation with its progress, targets and actions."""
 
 import contextlib
 from typing import Any
@@ -28,7 +28,7 @@ from tasks_admin.operations import dispatchers, progress
 
 
 def link_targets(request: HttpRequest, operation: Operation, targets: list[Target]) -> None:
-    """Give each target the address of what it is about, for who may look."""
+    """Set the `url` of each target's page, if the user has the permission to view it."""
     models: dict[TargetType, type[Model]] = {
         TargetType.USER: get_user_model(),
         TargetType.RESULT: Result,
@@ -47,13 +47,13 @@ def link_targets(request: HttpRequest, operation: Operation, targets: list[Targe
             target.url = f"{reverse('admin:tasks_admin_result_of')}?{query}"  # type: ignore[attr-defined]
         elif target.exists:  # type: ignore[attr-defined]
             page = f"admin:{opts.app_label}_{opts.model_name}_change"
-            with contextlib.suppress(NoReverseMatch):  # the project shows its users elsewhere
+            with contextlib.suppress(NoReverseMatch):  # the project has no such admin page
                 target.url = reverse(page, args=[quote(target.subject)])  # type: ignore[attr-defined]
 
 
 @admin.register(Operation)
 class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
-    """What was done, newest first."""
+    """The operations, newest first."""
 
     list_display = ("id", "title", "actor_name", "created_at", "state", "total", "outcome")
     list_display_links = ("id", "title")
@@ -64,21 +64,21 @@ class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
 
     @admin.display(description=_("number"))
     def number(self, operation: Operation) -> str:
-        """What people call it by."""
+        """The number of the operation, as in its title."""
         return f"#{operation.pk}"
 
-    @admin.display(description=_("what"))
+    @admin.display(description=_("action"))
     def title(self, operation: Operation) -> str:
-        """The verb, for people."""
+        """The title of the verb."""
         return operation.title
 
     @admin.display(description=_("outcome"))
     def outcome(self, operation: Operation) -> str:
-        """Targets by state, in words."""
+        """The number of targets by state, as text."""
         return progress.sentence(operation.counts())
 
     def get_urls(self) -> list[Any]:
-        """Add the progress that the page reloads, and an address for each act."""
+        """Add the progress that the page reloads, and a URL for each action."""
         view = self.admin_site.admin_view
         ours = [
             path("<path:pk>/progress/", self.live, name="tasks_admin_operation_progress"),
@@ -111,33 +111,33 @@ class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
         return TemplateResponse(request, "admin/tasks_admin/operation/change_form.html", context)
 
     def live(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """The progress; who was signed out meanwhile is sent to sign in by the whole page."""
+        """The progress. After the session has ended, reload the page, which leads to the login."""
         if not self.admin_site.has_permission(request) and "HX-Request" in request.headers:
             return HttpResponse(headers={"HX-Refresh": "true"})
-        answer: HttpResponse = self.admin_site.admin_view(self.progress)(request, pk=pk)
-        return answer
+        response: HttpResponse = self.admin_site.admin_view(self.progress)(request, pk=pk)
+        return response
 
     @method_decorator(require_safe)
     def progress(self, request: HttpRequest, pk: str) -> HttpResponse:
         """The part of the page that changes."""
         operation = self.operation_of(request, pk)
         context = self._context(request, operation)
-        answer = TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
+        response = TemplateResponse(request, "admin/tasks_admin/operation/progress.html", context)
         changing = context["progress"].changing
-        if not changing:  # what can be done has changed too: let htmx load the whole page
-            answer["HX-Refresh"] = "true"
-        return answer
+        if not changing:  # the offered actions have changed too: let htmx reload the page
+            response["HX-Refresh"] = "true"
+        return response
 
     @method_decorator(require_safe)
     def result(self, request: HttpRequest, pk: str, target: int) -> HttpResponse:
-        """Go to the result of a target's newest attempt."""
+        """Redirect to the result of a target's newest attempt."""
         targets = self.operation_of(request, pk).targets.select_related("operation")
         task_id = get_object_or_404(targets, pk=target).task_id
         return redirect(f"{reverse('admin:tasks_admin_result_of')}?{urlencode({'id': task_id})}")
 
     @method_decorator(require_safe)
     def of(self, request: HttpRequest, key: Any) -> HttpResponse:
-        """Go to the operation that task ids begin with."""
+        """Redirect to the operation whose key task ids begin with."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return redirect(get_object_or_404(Operation, key=key))

@@ -1,1 +1,1 @@
-"""What the pages of several nouns share: confirmation, lists, filters, read-only pages."""
+"""Shared by the pages of several nouns: confirmation, lists, filters, read-only pages."""

@@ -1,4 +1,4 @@
-"""Ask, then do: the page of an action. GET shows what it will do, POST performs it."""
+"""The page of an action: GET shows its consequence, POST performs it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -32,8 +32,8 @@ def action_page(
 ) -> HttpResponse:
     """Show the page of a verb; when it is posted with a valid form, perform the action.
 
-    `act` takes the confirmation and is where permissions are checked. When it refuses, the browser
-    returns to `back` with the reason. `hidden` fields are posted along. Wrap the view in
+    `act` takes the confirmation and checks the permission. If it refuses, the browser returns to
+    `back` with the reason. `hidden` fields are posted with the form. Wrap the view in
     `require_verb`.
     """
     form = build_form(verb, request.POST if request.method == "POST" else None)

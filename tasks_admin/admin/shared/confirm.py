@@ -1,4 +1,4 @@
-"""The confirmation page of a bulk action: what will happen to which rows, then the action."""
+"""The confirmation page of a bulk action: its consequence and its rows, then the action."""
 
 import uuid
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def confirm_action(
 ) -> HttpResponse:
     """Show the confirmation page of a verb; when it is posted confirmed, perform the action.
 
-    `act` takes the confirmation and is where permissions are checked. `details` adds to the page's
+    `act` takes the confirmation and checks the permission. `details` adds to the page's
     context.
     """
     if not can(request, verb):
@@ -111,15 +111,15 @@ def _page(
 
 
 class SafeActionsMixin(ModelAdmin[Any]):
-    """Answers an unreadable selection with a message, and a missing permission with 403.
+    """Responds to an unreadable selection with a message, and to a missing permission with 403.
 
-    Django would show an error page, and the list again as if nothing had been requested.
+    Django would show an error page, or the list without a message.
     """
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Refuse an action without its permission before anything is read."""
+        """Refuse an action without its permission before any row is read."""
         chosen = {*request.POST.getlist("action")} & VERBS.keys()
         if not all(can(request, verb) for verb in chosen):
             raise PermissionDenied

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from tasks_admin.lib.verbs import VERBS
 from tasks_admin.operations import Confirmation
 
-#: The fields that a confirmation has itself; all others answer the verb's own questions.
+#: The fields of a confirmation itself; the values of all others are its `answers`.
 COMMON = ("reason", "rate", "canary", "key", "shown")
 MAX_REASON_LENGTH = 2000
 
@@ -26,7 +26,7 @@ def rate_field() -> forms.IntegerField:
 
 
 class ReasonForm(forms.Form):
-    """Why an action is performed. The form of a verb that asks for more is a subclass."""
+    """The reason for an action. The form of a verb with more fields is a subclass."""
 
     reason = forms.CharField(
         label=_("Reason"),
@@ -37,7 +37,7 @@ class ReasonForm(forms.Form):
 
 
 class RateForm(ReasonForm):
-    """A new rate, and why."""
+    """A new rate, and the reason."""
 
     rate = rate_field()
 
@@ -72,7 +72,7 @@ def _bulk_fields(verb: str) -> dict[str, forms.Field]:
 
 
 def confirmation_of(form: forms.Form, actor: Any) -> Confirmation:
-    """What a valid form confirms."""
+    """The confirmation in a valid form."""
     cleaned = form.cleaned_data
     answers = {
         str(form.fields[name].label or name): str(value)

@@ -1,4 +1,4 @@
-"""Turning what an action does, or refuses, into a response; the only place that does so."""
+"""Convert the errors of actions into responses; the only place that does so."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def current_user(request: HttpRequest) -> User:
-    """The signed-in user; `admin_view` has made sure that there is one."""
+    """The signed-in user; `admin_view` requires one."""
     if not isinstance(request.user, get_user_model()):
         raise PermissionDenied
     return request.user
@@ -49,10 +49,10 @@ def require_verb(verb: str, view: Callable[..., HttpResponse]) -> Callable[..., 
 
 
 def perform(request: HttpRequest, action: Callable[[], T], *, form: Form | None = None) -> T | None:
-    """Perform an action; None when it was refused, and the page shows why.
+    """Perform an action; return None when it was refused, and show the reason.
 
     A missing permission becomes a 403; wrong arguments are shown at the form's fields.
-    `SelectionChanged` is raised: its page is shown anew.
+    `SelectionChanged` is raised: the confirmation page is shown again.
     """
     try:
         return action()

@@ -26,4 +26,4 @@ class Command(BaseCommand):
         loop = Loop()
         loop.run(stop)
         with contextlib.suppress(DatabaseError):  # then its heartbeat expires
-            dispatchers.sign_off(loop.name)
+            dispatchers.record_stop(loop.name)

@@ -1,7 +1,7 @@
-"""Notifications: what is sent, over which channels, when an operation has finished.
+"""Notifications: when an operation has finished, report it over every channel.
 
-A notification is an operation of its own with one target, so that it survives a crash and is tried
-again like any other. To add a channel, copy `email.py` and add its row to `CHANNELS`.
+A notification is an operation of its own with one target, so that it survives a crash and is
+retried like any other. To add a channel, copy `email.py` and add its row to `CHANNELS`.
 """
 
 from django.db.models import CharField, Value
@@ -35,7 +35,7 @@ def queue_notifications(operation: Operation) -> None:
 
 
 def send(*, subject: str, task_id: str) -> dict[str, str]:
-    """Send one notification, `CHANNEL:OPERATION`, for a task that was claimed."""
+    """Send one notification, `CHANNEL:OPERATION`, for a claimed task."""
     target = Target.objects.for_current_attempt(task_id).select_related("operation").get()
     name, _colon, key = str(subject).partition(":")
     channel = CHANNELS.get(name)

@@ -1,4 +1,4 @@
-"""What a notification channel is."""
+"""The contract of a notification channel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from tasks_admin.models import Operation, Target
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """A way to tell people or programs that an operation has finished."""
+    """A way to report to people or programs that an operation has finished."""
 
-    #: The beginning of the subject of its targets; no colon.
+    #: The prefix of the subjects of its targets, without a colon.
     name: str
-    #: Whether a notification of this finished operation is to be sent; called in its transaction.
+    #: Whether to notify of this finished operation; called in the transaction that finishes it.
     wants: Callable[[Operation], bool]
-    #: Sends it with `deliveries.attempt` and settles the target; returns what the task returns.
+    #: Sends it with `deliveries.attempt` and settles the target; returns the task's result.
     send: Callable[[Operation, Target], dict[str, str]]

@@ -17,12 +17,12 @@ from tasks_admin.operations.notifications.channel import Channel
 
 
 def wants(operation: Operation) -> bool:
-    """Whether the person who started the operation is to receive an email."""
+    """Whether the user who started the operation receives an email."""
     return settings.MAIL_SUMMARY and operation.actor_id is not None
 
 
 def send(operation: Operation, target: Target) -> dict[str, str]:
-    """Send the summary of a finished operation to the person who started it."""
+    """Send the summary of a finished operation to the user who started it."""
     user = operation.actor
     if user is None:
         return deliveries.settle(target, TargetState.SKIPPED, "gone")

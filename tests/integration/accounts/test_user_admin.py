@@ -31,7 +31,7 @@ class TestConfirmationPage:
         assert page.status_code == 200
         text = page_text(page)
         assert "3 users will receive a password-reset email" in text
-        assert "2 skipped" in text
+        assert "2 rows excluded" in text
         assert "Account inactive 1" in text
         assert "No email address 1" in text
         assert not Operation.objects.exists()

@@ -58,7 +58,7 @@ class TestMissing:
         make_operation(1)
         dispatchers.record_heartbeat("a")
 
-        dispatchers.sign_off("a")
+        dispatchers.record_stop("a")
 
         assert dispatchers.none_online()
 

@@ -71,7 +71,7 @@ class TestPage:
 
         words = page_text(client.get(operation.get_absolute_url()))
 
-        assert "Skipped at confirmation account inactive: 7" in words
+        assert "Excluded at confirmation account inactive: 7" in words
 
     def test_targets_can_be_filtered_searched_and_paged(self, client, alice):
         operation = make_operation(60, prefix="p", actor=alice)
