@@ -105,7 +105,7 @@ class TestSnapshot:
         assert "secret" not in repr(replies)
         assert "redis://" not in repr(replies)
 
-    def test_concurrent_callers_share_a_snapshot(self, worker):
+    def test_concurrent_callers_share_a_snapshot(self, worker, taken):
         first = control.snapshot()
 
         assert all(
