@@ -80,17 +80,17 @@ class TestPages:
     @pytest.mark.parametrize(
         ("path", "expected"),
         [
-            ("/admin/", ["运维控制台", "概览", "正在进行", "4 个目标", "批量操作", "捕获的邮件"]),
+            ("/admin/", ["运维控制台", "概览", "进行中的批量操作", "4 个目标", "捕获的邮件"]),
             (USERS, ["发送密码重置邮件", "导入", "导出"]),
             (f"{USERS}export/", ["撇号", "列", "格式"]),
             (f"{USERS}import/", ["最多 20000 行", "新用户没有可用的密码"]),
             (OPERATIONS, ["操作类型", "操作人", "处理结果", "已完成 1，失败 1", "待审批"]),
             (RESULTS, ["任务", "参数", "排队时间", "开始时间", "结束时间", "耗时", "重试中"]),
-            ("/user/reset/password/request/", ["申请新密码", "alice"]),
+            ("/user/reset/password/request/", ["重置密码", "发送密码重置邮件", "alice"]),
             ("/user/reset/password/done/", ["密码已修改"]),
-            ("/user/reset/password/", ["操作未成功", "申请新链接"]),
-            ("/admin/mail/", ["收件人地址", "尚未捕获任何邮件"]),
-            ("/nowhere/", ["没有此页面"]),
+            ("/user/reset/password/", ["此链接无效", "申请新链接"]),
+            ("/admin/mail/", ["搜索收件人（最近", "尚无邮件"]),
+            ("/nowhere/", ["找不到页面"]),
         ],
     )
     def test_they_are_chinese(self, client, operation, settings, tmp_path, path, expected):
@@ -107,36 +107,36 @@ class TestPages:
 
         page = client.get(USERS)
 
-        assert "您没有此权限" in visible_text(page)
+        assert "您没有查看此页面的权限" in visible_text(page)
         assert english_texts(page) == []
 
     def test_an_operation(self, client, operation):
         page = client.get(f"{OPERATIONS}{operation.pk}/change/")
 
         assert "每分钟最多 30 个" in visible_text(page)
-        assert "4 个目标中已有 3 个处理完毕" in visible_text(page)
-        assert "第一个目标未成功" in visible_text(page)
-        assert "被邮件服务器拒绝" in visible_text(page)
+        assert "共 4 个目标，已结束 3 个" in visible_text(page)
+        assert "先试的目标失败" in visible_text(page)
+        assert "投递被拒绝" in visible_text(page)
         assert "可能已发送两次" in visible_text(page)
         assert "账户已不存在: 2" in visible_text(page)
         assert english_texts(page) == []
 
     def test_messages_about_a_rejected_action(self, client, operation):
-        client.post(f"{OPERATIONS}{operation.pk}/pause/", {"reason": "x"})
-        client.post(f"{OPERATIONS}{operation.pk}/throttle/", {"rate": "x"})
+        url = f"{OPERATIONS}{operation.pk}/"
 
-        page = client.get(f"{OPERATIONS}{operation.pk}/change/")
+        paused = client.post(f"{url}pause/", {"reason": "x"}, follow=True)
+        wrong_rate = client.post(f"{url}throttle/", {"reason": "x", "rate": "x"})
 
-        assert "的状态为“已暂停”：未做任何更改" in visible_text(page)
-        assert "速率必须是" in visible_text(page)
-        assert english_texts(page) == []
+        assert "的状态为“已暂停”。未做任何更改" in visible_text(paused)
+        assert "输入整数" in visible_text(wrong_rate)
+        assert english_texts(paused) + english_texts(wrong_rate) == []
 
     def test_the_confirmation_of_reset_emails(self, client, alice, make_user):
         users = [alice, make_user("ann", is_active=False)]
 
         page = run_action(client, USERS, "send_reset_email", users)
 
-        assert "将向 1 个用户发送邮件" in visible_text(page)
+        assert "1 个用户将收到密码重置邮件" in visible_text(page)
         assert "账户未激活 1" in visible_text(page)
         assert "选中的用户中包含超级用户： alice" in visible_text(page)
         assert "发送密码重置邮件" in visible_text(page)
@@ -180,7 +180,7 @@ class TestPages:
 
         page = client.get(WORKERS)
 
-        assert "消息代理没有应答" in visible_text(page)
+        assert "消息代理无响应" in visible_text(page)
         assert english_texts(page) == []
 
     @pytest.mark.parametrize("path", ["", "mail/change/", "mail/purge_queue/"])
@@ -190,7 +190,7 @@ class TestPages:
         assert "队列" in visible_text(page)
         assert english_texts(page) == []
 
-    @pytest.mark.parametrize("path", ["", "act/run_periodic/?name=housekeeping"])
+    @pytest.mark.parametrize("path", ["", "action/run_periodic/?name=housekeeping"])
     def test_periodic_tasks(self, client, path):
         page = client.get(PERIODIC + path)
 
@@ -202,7 +202,7 @@ class TestPages:
 
         page = client.get(url, follow=True)
 
-        assert "账户： ann" in visible_text(page)
+        assert "请将账户 ann 的新密码输入两次" in visible_text(page)
         assert english_texts(page) == []
 
     @pytest.mark.parametrize(
@@ -252,8 +252,10 @@ class TestEmails:
         notifications.send(subject=f"email:{operation.pk}", task_id=target.task_id)
 
         [email] = mailbox.messages
-        assert email["Subject"] == f"#{operation.pk} 发送密码重置邮件：已暂停"
+        sent = "等待中 1，已发送 1，失败 1，已跳过 1"
+        assert email["Subject"].strip() == f"密码重置邮件：{sent}"  # after a fold
         for kind in ("plain", "html"):
             body = email.get_body((kind,)).get_content()
-            assert "已结束：等待中 1，已完成 1，失败 1，已跳过 1。" in body
+            assert f"您的批量操作 #{operation.pk} 已结束。" in body
+            assert f"密码重置邮件：{sent}" in body
             assert not_chinese(re.split(r"<[^>]*>|\n", body)) == []
