@@ -15,6 +15,17 @@ def backend_path() -> str:
     return str(django_settings.EMAIL_BACKEND)
 
 
+def backend_options() -> dict[str, Any]:
+    """The options of the settings: `host`, `port`, `username`, `password`, `timeout` and so on."""
+    if django.VERSION >= (6, 1):
+        return dict(django_settings.MAILERS.get("default", {}).get("OPTIONS", {}))
+    names = {"username": "host_user", "password": "host_password"}
+    every = ("host", "port", "username", "password", "use_tls", "use_ssl", "timeout")
+    return {
+        name: getattr(django_settings, f"EMAIL_{names.get(name, name).upper()}") for name in every
+    }
+
+
 def make_backend() -> BaseEmailBackend:
     """A backend with the options of the settings. It is not connected."""
     if django.VERSION >= (6, 1):

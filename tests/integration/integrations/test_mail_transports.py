@@ -8,8 +8,9 @@ import pytest
 from django.core.mail import EmailMessage
 
 from tasks_admin.checks import check_email_timeout
-from tasks_admin.integrations.mail import smtp, transports
+from tasks_admin.integrations.mail import backends, smtp, transports
 from tasks_admin.integrations.mail.transports import EmailTransport
+from tests.conftest import use_mail_server
 
 OTHER = "provider.EmailBackend"
 
@@ -68,3 +69,10 @@ def test_the_check_reads_its_timeout(provider):
     (warning,) = check_email_timeout()
 
     assert warning.id == "tasks_admin.W002"
+
+
+def test_a_transport_reads_the_options_of_the_settings(settings):
+    given = {"host": "api.example", "port": 443, "username": "u", "password": "p", "timeout": 7}
+    use_mail_server(settings, **given)
+
+    assert backends.backend_options().items() >= given.items()
