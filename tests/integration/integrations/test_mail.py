@@ -131,7 +131,7 @@ class TestDeferred:
 
     @pytest.mark.parametrize("reply", ["530 5.7.0 Authentication required", "550 unknown sender"])
     def test_sender_is_rejected(self, scripted, reply):
-        scripted("220 hello", "250 ok", reply)
+        scripted("220 hello", "250 ok", reply, "250 ok")
 
         with pytest.raises(DeliveryDeferred, match=reply[:3]):
             smtp.send(email())
@@ -200,7 +200,7 @@ class TestReplyText:
     def test_link_that_a_filter_quotes_is_hidden(self, scripted, make_user):
         token = tokens.sign(make_user(), 1)
         reply = f"554 blocked https://console.example/?token={token} in body"
-        scripted("220 hello", "250 ok", "250 ok", "250 ok", "354 go", reply)
+        scripted("220 hello", "250 ok", "250 ok", "250 ok", "354 go", reply, "250 ok")
 
         with pytest.raises(DeliveryRejected) as caught:
             smtp.send(email())
