@@ -118,7 +118,7 @@ def publish(kind: str) -> None:
     from tests.host import celery_app as project
 
     if KINDS[kind].get("plain"):
-        project.unstored()
+        project.disable_pending_results()
     for number in range(COUNT):
         project.noop.delay(number)
 

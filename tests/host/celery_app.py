@@ -1,6 +1,6 @@
-"""A host project's Celery app with plain tasks: `celery -A tests.host.celery_app worker`.
+"""A host project's Celery app: `celery -A tests.host.celery_app worker`.
 
-`HOST_CELERY` holds settings that differ, as JSON; `HOST_LOG` is a file with a line for each run.
+`HOST_CELERY` contains further settings as JSON; `HOST_LOG` is a file with a line for each run.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ from celery import Celery, chain, chord, group, shared_task
 from celery.exceptions import Ignore, Reject
 from celery.signals import before_task_publish
 
-OTHER = json.loads(os.environ.get("HOST_CELERY") or "{}")
-#: The console's base of tasks, unless a rival is measured.
-BASE = {} if OTHER.pop("plain", False) else {"task_cls": "tasks_admin.tasks:TargetTask"}
+SETTINGS = json.loads(os.environ.get("HOST_CELERY") or "{}")
+#: The console's base class of tasks, unless an alternative is measured.
+BASE = {} if SETTINGS.pop("plain", False) else {"task_cls": "tasks_admin.tasks:TargetTask"}
 app = Celery("host", **BASE)
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.update(OTHER)
+app.conf.update(SETTINGS)
 app.autodiscover_tasks()
 
 
-def unstored() -> None:
-    """Publish as a project does that has no console: no row before a task runs."""
+def disable_pending_results() -> None:
+    """Publish as a project without the console: no row is stored before a task runs."""
     before_task_publish.disconnect(dispatch_uid="tasks_admin.store_published")
 
 
@@ -35,9 +35,9 @@ def noop(number):
     return number
 
 
-@shared_task(name="host.note", bind=True)
-def note(self, number):
-    """Leave a line; returns twice the number."""
+@shared_task(name="host.log_run", bind=True)
+def log_run(self, number):
+    """Append a line to the log; return twice the number."""
     line = f"{self.request.id} {number} {time.time()}\n".encode()
     log = os.open(os.environ["HOST_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
@@ -57,14 +57,14 @@ def fail(*_):
     raise ValueError("no")
 
 
-@shared_task(name="host.silent", ignore_result=True)
-def silent():
-    return "nobody asks"
+@shared_task(name="host.discard_result", ignore_result=True)
+def discard_result():
+    return "not stored"
 
 
-@shared_task(name="host.again", bind=True, max_retries=2)
-def again(self, number):
-    """Is retried by Celery once, a second after it started."""
+@shared_task(name="host.retry_once", bind=True, max_retries=2)
+def retry_once(self, number):
+    """Is retried by Celery once. The first run takes a second."""
     if not self.request.retries:
         time.sleep(1)
         raise self.retry(countdown=0)
@@ -75,10 +75,10 @@ def _sleep():
     time.sleep(0.05)
 
 
-@shared_task(name="host.long", bind=True)
-def long(self, seconds, stubborn=False):
-    """Leave a line, and run for a while; what is stubborn is not ended by a signal."""
-    note.run.__func__(self, seconds)
+@shared_task(name="host.sleep", bind=True)
+def sleep(self, seconds, stubborn=False):
+    """Append a line to the log, and sleep. A stubborn task survives a signal."""
+    log_run.run.__func__(self, seconds)
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if not stubborn:
@@ -90,7 +90,7 @@ def long(self, seconds, stubborn=False):
 
 @shared_task(name="host.reject", acks_late=True)
 def reject():
-    raise Reject("not mine", requeue=False)
+    raise Reject("rejected", requeue=False)
 
 
 @shared_task(name="host.ignore")
@@ -98,9 +98,9 @@ def ignore():
     raise Ignore
 
 
-@shared_task(name="host.tell", bind=True)
-def tell(self, number):
-    """Says how far it is, and leaves a note of its own."""
+@shared_task(name="host.report_progress", bind=True)
+def report_progress(self, number):
+    """Report progress, and store a value of its own in the meta of the result."""
     self.request.meta = {"note": number}
     self.update_state(state="PROGRESS", meta={"done": 1})
     time.sleep(0.3)
@@ -112,43 +112,43 @@ def die():
     os.kill(os.getpid(), 9)
 
 
-def story() -> dict[str, Any]:
-    """Queue one of each, wait for what ends, and return what the tables then say."""
+def run_examples() -> dict[str, Any]:
+    """Queue one task of each kind, wait for those that end, and return outcomes and rows."""
     from django_celery_results.models import ChordCounter
 
     from tasks_admin.models import Result
 
     app.set_current()
-    while not app.control.ping(timeout=1, limit=1):  # a revoke is heard by those who are there
+    while not app.control.ping(timeout=1, limit=1):  # only running workers receive a revoke
         pass
     app.control.revoke("revoked", reply=True, timeout=5, limit=1)
     noop.apply_async((1,), task_id="revoked")
     reject.apply_async(task_id="rejected")
     ignore.apply_async(task_id="ignored")
-    silent.apply_async(task_id="silent")
-    waited = {
+    discard_result.apply_async(task_id="discarded")
+    pending = {
         "chord": chord([noop.s(n) for n in range(5)])(total.s()),
         "empty": chord([])(total.s()),
         "group": group(noop.s(n) for n in range(3)).delay(),
-        "chain": chain(noop.s(7), again.s(), tell.s())(),
+        "chain": chain(noop.s(7), retry_once.s(), report_progress.s())(),
         "failing chord": chord([noop.s(1), fail.s()])(total.s()),
         "failing chain": chain(noop.s(1), fail.s(), noop.s())(),
-        "again": again.apply_async((4,), task_id="again"),
-        "tell": tell.apply_async((5,), task_id="tell"),
+        "retried": retry_once.apply_async((4,), task_id="retried"),
+        "reported": report_progress.apply_async((5,), task_id="reported"),
         "dead": die.apply_async(task_id="dead"),
         "revoked": noop.AsyncResult("revoked"),
         "last": noop.delay(1),
     }
-    said = {name: _outcome(result) for name, result in waited.items()}
-    said["children"] = [child.task_name for child in _children(waited["chain"])]
-    rows = Result.objects.filter(task_id__in=LOOKED_AT)
+    outcomes = {name: _outcome(result) for name, result in pending.items()}
+    outcomes["children"] = [child.task_name for child in _children(pending["chain"])]
+    rows = Result.objects.filter(task_id__in=EXAMPLES)
     seconds = lambda row: row.run_time.total_seconds() if row.run_time else None  # noqa: E731
-    said["rows"] = {row.task_id: [row.status, seconds(row), row.meta_values] for row in rows}
-    said["counters"] = ChordCounter.objects.count()
-    return said
+    outcomes["rows"] = {row.task_id: [row.status, seconds(row), row.meta_values] for row in rows}
+    outcomes["counters"] = ChordCounter.objects.count()
+    return outcomes
 
 
-LOOKED_AT = ["again", "tell", "rejected", "ignored", "silent", "revoked", "dead"]
+EXAMPLES = ["retried", "reported", "rejected", "ignored", "discarded", "revoked", "dead"]
 
 
 def _outcome(result: Any) -> Any:
@@ -159,7 +159,7 @@ def _outcome(result: Any) -> Any:
 
 
 def _children(result: Any) -> list[Any]:
-    """The rows of what the first of a chain started."""
+    """Return the rows of the child tasks of the first task of a chain."""
     from tasks_admin.models import Result
 
     while result.parent:

@@ -1,17 +1,33 @@
 """Fixtures for servers and consoles that tests share; `tests/conftest.py` loads them."""
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from tests.support import shared
 from tests.support.console import Console
-from tests.support.servers import Postgres, RabbitMQ
+from tests.support.host_project import HostProject, HostProjects
+from tests.support.servers import Postgres, RabbitMQ, Redis
 from tests.support.stack import Stack
 
 #: Prepares a console: takes the names of its processes and `users=`, the number of sample users.
 Prepare = Callable[..., Stack]
+
+
+def broker_params() -> list[Any]:
+    """Debian's Redis behaves as Valkey does: only `make chaos` tests it."""
+    params = [
+        pytest.param("valkey", marks=pytest.mark.stack),
+        pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
+    ]
+    if os.environ.get("CHAOS_REDIS"):
+        params.append(pytest.param("redis", marks=pytest.mark.stack))
+    return params
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +40,56 @@ def shared_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def postgres_url(shared_dir: Path) -> str:
     """A database with its tables in the shared cluster."""
     return shared.postgres_database(shared_dir)
+
+
+@pytest.fixture
+def empty_postgres_url(shared_dir: Path) -> str:
+    """A database without tables in the shared cluster."""
+    return shared.postgres_database(shared_dir, empty=True)
+
+
+@pytest.fixture(scope="module")
+def host_projects(
+    shared_dir: Path, tmp_path_factory: pytest.TempPathFactory, valkey: str
+) -> Iterator[HostProjects]:
+    """Makes host projects that live as long as the tests of a module."""
+    projects = HostProjects(shared_dir, tmp_path_factory.mktemp, valkey)
+    with projects.cleanup:
+        yield projects
+
+
+@pytest.fixture
+def make_host_project(
+    shared_dir: Path, tmp_path_factory: pytest.TempPathFactory, valkey: str
+) -> Iterator[Callable[..., HostProject]]:
+    """Make host projects that live as long as the test."""
+    projects = HostProjects(shared_dir, tmp_path_factory.mktemp, valkey)
+    with projects.cleanup:
+        yield projects.make
+
+
+@pytest.fixture
+def host_project(make_host_project: Callable[..., HostProject]) -> HostProject:
+    """A host project on SQLite and Valkey."""
+    return make_host_project()
+
+
+@pytest.fixture(params=broker_params())
+def broker_url(
+    request: pytest.FixtureRequest, valkey: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of an empty broker of each kind."""
+    if request.param == "redis":
+        server = Redis(tmp_path_factory.mktemp("redis"))
+        yield server.url
+        server.close()
+        return
+    if request.param == "valkey":
+        with contextlib.closing(redis.Redis.from_url(valkey)) as client:
+            client.flushall()
+        yield valkey
+        return
+    yield request.getfixturevalue("rabbitmq_url")
 
 
 @pytest.fixture

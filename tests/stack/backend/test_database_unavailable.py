@@ -1,70 +1,53 @@
-"""The database is unavailable while a host's plain tasks run: each runs, and is stored."""
+"""The database stops while tasks of a host project run: each runs, and each result is stored."""
 
 import json
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
+from tests.support.host_project import HostProject
 from tests.support.servers import Postgres
-from tests.support.stack import until
+from tests.support.stack import WAIT_TIMEOUT, until
 
 COUNT = int(os.environ.get("CHAOS_TASKS", "200"))
 #: Seconds without a database.
 OUTAGES = [5, 60] if COUNT >= 2000 else [4]
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
-PUBLISH = """
-import django; django.setup()
-from tests.host import celery_app as project
-project.app.set_current()
-for number in range({count}):
-    project.note.delay(number)
-"""
-OUTCOMES = """
-import django, json; django.setup()
-from tasks_admin.models import Result
+STATUSES = """
 fields = "task_id", "status", "result", "task_args", "date_started"
 print(json.dumps([[*map(str, row)] for row in Result.objects.values_list(*fields)]))
 """
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    cluster = Postgres(tmp_path)
-    yield cluster
-    cluster.stop()
-
-
 @pytest.mark.parametrize("seconds", OUTAGES)
 @pytest.mark.parametrize("tracked", [False, True], ids=["untracked", "tracked"])
-def test_nothing_is_lost(
-    tmp_path: Path, postgres: Postgres, valkey: str, tracked: bool, seconds: int
+def test_no_result_is_lost(
+    own_postgres: Postgres,
+    make_host_project: Callable[..., HostProject],
+    tracked: bool,
+    seconds: int,
 ) -> None:
-    log = tmp_path / "runs"
     tracking = json.dumps({"task_track_started": tracked})
-    environment = prepare_host(valkey, postgres.url, log, HOST_CELERY=tracking)
-    run_python(PUBLISH.format(count=COUNT), environment)
-    worker = start_worker(environment)
-    try:
-        until(lambda: len(read_runs(log)) >= COUNT // 10, "some ran")
-        postgres.stop()
-        time.sleep(seconds)
-        postgres.start()
-        until(lambda: len(read_runs(log)) >= COUNT, "all ran", 300)
-    finally:
-        worker.terminate()  # a warm shutdown: running tasks finish, and are stored
-        worker.wait(120)
+    host = make_host_project(database=own_postgres.url, HOST_CELERY=tracking)
+    host.shell.run(f"for number in range({COUNT}): project.log_run.delay(number)")
+    worker = host.start_worker()
+    until(lambda: len(host.runs()) >= COUNT // 10, "the first runs")
+    own_postgres.stop()
+    time.sleep(seconds)
+    own_postgres.start()
+    until(lambda: len(host.runs()) >= COUNT, "the run of each task", 300)
+    worker.terminate()  # a warm shutdown: the worker finishes and stores what it has started
+    worker.wait(WAIT_TIMEOUT)
 
-    check(read_runs(log), json.loads(run_python(OUTCOMES, environment).splitlines()[-1]))
+    check(host.runs(), host.shell.run_json(STATUSES))
 
 
 def check(runs: list[list[str]], rows: list[list[Any]]) -> None:
-    """Each task ran once, and has its own result and start."""
+    """Check that each task ran once, and has its own result and time of start."""
     assert len(runs) == len({task_id for task_id, *_ in runs}) == COUNT
     begun = {task_id: (int(number), float(at)) for task_id, number, at in runs}
     assert {row[0] for row in rows} == set(begun)

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from tests.support.servers import Postgres
 from tests.support.stack import ROOT
 
 FILES = [
@@ -24,21 +23,17 @@ FILES = [
 
 
 @pytest.mark.postgres
-@pytest.mark.skipif("DATABASE_URL" in os.environ, reason="that is what runs now")
-def test_the_backend_on_postgresql(tmp_path):
-    cluster = Postgres(tmp_path)
+@pytest.mark.skipif("DATABASE_URL" in os.environ, reason="the tests run on that database already")
+def test_the_backend_on_postgresql(tmp_path, empty_postgres_url):
     environment = os.environ | {
-        "DATABASE_URL": cluster.url,
+        "DATABASE_URL": empty_postgres_url,
         "DATA_DIR": str(tmp_path / "console"),
         "SECRET_KEY": "only for tests " * 4,
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     command += ["--basetemp", str(tmp_path / "tests"), *(f"tests/{name}.py" for name in FILES)]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-        )
-    finally:
-        cluster.stop()
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
 
     assert done.returncode == 0, done.stdout[-8000:]

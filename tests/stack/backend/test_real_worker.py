@@ -1,54 +1,31 @@
 """Celery's features with our rows, in a real prefork worker of a host project."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
-from tests.support.host_project import run_python, start_worker
-from tests.support.servers import Postgres
-from tests.support.stack import ROOT
+from tests.support.host_project import HostProjects
+from tests.support.shared import postgres_database
+from tests.support.stack import WAIT_TIMEOUT
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
-
-#: Seconds that the first run of `host.again` takes; the last run takes no time.
+#: Seconds that the first run of `host.retry_once` takes; the last run takes no time.
 RETRIED_RUN_TIME = 1.0
-STORY = """
-import django, json; django.setup()
-from tests.host import celery_app as project
-print(json.dumps(project.story()))
-"""
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def outcomes(
-    request: Any, tmp_path_factory: pytest.TempPathFactory, valkey: str
-) -> Iterator[dict[str, Any]]:
+    request: pytest.FixtureRequest, host_projects: HostProjects, shared_dir: Path
+) -> dict[str, Any]:
     """The outcome of one task of each kind."""
-    directory = tmp_path_factory.mktemp("story")
-    url = f"sqlite:///{directory / 'story.sqlite3'}"
-    cluster = Postgres(directory) if request.param == "postgresql" else None
-    environment = os.environ | {
-        "DATABASE_URL": cluster.url if cluster else url,
-        "CELERY_BROKER_URL": valkey,
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-    }
-    redis.Redis.from_url(valkey).flushall()
-    command = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    worker = start_worker(environment)
-    try:
-        yield json.loads(run_python(STORY, environment).splitlines()[-1])
-    finally:
-        worker.terminate()
-        worker.wait(60)
-        if cluster:
-            cluster.stop()
+    database = postgres_database(shared_dir) if request.param == "postgresql" else ""
+    host = host_projects.make(database=database)
+    worker = host.start_worker()
+    outcomes: dict[str, Any] = host.shell.evaluate("project.run_examples()")
+    worker.terminate()
+    worker.wait(WAIT_TIMEOUT)
+    return outcomes
 
 
 def test_groups_chords_and_chains(outcomes):
@@ -56,7 +33,7 @@ def test_groups_chords_and_chains(outcomes):
     assert outcomes["chord"] == 10
     assert outcomes["empty"] == 0
     assert outcomes["chain"] == 7
-    assert outcomes["children"] == ["host.again"]
+    assert outcomes["children"] == ["host.retry_once"]
     assert outcomes["counters"] == 0
 
 
@@ -66,20 +43,20 @@ def test_failure_in_a_chord_and_in_a_chain(outcomes):
 
 
 def test_run_time_of_a_retried_task_is_that_of_its_last_run(outcomes):
-    status, seconds, meta = outcomes["rows"]["again"]
-    assert (outcomes["again"], status) == (4, "SUCCESS")
+    status, seconds, meta = outcomes["rows"]["retried"]
+    assert (outcomes["retried"], status) == (4, "SUCCESS")
     assert seconds < RETRIED_RUN_TIME
     assert meta["retried-0"][1] == ""  # the task named no exception
 
 
 def test_start_is_known_without_task_track_started(outcomes):
-    status, seconds, _meta = outcomes["rows"]["tell"]
+    status, seconds, _meta = outcomes["rows"]["reported"]
     assert status == "SUCCESS"
     assert 0.3 <= seconds < 30
 
 
 def test_meta_of_the_project_is_kept_beside_the_queue(outcomes):
-    assert outcomes["rows"]["tell"][2] == {"queue": "celery", "note": 5, "children": []}
+    assert outcomes["rows"]["reported"][2] == {"queue": "celery", "note": 5, "children": []}
 
 
 def test_revoked_rejected_and_ignored(outcomes):
@@ -87,7 +64,7 @@ def test_revoked_rejected_and_ignored(outcomes):
     assert outcomes["rows"]["revoked"][0] == "REVOKED"
     assert outcomes["rows"]["rejected"][0] == "FAILURE"  # as Celery 5.7 has it: it never runs again
     assert outcomes["rows"]["ignored"][0] == "PENDING"
-    assert "silent" not in outcomes["rows"]
+    assert "discarded" not in outcomes["rows"]
 
 
 def test_process_that_died(outcomes):

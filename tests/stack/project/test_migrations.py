@@ -1,15 +1,13 @@
 """The migrations can be undone: `migrate tasks_admin zero` leaves the schema as it was."""
 
+import contextlib
 import os
 import sqlite3
-import subprocess
-import sys
 
 import psycopg
 import pytest
 
-from opsconsole.environment import BASE_DIR
-from tests.support.servers import Postgres
+from tests.support.shell import Shell
 
 POSTGRESQL_SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, NULL FROM information_schema.columns
@@ -22,21 +20,28 @@ FROM pg_constraint WHERE connamespace = 'public'::regnamespace
 SQLITE_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
-def migrate(environment: dict[str, str], *arguments: str) -> None:
-    command = [sys.executable, "manage.py", "migrate", "-v0", *arguments]
-    subprocess.run(command, cwd=BASE_DIR, env=os.environ | environment, check=True)
+SETUP = """
+import django; django.setup()
+from django.core.management import call_command
+"""
 
 
 def assert_it_can_be_undone(environment, read_schema):
-    for app in ("admin", "auth", "contenttypes", "sessions", "django_celery_results"):
-        migrate(environment, app)
-    before = read_schema()
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "opsconsole.settings"} | environment
+    with contextlib.closing(Shell(environment, SETUP)) as shell:
 
-    migrate(environment)
-    assert {row for row in read_schema() - before if "tasks_admin" in str(row)}
+        def migrate(*arguments):
+            shell.run(f"call_command('migrate', *{arguments!r}, verbosity=0)")
 
-    migrate(environment, "tasks_admin", "zero")
-    assert read_schema() == before
+        for app in ("admin", "auth", "contenttypes", "sessions", "django_celery_results"):
+            migrate(app)
+        before = read_schema()
+
+        migrate()
+        assert {row for row in read_schema() - before if "tasks_admin" in str(row)}
+
+        migrate("tasks_admin", "zero")
+        assert read_schema() == before
 
 
 def test_on_sqlite(tmp_path):
@@ -48,19 +53,15 @@ def test_on_sqlite(tmp_path):
 
 
 @pytest.mark.postgres
-def test_on_postgresql(tmp_path):
-    cluster = Postgres(tmp_path)
+def test_on_postgresql(tmp_path, empty_postgres_url):
     environment = {
         "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": cluster.url,
+        "DATABASE_URL": empty_postgres_url,
         "SECRET_KEY": "only for tests " * 4,
     }
 
     def read_schema():
-        with psycopg.connect(cluster.url) as database:
+        with psycopg.connect(empty_postgres_url) as database:
             return set(database.execute(POSTGRESQL_SCHEMA))
 
-    try:
-        assert_it_can_be_undone(environment, read_schema)
-    finally:
-        cluster.stop()
+    assert_it_can_be_undone(environment, read_schema)

@@ -20,7 +20,7 @@ from tasks_admin.admin.exchange import resources
 from tasks_admin.lib.masks import MASK
 from tasks_admin.models import Result
 from tests.support.factories import make_result
-from tests.support.servers import Postgres
+from tests.support.shared import copy_sqlite
 from tests.support.stack import ROOT
 
 ROWS = int(os.environ.get("EXPORT_ROWS", "6000"))
@@ -147,21 +147,15 @@ def test_a_chunk_is_one_statement(client: Client, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """An installation on each of the databases."""
+def environment(request: Any, tmp_path: Path, shared_dir: Path) -> dict[str, str]:
+    """The environment of an installation on each of the databases."""
     known = os.environ | {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    known.pop("DATABASE_URL", None)
     if request.param == "sqlite":
-        yield known
-        return
-    directory = tmp_path / "postgres"
-    directory.mkdir()
-    cluster = Postgres(directory)
-    try:
-        broker = "redis://127.0.0.1:1/0"
-        yield known | {"DATABASE_URL": cluster.url, "CELERY_BROKER_URL": broker}
-    finally:
-        cluster.stop()
+        copy_sqlite(shared_dir, tmp_path / "console.sqlite3")
+        known.pop("DATABASE_URL", None)
+        return known
+    url = request.getfixturevalue("postgres_url")
+    return known | {"DATABASE_URL": url, "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
 
 
 def run(environment: dict[str, str], *words: str) -> str:
@@ -170,9 +164,8 @@ def run(environment: dict[str, str], *words: str) -> str:
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read off /proc")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_rows(environment: dict[str, str]) -> None:
-    run(environment, "manage.py", "migrate", "-v0")
     run(environment, "-c", SEED.format(rows=ROWS + 1))
 
     def measure(query: str) -> tuple[int, int, float, float, float]:

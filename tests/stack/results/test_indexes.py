@@ -1,14 +1,12 @@
 """The indexes of the results can be created and dropped, also after an interrupted migration."""
 
+import contextlib
 import os
-import subprocess
-import sys
 
 import psycopg
 import pytest
 
-from tests.support.servers import Postgres
-from tests.support.stack import ROOT
+from tests.support.shell import Shell
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(200)]
 NAMES = (
@@ -18,32 +16,36 @@ NAMES = (
 INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 
 
-def test_on_postgresql(tmp_path):
-    cluster = Postgres(tmp_path)
+SETUP = """
+import django; django.setup()
+from django.core.management import call_command
+"""
+
+
+def test_on_postgresql(empty_postgres_url):
     environment = os.environ | {
-        "DATABASE_URL": cluster.url,
+        "DATABASE_URL": empty_postgres_url,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
+    with (
+        contextlib.closing(Shell(environment, SETUP)) as shell,
+        psycopg.connect(empty_postgres_url, autocommit=True) as database,
+    ):
 
-    def migrate(*where: str) -> None:
-        command = [sys.executable, "manage.py", "migrate", "-v0", *where]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        def migrate(*arguments: str) -> None:
+            shell.run(f"call_command('migrate', *{arguments!r}, verbosity=0)")
 
-    try:
         migrate()
-        with psycopg.connect(cluster.url, autocommit=True) as database:
-            all_of_them = set(database.execute(NAMES))
-            assert len(all_of_them) == 7
+        all_indexes = set(database.execute(NAMES))
+        assert len(all_indexes) == 7
 
-            migrate("tasks_admin", "0001")
-            assert not set(database.execute(NAMES))
+        migrate("tasks_admin", "0001")
+        assert not set(database.execute(NAMES))
 
-            migrate()
-            broken = "'tasks_admin_result_status'::regclass"
-            database.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = {broken}")
-            database.execute("DELETE FROM django_migrations WHERE name = '0002_result_indexes'")
-            migrate()
-            assert set(database.execute(NAMES)) == all_of_them
-            assert database.execute(INVALID).fetchone() == (0,)
-    finally:
-        cluster.stop()
+        migrate()
+        invalid = "'tasks_admin_result_status'::regclass"
+        database.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = {invalid}")
+        database.execute("DELETE FROM django_migrations WHERE name = '0002_result_indexes'")
+        migrate()
+        assert set(database.execute(NAMES)) == all_indexes
+        assert database.execute(INVALID).fetchone() == (0,)

@@ -1,6 +1,5 @@
 """A task is marked as lost on evidence only; when it is retried, it never runs twice."""
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -16,8 +15,7 @@ from tasks_admin.models.result_states import IN_PROGRESS
 from tasks_admin.operations import Confirmation
 from tasks_admin.results import lost, revocations
 from tests.support.factories import make_result, make_target, queued_messages
-from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
-from tests.support.stack import until
+from tests.support.stack import WAIT_TIMEOUT, until
 
 pytestmark = pytest.mark.django_db
 
@@ -127,38 +125,22 @@ def test_after_a_retry_the_old_message_is_revoked(broker, alice):
     assert Operation.objects.get().total == 1
 
 
-PUBLISH = """
-import django; django.setup()
-from tests.host import celery_app as project
-project.app.set_current()
-for number in range(3):
-    project.note.delay(number)
-"""
 SCAN = """
-import django, json; django.setup()
-from tests.host import celery_app as project
-project.app.set_current()
 from tasks_admin.results import lost
-from tasks_admin.models import Result
 lost.Scanner().scan_next()
 print(json.dumps(list(Result.objects.order_by("pk").values_list("status", flat=True))))
 """
 
 
 @pytest.mark.stack
-def test_a_broker_that_lost_all_messages(tmp_path, valkey):
-    log = tmp_path / "runs"
-    database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
-    environment = prepare_host(valkey, database, log, TASKS_ADMIN_LOST_AFTER="0")
-    run_python(PUBLISH, environment)
+def test_a_broker_that_lost_all_messages(make_host_project, valkey):
+    host = make_host_project(TASKS_ADMIN_LOST_AFTER="0")
+    host.shell.run("for number in range(3): project.log_run.delay(number)")
     redis.Redis.from_url(valkey).flushall()
-    scanned = lambda: json.loads(run_python(SCAN, environment).splitlines()[-1])  # noqa: E731
-    assert scanned() == ["PENDING"] * 3  # no worker replies: no evidence
+    assert host.shell.run_json(SCAN) == ["PENDING"] * 3  # no worker replies: no evidence
 
-    worker = start_worker(environment)
-    try:
-        until(lambda: scanned() == ["LOST"] * 3, "a worker replies that it holds none of them")
-    finally:
-        worker.terminate()
-        worker.wait(60)
-    assert read_runs(log) == []
+    worker = host.start_worker()
+    until(lambda: host.shell.run_json(SCAN) == ["LOST"] * 3, "a reply that it holds none of them")
+    worker.terminate()
+    worker.wait(WAIT_TIMEOUT)
+    assert host.runs() == []

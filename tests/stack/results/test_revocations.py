@@ -1,6 +1,5 @@
 """A revoked task never runs, also after its worker has been restarted."""
 
-import json
 import uuid
 from datetime import timedelta
 
@@ -15,8 +14,7 @@ from tasks_admin.models.result_states import NOT_STARTED
 from tasks_admin.operations import Confirmation
 from tasks_admin.results import cancellation, revocations
 from tests.support.factories import make_result, make_target, run_concurrently
-from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
-from tests.support.stack import until
+from tests.support.stack import WAIT_TIMEOUT, until
 
 
 def revoke(actor, *rows):
@@ -177,58 +175,37 @@ def test_expired_revocations_are_deleted(db):
     assert Revocation.objects.get().task_id == "1"
 
 
-PUBLISH = """
-import django; django.setup()
-from tests.host import celery_app as project
-project.app.set_current()
-for number in range(10):
-    project.note.apply_async([number], countdown=3 if number % 2 else None)
-"""
 REVOKE = """
-import django; django.setup()
-from django.contrib.auth.models import User
-from tasks_admin import dispatcher
-from tasks_admin.integrations import control
-from tasks_admin.models import Result
-from tasks_admin.operations import Confirmation
 from tasks_admin.results import cancellation
-boss = User.objects.create_superuser("boss")
-some = Result.objects.order_by("pk")[:8].values("pk")
+for number in range(10):
+    project.log_run.apply_async([number], countdown=3 if number % 2 else None)
+some = list(Result.objects.order_by("pk")[:8].values_list("pk", flat=True))
 cancellation.revoke(
-    results=Result.objects.filter(pk__in=list(some.values_list("pk", flat=True))),
-    confirmation=Confirmation(actor=boss, reason="r"))
+    results=Result.objects.filter(pk__in=some), confirmation=Confirmation(**audit))
 dispatcher.sweep()
 """
 STATES = """
-import django, json; django.setup()
-from tests.host import celery_app as project
-from tasks_admin.models import Result
 rows = Result.objects.order_by("pk")
-print(json.dumps([[row.task_args, row.status, project.app.AsyncResult(row.task_id).state]
-                  for row in rows]))
+print(json.dumps([[row.status, project.app.AsyncResult(row.task_id).state] for row in rows]))
 """
 
 
 @pytest.mark.stack
-def test_revocations_survive_the_restart_of_every_worker(tmp_path, valkey):
-    log = tmp_path / "runs"
-    database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
-    environment = prepare_host(valkey, database, log)
-    run_python(PUBLISH, environment)
-    run_python(REVOKE, environment)
+def test_revocations_survive_the_restart_of_every_worker(host_project):
+    host_project.shell.run(REVOKE)
 
     for expected in (1, 2):  # the ninth at once; the tenth has an ETA, and its worker schedules it
-        worker = start_worker(environment)
+        worker = host_project.start_worker()
         until(
-            lambda least=expected: len(read_runs(log)) >= least,
-            "the tasks that are not revoked run",
+            lambda least=expected: len(host_project.runs()) >= least,
+            "the runs of the tasks that are not revoked",
         )
         worker.terminate()
-        worker.wait(60)
+        worker.wait(WAIT_TIMEOUT)
 
-    assert sorted(number for _id, number, _at in read_runs(log)) == ["8", "9"]
-    rows = json.loads(run_python(STATES, environment).splitlines()[-1])
-    assert [row[1:] for row in rows] == [["REVOKED"] * 2] * 8 + [["SUCCESS"] * 2] * 2
+    assert sorted(number for _id, number, _at in host_project.runs()) == ["8", "9"]
+    states = host_project.shell.run_json(STATES)
+    assert states == [["REVOKED"] * 2] * 8 + [["SUCCESS"] * 2] * 2
 
 
 def test_the_permission_is_required(db, charlie):

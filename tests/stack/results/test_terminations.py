@@ -1,9 +1,5 @@
 """A running task gets a signal; its target is done when the process has ended, not before."""
 
-import json
-import os
-import signal
-
 import pytest
 from django.db.models.functions import Now
 
@@ -15,7 +11,6 @@ from tasks_admin.models import Operation, Result, Target
 from tasks_admin.operations import Confirmation
 from tasks_admin.results import cancellation, revocations
 from tests.support.factories import make_result
-from tests.support.host_project import prepare_host, read_runs, run_python, start_worker
 from tests.support.stack import until
 
 NO_REPLY = TerminationReplies(replied=frozenset(), signalled={}, refused=frozenset())
@@ -170,26 +165,13 @@ def test_two_dispatchers_send_one_request(monkeypatch, alice):
     assert outcome(operation) == ("unknown", "no_reply_maybe_running")
 
 
-PUBLISH = """
-import django; django.setup()
-from tests.host import celery_app as project
-project.app.set_current()
-for seconds, stubborn in {calls}:
-    project.long.delay(seconds, stubborn)
-"""
 TERMINATE = """
-import django, json, time; django.setup()
-from django.contrib.auth.models import User
-from tasks_admin import dispatcher
-from tasks_admin.models import Operation, Result
-from tasks_admin.operations import Confirmation
+import time
 from tasks_admin.results import cancellation
-from tests.host import celery_app as project
-boss = User.objects.create_superuser("boss")
-operation = cancellation.terminate(results=Result.objects.all(),
-    confirmation=Confirmation(actor=boss, reason="r"))
-until = time.monotonic() + 60
-while not Operation.objects.get().is_finished and time.monotonic() < until:
+operation = cancellation.terminate(
+    results=Result.objects.all(), confirmation=Confirmation(**audit))
+deadline = time.monotonic() + 60
+while not Operation.objects.get().is_finished and time.monotonic() < deadline:
     dispatcher.sweep()
     time.sleep(0.1)
 outcomes = operation.targets.order_by("pk").values_list("state", "reason")
@@ -199,52 +181,38 @@ print(json.dumps([list(outcomes), [row.status for row in rows],
 """
 
 
-def host(tmp_path, valkey, *options, calls, broker=None):
-    """Run tasks in a real worker and terminate all; return outcomes, statuses and runs."""
-    log = tmp_path / "runs"
-    environment = prepare_host(valkey, f"sqlite:///{tmp_path / 'host.sqlite3'}", log)
-    worker = start_worker(environment, *options)
-    try:
-        run_python(PUBLISH.format(calls=calls), environment)
-        started = min(len(calls), 2)
-        until(lambda: len(read_runs(log)) == started, "the tasks run")
-        found = json.loads(run_python(TERMINATE, environment).splitlines()[-1])
-    finally:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait()
-    return *found, read_runs(log)
+def terminate_all(host, *options, calls):
+    """Run tasks in a real worker and terminate all; return outcomes, statuses, states and runs."""
+    host.start_worker(*options)
+    host.shell.run(f"for arguments in {calls!r}: project.sleep.delay(*arguments)")
+    started = min(len(calls), 2)
+    until(lambda: len(host.runs()) == started, "the tasks run")
+    outcomes, statuses, states = host.shell.run_json(TERMINATE)
+    return [tuple(outcome) for outcome in outcomes], statuses, states, host.runs()
 
 
 @pytest.mark.stack
-def test_a_real_worker(tmp_path, valkey):
-    calls = [(600, False), (600, False), (600, False)]
+def test_a_real_worker(host_project):
+    outcomes, statuses, states, runs = terminate_all(host_project, calls=[(600, False)] * 3)
 
-    outcomes, statuses, states, runs = host(tmp_path, valkey, calls=calls)
-
-    assert [tuple(one) for one in outcomes] == [
-        ("done", ""),
-        ("done", ""),
-        ("skipped", "not_running"),
-    ]
+    assert outcomes == [("done", ""), ("done", ""), ("skipped", "not_running")]
     assert statuses[:2] == states[:2] == ["REVOKED", "REVOKED"]
-    assert len({line[0] for line in runs}) == len(runs)  # none of them ran twice
+    assert len({task_id for task_id, *_ in runs}) == len(runs)  # none of them ran twice
 
 
 @pytest.mark.stack
-def test_a_task_that_ignores_the_signal(tmp_path, valkey):
-    outcomes, _statuses, _states, _runs = host(tmp_path, valkey, calls=[(600, True)])
+def test_a_task_that_ignores_the_signal(host_project):
+    outcomes, *_ = terminate_all(host_project, calls=[(600, True)])
 
-    assert [tuple(one) for one in outcomes] == [("unknown", "still_running")]
+    assert outcomes == [("unknown", "still_running")]
 
 
 @pytest.mark.stack
 @pytest.mark.parametrize("pool", ["threads"])
-def test_a_pool_of_threads_cannot_terminate(tmp_path, valkey, pool):
-    outcomes, statuses, _states, _runs = host(
-        tmp_path, valkey, "--pool", pool, calls=[(600, False)]
-    )
+def test_a_pool_of_threads_cannot_terminate(host_project, pool):
+    outcomes, statuses, *_ = terminate_all(host_project, "--pool", pool, calls=[(600, False)])
 
-    assert [tuple(one) for one in outcomes] == [("failed", "pool_cannot_terminate")]
+    assert outcomes == [("failed", "pool_cannot_terminate")]
     assert statuses == ["PENDING"]
 
 
