@@ -1,4 +1,4 @@
-"""The broker is refused, frozen or empty; workers die: what is due comes back by itself."""
+"""The broker is unavailable, full or empty, or workers die: targets become due again."""
 
 import time
 
@@ -21,9 +21,9 @@ def make_due():
 
 
 class TestBroker:
-    """A broker that does not take the messages, or does not say so."""
+    """The broker refuses messages, or does not confirm them."""
 
-    def test_refused_everything_waits_again(self, no_broker):
+    def test_all_targets_wait_again_after_a_refused_connection(self, no_broker):
         make_operation(3)
 
         with pytest.raises(BrokerUnreachable):
@@ -32,7 +32,7 @@ class TestBroker:
         assert set(Target.objects.values_list("state", "reason")) == {("waiting", "broker")}
         assert not Result.objects.exists()
 
-    def test_one_that_never_answers_is_left_in_time(self, unresponsive_broker):
+    def test_a_broker_that_never_replies_ends_the_sweep_in_time(self, unresponsive_broker):
         make_operation(3)
         began = time.monotonic()
 
@@ -43,7 +43,7 @@ class TestBroker:
         assert set(Target.objects.values_list("state", flat=True)) == {"waiting"}
         assert not Result.objects.exists()
 
-    def test_one_that_refuses_writes_is_told_from_one_that_takes_them(self, broker):
+    def test_targets_wait_again_when_the_broker_refuses_writes(self, broker):
         make_operation(3)
         broker.config_set("maxmemory", 1)
         try:
@@ -54,7 +54,7 @@ class TestBroker:
 
         assert set(Target.objects.values_list("state", "reason")) == {("waiting", "broker")}
 
-    def test_back_again_the_next_sweep_delivers(self, broker):
+    def test_the_next_sweep_publishes_when_the_broker_is_available_again(self, broker):
         make_operation(3)
         broker.config_set("maxmemory", 1)
         try:
@@ -62,7 +62,7 @@ class TestBroker:
                 dispatcher.sweep()
         finally:
             broker.config_set("maxmemory", 0)
-        assert dispatcher.sweep() == 0, "not before the pause is over"
+        assert dispatcher.sweep() == 0, "the targets are not due before the delay has passed"
         make_due()
 
         assert dispatcher.sweep() == 3
@@ -72,21 +72,21 @@ class TestBroker:
         }
         assert set(Result.objects.values_list("status", flat=True)) == {"PENDING"}
 
-    def test_what_a_worker_took_before_the_broker_failed_is_left_to_it(self, broker, monkeypatch):
+    def test_a_target_claimed_before_the_failure_stays_with_its_worker(self, broker, monkeypatch):
         first, second = make_operation(2).targets.order_by("pk")
 
-        def and_taken(messages):
+        def publish_and_claim(messages):
             assert operations.claim(messages[0].task_id, 60)
             raise BrokerUnreachable
 
-        monkeypatch.setattr("tasks_admin.integrations.broker.publish", and_taken)
+        monkeypatch.setattr("tasks_admin.integrations.broker.publish", publish_and_claim)
         with pytest.raises(BrokerUnreachable):
             dispatcher.sweep()
 
         states = dict(Target.objects.values_list("pk", "state"))
         assert states == {first.pk: "running", second.pk: "waiting"}
 
-    def test_what_was_queued_unconfirmed_may_be_taken(self, no_broker):
+    def test_a_target_with_an_unconfirmed_message_can_be_claimed_once(self, no_broker):
         target = make_operation(1).targets.get()
         with pytest.raises(BrokerUnreachable):
             dispatcher.sweep()
@@ -95,14 +95,14 @@ class TestBroker:
         assert operations.claim(target.task_id, 60)
         assert not operations.claim(target.task_id, 60)
 
-    def test_what_waits_for_another_reason_may_not(self, db):
+    def test_a_target_that_waits_for_another_reason_cannot_be_claimed(self, db):
         target = make_target("waiting", attempt=1, reason="delayed")
 
         assert not operations.claim(target.task_id, 60)
 
-    def test_the_page_goes_on_saying_so_of_what_was_published_before(self, broker):
+    def test_progress_shows_the_unavailable_broker_for_targets_published_before(self, broker):
         target = make_target("queued", due=-1, queued_at=timezone.now())
-        broker.config_set("maxmemory", 1)  # a broker that can be asked, and takes nothing
+        broker.config_set("maxmemory", 1)  # it can be read, and refuses writes
         try:
             with pytest.raises(BrokerUnreachable):
                 dispatcher.sweep()
@@ -111,7 +111,7 @@ class TestBroker:
 
         assert progress.of(target.operation).broker_unavailable
 
-    def test_a_full_queue_does_not_stop_the_others(self, broker, monkeypatch):
+    def test_a_full_queue_does_not_stop_other_operations(self, broker, monkeypatch):
         full, other = make_operation(1, prefix="a"), make_operation(1, prefix="b")
         publish = publishing.broker.publish
 
@@ -126,7 +126,7 @@ class TestBroker:
 
         assert [m.id for m in queued_messages(broker)] == [other.targets.get().task_id]
 
-    def test_what_has_ended_is_brought_to_its_end_all_the_same(self, no_broker):
+    def test_an_operation_finishes_while_the_broker_is_unavailable(self, no_broker):
         ended = make_operation(1, prefix="a")
         ended.targets.all().settle("done")
         make_operation(1, prefix="b")
@@ -137,7 +137,7 @@ class TestBroker:
         assert Operation.objects.get(pk=ended.pk).state == "finished"
 
     @pytest.mark.django_db(transaction=True)
-    def test_the_command_waits_longer_each_time(self, no_broker):
+    def test_the_dispatcher_pauses_longer_after_each_failure(self, no_broker):
         make_operation(1)
 
         pauses = [MIN_PAUSE]
@@ -148,7 +148,7 @@ class TestBroker:
         assert pauses == [0.5, 1, 2, 4, 5]
 
     @pytest.mark.django_db(transaction=True)
-    def test_the_command_is_quick_when_all_is_well(self, broker):
+    def test_the_dispatcher_pauses_briefly_after_a_successful_sweep(self, broker):
         make_operation(1)
 
         assert Loop().round(MAX_PAUSE) == MIN_PAUSE
@@ -156,9 +156,9 @@ class TestBroker:
 
 
 class TestLost:
-    """A message that nobody claimed, as after a broker came back empty."""
+    """A message that no worker claimed, for example because the broker lost its data."""
 
-    def test_it_is_issued_again_under_a_new_number(self, broker):
+    def test_the_target_is_published_again_as_a_new_attempt(self, broker):
         target = make_target("queued", due=-1)
         make_result("PENDING", task_id=target.task_id)
 
@@ -173,16 +173,16 @@ class TestLost:
             target.task_id_of(2): "PENDING",
         }
 
-    def test_not_before_its_lease_is_over(self, broker):
+    def test_not_before_the_lease_ends(self, broker):
         make_target("queued", due=5)
 
         assert dispatcher.sweep() == 0
 
 
-class TestDead:
-    """A worker that ended, or froze, while it ran a target."""
+class TestCrashed:
+    """A worker that died, or was stopped, while it executed a target."""
 
-    def test_what_may_run_again_does(self, broker):
+    def test_an_idempotent_task_is_published_again(self, broker):
         target = make_target("running", due=-1)
         make_result("STARTED", task_id=target.task_id)
 
@@ -192,13 +192,13 @@ class TestDead:
         assert (target.state, target.attempt, target.crashes) == ("queued", 2, 1)
         assert Result.objects.get(task_id=target.task_id_of(1)).status == "REVOKED"
 
-    def test_not_before_its_lease_is_over(self, broker):
+    def test_not_before_the_lease_ends(self, broker):
         make_target("running", due=5)
 
         assert dispatcher.sweep() == 0
         assert Target.objects.get().crashes == 0
 
-    def test_what_kills_its_process_each_time_is_given_up(self, broker):
+    def test_a_target_that_crashes_its_worker_three_times_fails(self, broker):
         target = make_target("running", due=-1)
         for _ in range(2):
             assert dispatcher.sweep() == 1
@@ -211,7 +211,7 @@ class TestDead:
         assert (target.state, target.reason, target.crashes) == ("failed", "crashed", 3)
         assert Operation.objects.get().outcome_counts == {"failed": 1}
 
-    def test_a_task_that_may_not_run_twice_ends_as_unknown(self, broker):
+    def test_a_task_that_must_not_run_twice_ends_as_unknown(self, broker):
         target = make_target("running", due=-1, subject="old", lock_key="result:old")
         Operation.objects.update(verb="retry_failed")
         make_result(task_id="old", task="tests.once")

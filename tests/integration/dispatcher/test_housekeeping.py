@@ -1,4 +1,4 @@
-"""Housekeeping: what nobody needs any more goes, in bites; what somebody waits for stays."""
+"""Housekeeping deletes expired rows in batches, and keeps rows that are still needed."""
 
 import uuid
 from datetime import timedelta
@@ -35,14 +35,14 @@ pytestmark = pytest.mark.django_db
 MONTH = timedelta(days=30)
 
 
-def aged(days, *rows):
-    """Results that ended so many days ago."""
+def set_age(days, *rows):
+    """Let the results have ended `days` days ago."""
     when = timezone.now() - timedelta(days=days)
     Result.objects.filter(pk__in=[row.pk for row in rows]).update(date_done=when)
 
 
 def ended(days, **fields):
-    """An operation of two targets that ended so many days ago."""
+    """An operation with two targets that finished `days` days ago."""
     operation = make_operation(2, prefix=f"d{days}-{Operation.objects.count()}-")
     operation.targets.all().settle("done")
     when = Now() - timedelta(days=days)
@@ -52,39 +52,39 @@ def ended(days, **fields):
     return operation
 
 
-def left():
+def remaining():
     return set(Operation.objects.values_list("pk", flat=True))
 
 
 class TestResults:
-    """Expired results, by Celery's own clock and setting."""
+    """Expired results, by Celery's own task and setting."""
 
-    def test_what_ended_long_ago_goes(self):
+    def test_expired_results_are_deleted(self):
         old, young = make_result(), make_result()
-        aged(31, old)
-        aged(29, young)
+        set_age(31, old)
+        set_age(29, young)
 
         assert expiry.delete_expired(MONTH) == 1
         assert Result.objects.get() == young
 
-    @pytest.mark.parametrize(("count", "bites"), [(0, 0), (3, 2), (6, 3), (7, 4)])
-    def test_in_bites(self, monkeypatch, count, bites):
+    @pytest.mark.parametrize(("count", "batches"), [(0, 0), (3, 2), (6, 3), (7, 4)])
+    def test_they_are_deleted_in_batches(self, monkeypatch, count, batches):
         monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", 2)
-        aged(31, *(make_result() for _ in range(count)))
+        set_age(31, *(make_result() for _ in range(count)))
 
         with CaptureQueriesContext(connection) as queries:
             assert expiry.delete_expired(MONTH) == count
 
         assert not Result.objects.exists()
-        assert sum(query["sql"].startswith("DELETE") for query in queries) == bites
+        assert sum(query["sql"].startswith("DELETE") for query in queries) == batches
 
     @pytest.mark.parametrize("state", ["waiting", "queued", "running"])
-    def test_never_one_that_an_open_retry_waits_for(self, alice, state):
+    def test_the_original_of_an_unfinished_retry_is_kept(self, alice, state):
         row = make_result()
         results.retry_failed(
             results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
         )
-        aged(400, row, make_result())
+        set_age(400, row, make_result())
         Target.objects.update(state=state)
 
         assert expiry.delete_expired(MONTH) == 1
@@ -93,17 +93,17 @@ class TestResults:
         Target.objects.all().settle("done")
         assert expiry.delete_expired(MONTH) == 1
 
-    def test_celerys_own_task_does_it(self):
+    def test_celerys_own_cleanup_task_deletes_them(self):
         young = make_result()
-        aged(31, make_result(), make_result())
+        set_age(31, make_result(), make_result())
 
         current_app.tasks["celery.backend_cleanup"]()
 
         assert Result.objects.get() == young
 
     @pytest.mark.parametrize("expires", [None, 0])
-    def test_without_a_time_nothing_goes(self, expires):
-        aged(4000, make_result())
+    def test_without_an_expiry_no_result_is_deleted(self, expires):
+        set_age(4000, make_result())
         backend = current_app.backend
         before, backend.expires = backend.expires, expires
         try:
@@ -113,31 +113,31 @@ class TestResults:
 
         assert Result.objects.count() == 1
 
-    def test_the_time_is_celerys(self):
+    def test_the_expiry_is_celerys(self):
         assert current_app.backend.expires == MONTH.total_seconds()
 
 
 class TestOperations:
-    """Operations, and their targets with them."""
+    """Expired operations, and their targets."""
 
-    def test_what_ended_before_the_setting_goes_with_its_targets(self, settings):
+    def test_expired_operations_are_deleted_with_their_targets(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = 90
         ended(91)
         young = ended(89)
 
         assert housekeeping.delete_operations() == 1
 
-        assert left() == {young.pk}
+        assert remaining() == {young.pk}
         assert set(Target.objects.values_list("operation", flat=True)) == {young.pk}
 
-    def test_targets_go_in_bites(self, monkeypatch):
+    def test_targets_are_deleted_in_batches(self, monkeypatch):
         monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", 1)
         ended(400)
 
         assert housekeeping.delete_operations() == 1
         assert not Target.objects.exists()
 
-    def test_none_means_never(self, settings):
+    def test_none_disables_the_expiry(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = None
         ended(4000)
 
@@ -145,15 +145,15 @@ class TestOperations:
         assert Target.objects.count() == 2
 
     @pytest.mark.parametrize("state", ["pending", "running", "paused", "aborted"])
-    def test_never_one_that_is_still_going(self, state):
+    def test_an_unfinished_operation_is_kept(self, state):
         operation = make_operation(1)
         long_ago = timezone.now() - timedelta(days=4000)
         Operation.objects.update(state=state, created_at=long_ago)
 
         assert housekeeping.delete_operations() == 0
-        assert left() == {operation.pk}
+        assert remaining() == {operation.pk}
 
-    def test_what_belonged_to_it_stays_without_it(self):
+    def test_a_child_operation_is_kept_without_its_parent(self):
         old = ended(400)
         child = Operation.objects.create(verb="pause", parent=old, finished_at=timezone.now())
 
@@ -162,7 +162,7 @@ class TestOperations:
         child.refresh_from_db()
         assert child.parent is None
 
-    def test_a_retry_stays_as_long_as_its_result(self, alice):
+    def test_a_retry_is_kept_as_long_as_its_result(self, alice):
         row = make_result()
         operation = results.retry_failed(
             results=Result.objects.all(), confirmation=Confirmation(actor=alice, reason="r")
@@ -181,7 +181,7 @@ class TestOperations:
 
 
 class TestRequests:
-    """Requests for addresses that nobody has: kept for a day, to count them."""
+    """Requests for unknown email addresses are kept for a day, to count them."""
 
     def ask(self, name, days):
         operation = accounts.request_reset_emails(
@@ -192,15 +192,15 @@ class TestRequests:
         Operation.objects.filter(pk=operation.pk).update(finished_at=when)
         return operation
 
-    def test_they_go_after_a_day(self, settings):
+    def test_they_are_deleted_after_a_day(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = None
-        self.ask("nobody", 1.1)
-        young = self.ask("nobody", 0.9)
+        self.ask("unknown", 1.1)
+        young = self.ask("unknown", 0.9)
 
         assert housekeeping.delete_operations() == 1
-        assert left() == {young.pk}
+        assert remaining() == {young.pk}
 
-    def test_what_somebody_really_asked_for_stays(self, alice):
+    def test_a_request_with_a_target_is_kept(self, alice):
         operation = accounts.request_reset_emails(
             users=User.objects.filter(pk=alice.pk), actor=alice
         )
@@ -210,7 +210,7 @@ class TestRequests:
 
         assert housekeeping.delete_operations() == 0
 
-    def test_an_act_without_targets_stays(self):
+    def test_an_operation_without_targets_is_kept(self):
         Operation.objects.create(
             verb="pause", finished_at=timezone.now() - timedelta(days=2), state="finished"
         )
@@ -218,7 +218,7 @@ class TestRequests:
         assert housekeeping.delete_operations() == 0
 
 
-def test_the_hourly_task_does_all_of_it():
+def test_the_hourly_task_deletes_all_kinds_of_rows():
     ended(400)
     dispatchers.record_heartbeat("killed")
     Dispatcher.objects.update(last_seen_at="2020-01-01T00:00Z")

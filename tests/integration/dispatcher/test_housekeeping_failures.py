@@ -1,4 +1,4 @@
-"""Failures go with their results, hours after a month, causes when nothing is left of them."""
+"""Failures are deleted with their results, hours after a month, and groups when they are empty."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ def ago(days):
     return timezone.now() - timedelta(days=days)
 
 
-def test_failures_go_with_their_results():
+def test_failures_are_deleted_with_their_results():
     old, young = make_failure_group(2), make_failure_group(2)
     Failure.objects.filter(group=old).update(failed_at=ago(31))
     Result.objects.filter(task_id__in=old.failures.values("task_id")).update(date_done=ago(31))
@@ -28,9 +28,9 @@ def test_failures_go_with_their_results():
     assert (old.failures.count(), young.failures.count()) == (0, 2)
 
 
-@pytest.mark.parametrize("bite", [1, 2, 3, 100])
-def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
-    monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", bite)
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_orphaned_failures_are_deleted_in_batches(monkeypatch, batch_size):
+    monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", batch_size)
     group = make_failure_group(7)
     gone = list(group.failures.values_list("task_id", flat=True))[::2]
     Result.objects.filter(task_id__in=gone).delete()
@@ -40,7 +40,7 @@ def test_failures_without_a_result_go_in_bites(monkeypatch, bite):
     assert housekeeping.delete_orphaned_failures() == 0
 
 
-def test_hours_go_after_a_month():
+def test_hours_are_deleted_after_a_month():
     group = make_failure_group()
     for days in (0, 29, 31, 400):
         FailureGroupHour.objects.create(group=group, hour=ago(days), count=1)
@@ -56,7 +56,7 @@ def test_hours_go_after_a_month():
      ("open", 31, 1, True), ("muted", 31, 0, True), ("muted", 366, 0, False),
      ("resolved", 1, 0, True), ("open", 400, 1, True)],
 )  # fmt: skip
-def test_causes_go_when_nothing_is_left_of_them(state, days, failures, stays):
+def test_failure_groups_are_deleted_when_they_are_empty_and_old(state, days, failures, stays):
     group = make_failure_group(failures, state=state, last_at=ago(days))
     FailureGroupHour.objects.create(group=group, hour=ago(1), count=1)
 

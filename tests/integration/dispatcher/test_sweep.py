@@ -1,4 +1,4 @@
-"""A sweep publishes what is due, exactly as asked, at most a window at a time."""
+"""A sweep publishes the due targets, up to the window of each operation."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_each_due_target_becomes_one_message(broker):
     assert {(target.state, target.attempt) for target in targets} == {("queued", 1)}
 
 
-def test_a_message_says_what_a_worker_needs(broker):
+def test_a_message_has_the_headers_that_a_worker_needs(broker):
     make_operation(1)
 
     dispatcher.sweep()
@@ -58,17 +58,17 @@ def test_a_message_says_what_a_worker_needs(broker):
     assert json.loads(broker.lrange("mail", 0, 0)[0])["content-type"] == "application/json"
 
 
-def test_a_message_holds_no_name_and_no_address(broker):
-    make_operation(1, prefix="somebody")
+def test_a_message_contains_no_name_and_no_email_address(broker):
+    make_operation(1, prefix="recipient")
 
     dispatcher.sweep()
 
     (raw,) = broker.lrange("mail", 0, -1)
-    assert b"somebody" not in raw
+    assert b"recipient" not in raw
     assert b"mail.example" not in raw
 
 
-def test_what_waits_can_be_seen_before_a_worker_has_it(broker):
+def test_a_pending_result_is_stored_before_a_worker_receives_the_task(broker):
     operation = make_operation(1)
 
     dispatcher.sweep()
@@ -87,7 +87,7 @@ def test_a_second_sweep_publishes_nothing_twice(broker):
     assert broker.llen("mail") == 3
 
 
-def test_what_is_not_due_waits(broker):
+def test_a_target_that_is_not_due_waits(broker):
     make_target("waiting", due=60)
 
     assert dispatcher.sweep() == 0
@@ -106,7 +106,7 @@ def test_no_more_than_the_window_is_in_flight(broker, settings):
     assert states() == ["done", "queued", "queued", "queued", "waiting"]
 
 
-def test_the_window_is_one_for_each_operation(broker, settings):
+def test_each_operation_has_its_own_window(broker, settings):
     settings.TASKS_ADMIN_WINDOW = 2
     make_operation(3, prefix="a")
     make_operation(3, prefix="b")
@@ -115,7 +115,7 @@ def test_the_window_is_one_for_each_operation(broker, settings):
 
 
 @pytest.mark.parametrize("state", ["paused", "aborted"])
-def test_nothing_is_published_unless_it_runs(broker, state):
+def test_only_running_operations_are_published(broker, state):
     make_operation(2)
     Operation.objects.update(state=state)
 
@@ -123,7 +123,7 @@ def test_nothing_is_published_unless_it_runs(broker, state):
     assert broker.llen("mail") == 0
 
 
-def test_what_a_worker_put_back_into_an_aborted_operation_is_cancelled(broker, alice):
+def test_a_target_requeued_in_an_aborted_operation_is_cancelled(broker, alice):
     target = make_target("running", due=60)
     operations.abort(operation=target.operation, actor=alice, reason="r")
     Target.objects.all().requeue(30, reason="delayed")
@@ -135,7 +135,7 @@ def test_what_a_worker_put_back_into_an_aborted_operation_is_cancelled(broker, a
     assert operation.outcome_counts == {"cancelled": 1}
 
 
-def test_an_operation_of_another_version_is_left_alone(broker):
+def test_an_operation_with_an_unknown_verb_is_ignored(broker):
     make_operation(1)
     Operation.objects.update(verb="from_the_future")
 
@@ -143,7 +143,7 @@ def test_an_operation_of_another_version_is_left_alone(broker):
     assert states() == ["waiting"]
 
 
-def test_an_operation_ends_with_its_last_target(broker):
+def test_an_operation_finishes_with_its_last_target(broker):
     operation = make_operation(2)
     operation.targets.all().settle("done")
 
@@ -157,7 +157,7 @@ def test_an_operation_ends_with_its_last_target(broker):
     )
 
 
-def test_a_paused_operation_does_not_end(broker):
+def test_a_paused_operation_does_not_finish(broker):
     operation = make_operation(1)
     operation.targets.all().settle("done")
     Operation.objects.update(state="paused")
@@ -179,7 +179,7 @@ def test_three_dispatchers_publish_each_target_once(broker):
     assert sorted(ids) == sorted(target.task_id for target in operation.targets.all())
 
 
-def test_signals_are_sent_when_somebody_listens(broker):
+def test_signals_are_sent_when_a_receiver_is_connected(broker):
     heard = []
 
     def listen(signal, sender, headers, body, routing_key, **kwargs):
@@ -195,14 +195,14 @@ def test_signals_are_sent_when_somebody_listens(broker):
             signal.disconnect(dispatch_uid="test")
 
     target = Target.objects.get()
-    said = (RESET, target.task_id, (int(target.subject),), "mail")
-    assert heard == [("before_task_publish", *said), ("after_task_publish", *said)]
+    expected = (RESET, target.task_id, (int(target.subject),), "mail")
+    assert heard == [("before_task_publish", *expected), ("after_task_publish", *expected)]
 
 
 class TestRetry:
     """A retry is the same task with the same arguments on the same queue."""
 
-    def test_it_repeats_what_was_asked(self, broker, alice):
+    def test_it_repeats_the_task_its_arguments_and_its_queue(self, broker, alice):
         args, kwargs = [1, "zwei", [3.5, None], {"vier": "四"}], {"später": True}
         old = make_result(args=args, kwargs=kwargs, queue="elsewhere", task="tests.echo")
         retry(old, actor=alice)
@@ -219,7 +219,7 @@ class TestRetry:
             old.task_args, old.task_kwargs, "elsewhere",
         )  # fmt: skip
 
-    def test_without_a_queue_on_record_the_route_decides(self, broker, alice):
+    def test_without_a_recorded_queue_the_task_routes_decide(self, broker, alice):
         retry(make_result(meta=None), actor=alice)
 
         dispatcher.sweep()
@@ -238,7 +238,7 @@ class TestRetry:
             ({"task_args": None}, "lossy"),
         ],
     )
-    def test_what_changed_since_is_skipped_with_the_reason(self, broker, alice, change, reason):
+    def test_a_changed_result_is_skipped_with_the_reason(self, broker, alice, change, reason):
         old = make_result()
         retry(old, actor=alice)
         Result.objects.filter(pk=old.pk).update(**change)
@@ -249,7 +249,7 @@ class TestRetry:
         assert (target.state, target.reason, target.lock_key) == ("skipped", reason, None)
         assert Operation.objects.get().is_finished
 
-    def test_what_is_skipped_needs_no_broker(self, no_broker, alice):
+    def test_skipping_needs_no_broker(self, no_broker, alice):
         old = make_result()
         retry(old, actor=alice)
         old.delete()
@@ -266,22 +266,22 @@ def echo(*args, **kwargs):
 
 @shared_task(name="tests.plain", base=Task)
 def plain():
-    """A task that knows nothing of claims."""
+    """A task whose class does not claim targets."""
 
 
-def test_a_key_is_a_number_where_it_is_one():
+def test_a_key_in_canonical_decimal_form_becomes_a_number():
     assert [messages._key(text) for text in ("7", "007", "x7", "-7", "٧")] == [
         7, "007", "x7", "-7", "٧",
     ]  # fmt: skip
 
 
-def test_a_task_is_routed_as_the_project_says(broker):
+def test_a_task_is_routed_by_the_projects_settings(broker):
     assert broker_api.build_message(task_id="x", task=RESET).queue == "mail"
     assert broker_api.build_message(task_id="x", task="no.such.task").queue == "celery"
     assert broker_api.build_message(task_id="x", task=RESET, queue="other").queue == "other"
 
 
-def test_users_without_a_target_are_nobodys_business(broker):
+def test_users_without_a_target_get_no_message(broker):
     make_users(2)
 
     assert dispatcher.sweep() == 0
