@@ -1,4 +1,4 @@
-"""A second person: above a threshold an operation waits until somebody else approves it."""
+"""Approval: above a threshold an operation waits until another user approves it."""
 
 import uuid
 
@@ -42,10 +42,10 @@ def state_of(operation):
 
 
 class TestThreshold:
-    """What needs a second person."""
+    """The number of targets above which an operation needs approval."""
 
     @pytest.mark.parametrize(("count", "state"), [(1, "running"), (2, "running"), (3, "pending")])
-    def test_more_than_so_many(self, alice, count, state):
+    def test_more_targets_than_the_threshold_need_approval(self, alice, count, state):
         assert start(alice, count).state == state_of(start(alice, count, "v")) == state
 
     def test_off_by_default(self, settings, alice):
@@ -53,12 +53,12 @@ class TestThreshold:
 
         assert start(alice, 50).state == "running"
 
-    def test_zero_means_everything(self, settings, alice):
+    def test_with_zero_every_operation_needs_approval(self, settings, alice):
         settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
 
         assert start(alice, 1).state == "pending"
 
-    def test_a_retry_too(self, alice):
+    def test_a_retry_needs_approval_too(self, alice):
         for _ in range(3):
             make_result()
 
@@ -68,7 +68,7 @@ class TestThreshold:
 
         assert operation.state == "pending"
 
-    def test_what_users_ask_for_does_not(self, settings, alice):
+    def test_a_request_of_a_user_needs_no_approval(self, settings, alice):
         settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
 
         assert (
@@ -79,9 +79,9 @@ class TestThreshold:
 
 
 class TestApproval:
-    """Nothing leaves before somebody else said so."""
+    """No target is published before another user approves the operation."""
 
-    def test_nothing_is_published_before_and_everything_after(self, broker, alice, bob):
+    def test_all_targets_are_published_after_the_approval_and_none_before(self, broker, alice, bob):
         operation = start(alice)
         assert dispatcher.sweep() == 0
         assert broker.llen("mail") == 0
@@ -93,7 +93,7 @@ class TestApproval:
         assert (record.verb, record.actor, record.reason) == ("approve", bob, "looks right")
         assert record.parent == operation
 
-    def test_nobody_approves_their_own(self, alice):
+    def test_the_actor_cannot_approve_their_own_operation(self, alice):
         operation = start(alice)
 
         with pytest.raises(NotAllowed, match="cannot approve your own"):
@@ -102,7 +102,7 @@ class TestApproval:
         assert state_of(operation) == "pending"
         assert not Operation.objects.filter(verb="approve").exists()
 
-    def test_it_takes_the_permission(self, alice, charlie):
+    def test_the_permission_is_required(self, alice, charlie):
         operation = start(alice)
 
         with pytest.raises(NotAllowed, match="approve_operation"):
@@ -111,14 +111,14 @@ class TestApproval:
 
         assert state_of(operation) == "running"
 
-    def test_who_left_approves_nothing(self, alice, bob):
+    def test_an_inactive_user_cannot_approve(self, alice, bob):
         operation = start(alice)
         bob.is_active = False
 
         with pytest.raises(NotAllowed):
             approve(operation, bob)
 
-    def test_once(self, alice, bob):
+    def test_an_operation_is_approved_once(self, alice, bob):
         operation = start(alice)
         approve(operation, bob)
 
@@ -126,7 +126,7 @@ class TestApproval:
             approve(operation, bob)
 
     @pytest.mark.parametrize("verb", [operations.pause, operations.resume])
-    def test_there_is_no_way_around_it(self, alice, verb):
+    def test_pause_and_resume_do_not_bypass_the_approval(self, alice, verb):
         operation = start(alice)
 
         with pytest.raises(WrongState):
@@ -134,7 +134,7 @@ class TestApproval:
 
         assert state_of(operation) == "pending"
 
-    def test_it_can_be_aborted_while_it_waits(self, alice, bob):
+    def test_a_pending_operation_can_be_aborted(self, alice, bob):
         operation = start(alice)
 
         operations.abort(operation=operation, actor=alice, reason="a mistake")
@@ -144,16 +144,16 @@ class TestApproval:
         assert (operation.state, operation.outcome_counts) == ("aborted", {"cancelled": 3})
         with pytest.raises(WrongState):
             approve(operation, bob)
-        assert start(alice, 1, "u000").total, "the users are free again"
+        assert start(alice, 1, "u000").total, "the lock keys of the users are released"
 
-    def test_it_can_be_throttled_while_it_waits(self, alice, bob, broker):
+    def test_the_rate_of_a_pending_operation_can_be_limited(self, alice, bob, broker):
         operation = start(alice)
         operations.throttle(operation=operation, actor=alice, reason="r", rate=6)
         approve(operation, bob)
 
         assert dispatcher.sweep() == 1
 
-    def test_it_does_not_end_by_itself(self, alice):
+    def test_a_pending_operation_does_not_finish_by_itself(self, alice):
         operation = start(alice)
         operation.targets.all().settle("skipped")
 
@@ -161,9 +161,9 @@ class TestApproval:
 
 
 class TestPage:
-    """What people see of it."""
+    """The operation's page shows the state and the button."""
 
-    def test_who_confirmed_is_told_that_it_waits(self, as_user, alice):
+    def test_the_page_after_confirmation_shows_that_it_waits(self, as_user, alice):
         client = as_user(alice)
         page = run_action(client, USERS, "send_reset_email", make_users(3))
 
@@ -173,7 +173,7 @@ class TestPage:
         assert "It starts when another member of staff approves it" in words
         assert "waiting for approval" in words
 
-    def test_the_button_is_for_others(self, as_user, alice, bob):
+    def test_only_other_users_see_the_button(self, as_user, alice, bob):
         operation = start(alice)
         url = operation.get_absolute_url()
         assert b"/approve/" not in as_user(alice).get(url).content
@@ -184,7 +184,7 @@ class TestPage:
         assert page.url == url
         assert state_of(operation) == "running"
 
-    def test_ones_own_is_refused_without_a_button_too(self, as_user, alice):
+    def test_a_post_of_the_actor_is_forbidden(self, as_user, alice):
         operation = start(alice)
 
         page = as_user(alice).post(f"{OPERATIONS}{operation.pk}/approve/", {"reason": "r"})

@@ -1,4 +1,4 @@
-"""Freezing: one INSERT … SELECT, whatever the size, and never the same hold twice."""
+"""Freeze: one INSERT … SELECT for any number of targets, and each lock key once."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,7 +19,7 @@ def freeze(users):
     return operation, Target.objects.freeze(operation, accounts.target_rows(users))
 
 
-def test_each_row_is_a_target_that_waits_and_is_due(db):
+def test_each_row_becomes_a_waiting_target_that_is_due(db):
     (user,) = make_users(1)
     before = timezone.now()
 
@@ -34,7 +34,7 @@ def test_each_row_is_a_target_that_waits_and_is_due(db):
     assert list(Target.objects.due()) == [target]
 
 
-def test_what_is_held_is_left_out(db):
+def test_rows_with_a_used_lock_key_are_excluded(db):
     make_users(3)
     freeze(User.objects.filter(username="u00001"))
 
@@ -44,7 +44,7 @@ def test_what_is_held_is_left_out(db):
     assert operation.targets.count() == 2
 
 
-def test_without_a_hold_nothing_is_in_the_way(db):
+def test_rows_without_a_lock_key_are_never_excluded(db):
     make_users(1)
     rows = User.objects.annotate(
         subject=F("username"), lock_key=Value(None, CharField())
@@ -54,9 +54,9 @@ def test_without_a_hold_nothing_is_in_the_way(db):
     assert [Target.objects.freeze(operation, rows) for _ in range(2)] == [1, 1]
 
 
-@pytest.mark.parametrize("nobody", [{"pk__in": []}, {"username": "nobody"}])
-def test_a_query_that_matches_nothing_inserts_nothing(db, nobody):
-    assert freeze(User.objects.filter(**nobody))[1] == 0
+@pytest.mark.parametrize("no_user", [{"pk__in": []}, {"username": "unknown"}])
+def test_a_query_that_matches_nothing_inserts_nothing(db, no_user):
+    assert freeze(User.objects.filter(**no_user))[1] == 0
 
 
 def test_values_with_quotes_and_percent_signs_stay_values(db):

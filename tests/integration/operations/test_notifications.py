@@ -1,4 +1,4 @@
-"""Summaries: who started an operation is told by mail how it ended."""
+"""Notifications: the actor of an operation receives an email when it has finished."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,15 +12,15 @@ from tests.support.reset_emails import publish_and_claim, reload
 
 
 @pytest.fixture(autouse=True)
-def wanted(settings):
+def summaries_enabled(settings):
     settings.TASKS_ADMIN_MAIL_SUMMARY = True
     settings.HOST_URL = "https://console.example"
 
 
 @pytest.fixture
 def ended(alice):
-    """An operation of alice's whose targets all have an outcome."""
-    operation = make_operation(3, actor=alice, prefix="somebody")
+    """A finished operation of alice's."""
+    operation = make_operation(3, actor=alice, prefix="recipient")
     for target, state in zip(operation.targets.all(), ("done", "done", "failed"), strict=True):
         Target.objects.filter(pk=target.pk).settle(state, detail="550 somebody0@mail.example")
     operations.finish_ended()
@@ -34,32 +34,33 @@ def queue():
 
 def send():
     target = publish_and_claim(queue().get())
-    said = notifications.send(subject=target.subject, task_id=target.task_id)
-    return said, reload(target)
+
+    outcome = notifications.send(subject=target.subject, task_id=target.task_id)
+    return outcome, reload(target)
 
 
-class TestWho:
-    """Staff who started something are told, once."""
+class TestRecipient:
+    """The actor is notified once."""
 
-    def test_who_started_it(self, ended, alice):
+    def test_the_actor_is_notified(self, ended, alice):
         target = queue().get()
 
         assert target.subject == f"email:{ended.pk}"
         assert (target.operation.actor, target.operation.parent) == (alice, ended)
         assert target.operation.state == "running"
 
-    def test_once(self, ended):
+    def test_one_notification_per_operation(self, ended):
         assert [operations.finish_ended() for _ in range(3)] == [0, 0, 0]
         assert queue().count() == 1
 
-    def test_nobody_is_told_how_the_telling_ended(self, ended, mailbox):
+    def test_a_notification_causes_no_further_notification(self, ended, mailbox):
         send()
 
         assert operations.finish_ended() == 1
         assert operations.finish_ended() == 0
         assert queue().count() == 1
 
-    def test_how_it_was_aborted_is_told_too(self, alice):
+    def test_an_aborted_operation_is_reported_too(self, alice):
         operation = make_operation(2, actor=alice)
         operations.abort(operation=operation, actor=alice, reason="r")
 
@@ -67,14 +68,14 @@ class TestWho:
 
         assert queue().count() == 1
 
-    def test_users_who_asked_for_themselves_are_not(self, alice):
+    def test_a_user_who_requests_their_own_reset_is_not_notified(self, alice):
         accounts.request_reset_emails(users=User.objects.filter(pk=alice.pk), actor=alice)
         Target.objects.all().settle("done")
 
         assert operations.finish_ended() == 1
         assert not queue().exists()
 
-    def test_acts_on_an_operation_are_not_told(self, alice):
+    def test_actions_on_an_operation_are_not_reported(self, alice):
         operation = make_operation(1, actor=alice)
         operations.pause(operation=operation, actor=alice, reason="r")
 
@@ -89,7 +90,7 @@ class TestWho:
         assert operations.finish_ended() == 1
         assert not queue().exists()
 
-    def test_whose_account_is_gone_when_it_ends_is_not(self, make_user):
+    def test_a_deleted_actor_is_not_notified(self, make_user):
         actor = make_user("zoe", is_superuser=True)
         operation = make_operation(1, actor=actor)
         actor.delete()
@@ -98,7 +99,7 @@ class TestWho:
         assert operations.finish_ended() == 1
         assert not queue().exists()
 
-    def test_no_second_person_is_needed(self, settings, alice):
+    def test_a_notification_needs_no_approval(self, settings, alice):
         settings.TASKS_ADMIN_APPROVAL_ABOVE = 0
         operation = make_operation(1, actor=alice)
         Operation.objects.update(state="running")
@@ -108,19 +109,19 @@ class TestWho:
 
         assert queue().get().operation.state == "running"
 
-    def test_it_takes_no_permission(self, broker, ended, alice):
+    def test_a_notification_requires_no_permission(self, broker, ended, alice):
         User.objects.filter(pk=alice.pk).update(is_superuser=False)
 
         assert dispatcher.sweep() == 1
 
 
 class TestMail:
-    """What it says."""
+    """The content of the email."""
 
-    def test_how_it_ended_and_where_to_look(self, ended, mailbox, alice):
-        said, target = send()
+    def test_it_has_the_outcome_and_the_link(self, ended, mailbox, alice):
+        outcome, target = send()
 
-        assert said == {"outcome": "done"}
+        assert outcome == {"outcome": "done"}
         assert (target.state, target.operation_id) == ("done", queue().get().operation_id)
         (message,) = mailbox.messages
         assert message["To"] == alice.email
@@ -147,10 +148,10 @@ class TestMail:
             body = mailbox.messages[0].get_body((kind,)).get_content()
             assert f"Your operation #{ended.pk} was aborted." in body
 
-    def test_no_address_or_name_of_a_target(self, ended, mailbox):
+    def test_no_name_or_email_address_of_a_target(self, ended, mailbox):
         send()
 
-        assert b"somebody" not in mailbox.messages[0].as_bytes()
+        assert b"recipient" not in mailbox.messages[0].as_bytes()
 
     def test_in_the_language_of_the_console(self, ended, mailbox, settings):
         settings.LANGUAGE_CODE = "zh-hans"
@@ -166,35 +167,35 @@ class TestMail:
         assert "Hello <b>&" in mailbox.messages[0].get_body(("plain",)).get_content()
 
 
-class TestNobody:
-    """Who can't be told any more is left out, with the reason."""
+class TestSkipped:
+    """A notification that cannot be sent is skipped, with the reason."""
 
     @pytest.mark.parametrize(
         ("change", "reason"),
         [({"is_active": False}, "inactive"), ({"email": ""}, "bad_address"),
          ({"email": "nonsense"}, "bad_address")],
     )  # fmt: skip
-    def test_who_cannot_be_mailed(self, ended, mailbox, alice, change, reason):
+    def test_an_actor_who_cannot_receive_emails(self, ended, mailbox, alice, change, reason):
         User.objects.filter(pk=alice.pk).update(**change)
 
-        said, target = send()
+        outcome, target = send()
 
-        assert said == {"outcome": "skipped", "reason": reason}
+        assert outcome == {"outcome": "skipped", "reason": reason}
         assert (target.state, target.reason) == ("skipped", reason)
         assert not mailbox.messages
 
-    def test_whose_account_is_gone(self, ended, mailbox, alice):
+    def test_a_deleted_account(self, ended, mailbox, alice):
         alice.delete()
 
         assert send()[0] == {"outcome": "skipped", "reason": "gone"}
 
-    def test_an_operation_that_was_deleted(self, ended, mailbox):
+    def test_a_deleted_operation(self, ended, mailbox):
         ended.delete()
 
         assert send()[0] == {"outcome": "skipped", "reason": "gone"}
 
 
-def test_a_mail_server_that_is_away_is_asked_again(ended, mailbox, alice):
+def test_a_notification_is_retried_while_the_mail_server_is_unavailable(ended, mailbox, alice):
     User.objects.filter(pk=alice.pk).update(email="451-alice@mail.example")
     target = publish_and_claim(queue().get())
 

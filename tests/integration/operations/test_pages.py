@@ -1,4 +1,4 @@
-"""Operations: who did what and why, how far it is, and pause, resume and abort."""
+"""The pages of operations: actor, reason, progress, and pause, resume and abort."""
 
 import re
 
@@ -36,9 +36,9 @@ def state_of(operation):
 
 
 class TestList:
-    """What was done, newest first."""
+    """The list of operations, newest first."""
 
-    def test_what_it_shows(self, client, operation):
+    def test_it_shows_verb_actor_and_state(self, client, operation):
         words = page_text(client.get(OPERATIONS))
 
         for word in ("Send reset emails", "alice", "running", "3 waiting"):
@@ -51,14 +51,14 @@ class TestList:
 
     @pytest.mark.parametrize("name", ["q", "state", "verb", "p", "id__in", "actor__password"])
     @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300])
-    def test_nonsense_is_no_error(self, client, operation, name, value):
+    def test_invalid_parameters_cause_no_error(self, client, operation, name, value):
         assert client.get(OPERATIONS, {name: value}).status_code in {200, 302, 400}
 
 
 class TestPage:
-    """One operation."""
+    """The page of one operation."""
 
-    def test_who_when_why_and_how_far(self, client, operation):
+    def test_it_shows_actor_reason_and_progress(self, client, operation):
         operation.targets.filter(subject=operation.targets.first().subject).settle("done")
 
         words = page_text(client.get(operation.get_absolute_url()))
@@ -66,7 +66,7 @@ class TestPage:
         for word in ("alice", "Reason r", "1 of 3 finished", "waiting 2", "done 1", "u00000"):
             assert word in words, word
 
-    def test_it_says_who_was_left_out(self, client, operation):
+    def test_it_shows_the_excluded_rows(self, client, operation):
         Operation.objects.update(excluded={"inactive": 7})
 
         words = page_text(client.get(operation.get_absolute_url()))
@@ -88,17 +88,17 @@ class TestPage:
 
     @pytest.mark.parametrize("name", ["q", "state", "after", "z"])
     @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300, "-1"])
-    def test_nonsense_is_no_error(self, client, operation, name, value):
+    def test_invalid_parameters_cause_no_error(self, client, operation, name, value):
         for url in (operation.get_absolute_url(), f"{OPERATIONS}{operation.pk}/progress/"):
             assert client.get(url, {name: value}).status_code == 200
 
     @pytest.mark.parametrize("pk", ["0", "999", "x", "9" * 30, "1/2", "%00"])
-    def test_one_that_is_none(self, client, pk):
+    def test_an_unknown_operation_is_not_found(self, client, pk):
         for path in ("change/", "progress/", "target/1/"):
             assert client.get(f"{OPERATIONS}{pk}/{path}").status_code == 404
         assert client.post(f"{OPERATIONS}{pk}/pause/").status_code == 404
 
-    def test_markup_is_text(self, client, operation):
+    def test_markup_is_escaped(self, client, operation):
         User.objects.filter(username="u00000").update(username=HOSTILE)
         Operation.objects.update(reason=HOSTILE, actor_name=HOSTILE)
         Target.objects.update(detail=HOSTILE, reason="<b>")
@@ -108,7 +108,7 @@ class TestPage:
         assert HOSTILE.encode() not in page.content
         assert b"<b>" not in page.content
 
-    def test_the_progress_stops_asking_at_the_end(self, client, operation):
+    def test_the_progress_stops_polling_when_the_operation_has_finished(self, client, operation):
         url = f"{OPERATIONS}{operation.pk}/progress/"
         assert b"hx-trigger" in client.get(url).content
 
@@ -119,24 +119,24 @@ class TestPage:
         assert b"hx-trigger" not in page.content
         assert b"hx-trigger" not in client.get(operation.get_absolute_url()).content
 
-    def test_the_progress_is_only_read(self, client, operation):
+    def test_a_post_to_the_progress_is_not_allowed(self, client, operation):
         assert client.post(f"{OPERATIONS}{operation.pk}/progress/").status_code == 405
 
-    def test_a_target_leads_to_its_result(self, client):
+    def test_a_target_links_to_its_result(self, client):
         target = make_target("queued")
 
         page = client.get(f"{OPERATIONS}{target.operation_id}/target/{target.pk}/")
 
         assert page.url == f"/admin/tasks_admin/result/of/?id={target.task_id}"
 
-    def test_a_target_of_another_operation_does_not(self, client, operation):
+    def test_a_target_of_another_operation_is_not_found(self, client, operation):
         other = make_target("queued")
 
         page = client.get(f"{OPERATIONS}{operation.pk}/target/{other.pk}/")
 
         assert page.status_code == 404
 
-    def test_an_act_has_its_own_page(self, client, operation, alice):
+    def test_an_action_on_an_operation_has_its_own_page(self, client, operation, alice):
         record = operations.pause(operation=operation, actor=alice, reason="lunch")
 
         words = page_text(client.get(record.get_absolute_url()))
@@ -145,27 +145,27 @@ class TestPage:
         assert str(operation) in words
         assert "0 of 0" not in words
 
-    def test_one_of_another_version(self, client):
+    def test_an_operation_with_an_unknown_verb(self, client):
         operation = Operation.objects.create(verb="from_the_future")
 
         assert client.get(operation.get_absolute_url()).status_code == 200
         assert client.get(OPERATIONS).status_code == 200
 
     @pytest.mark.parametrize("path", ["delete/", "change/"])
-    def test_nothing_is_changed_by_hand(self, client, operation, path):
+    def test_operations_cannot_be_edited_or_deleted(self, client, operation, path):
         client.post(f"{OPERATIONS}{operation.pk}/{path}", {"post": "yes", "state": "finished"})
 
         assert state_of(operation) == "running"
 
-    def test_the_overview_shows_what_goes_on(self, client, operation):
+    def test_the_overview_shows_running_operations(self, client, operation):
         assert str(operation) in page_text(client.get("/admin/"))
 
-    def test_the_overview_tells_nobody_else(self, as_user, mallory, operation):
+    def test_the_overview_requires_the_permission_to_view(self, as_user, mallory, operation):
         assert str(operation) not in page_text(as_user(mallory).get("/admin/"))
 
 
-class TestActs:
-    """Pause, resume, abort: with a reason, and on the record."""
+class TestActions:
+    """Pause, resume and abort require a reason and are recorded."""
 
     def test_pause_resume_abort(self, client, operation):
         for verb, state in (("pause", "paused"), ("resume", "running"), ("abort", "aborted")):
@@ -179,7 +179,7 @@ class TestActs:
         ]
         assert all(record.is_finished for record in records)
 
-    def test_abort_cancels_what_has_not_begun(self, client, operation):
+    def test_abort_cancels_targets_that_have_not_started(self, client, operation):
         running = operation.targets.first()
         Target.objects.filter(pk=running.pk).update(state="running")
 
@@ -192,7 +192,7 @@ class TestActs:
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
     @pytest.mark.parametrize("reason", ["", "  \n", "x" * 2001])
-    def test_it_takes_a_reason(self, client, operation, verb, reason):
+    def test_a_reason_is_required(self, client, operation, verb, reason):
         Operation.objects.update(state="paused" if verb == "resume" else "running")
         before = state_of(operation)
 
@@ -203,7 +203,7 @@ class TestActs:
         assert state_of(operation) == before
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
-    def test_a_get_never_acts(self, client, operation, verb):
+    def test_a_get_changes_nothing(self, client, operation, verb):
         response = client.get(f"{OPERATIONS}{operation.pk}/{verb}/", {"reason": "r"})
 
         assert response.status_code == 200
@@ -214,7 +214,7 @@ class TestActs:
         [("paused", "pause"), ("running", "resume"), ("aborted", "abort"), ("aborted", "resume"),
          ("aborted", "pause"), ("finished", "abort"), ("finished", "resume")],
     )  # fmt: skip
-    def test_in_another_state_it_says_so(self, client, operation, state, verb):
+    def test_in_another_state_a_message_explains_it(self, client, operation, state, verb):
         Operation.objects.update(state=state)
 
         page = act(client, operation, verb)
@@ -228,8 +228,8 @@ class TestActs:
         [("pending", {"approve", "throttle", "abort"}), ("running", {"pause", "throttle", "abort"}),
          ("paused", {"resume", "throttle", "abort"}), ("aborted", set()), ("finished", set())],
     )  # fmt: skip
-    def test_what_can_be_done_is_offered(self, client, operation, state, offered):
-        Operation.objects.update(state=state, actor=None)  # nobody approves their own
+    def test_only_possible_actions_are_offered(self, client, operation, state, offered):
+        Operation.objects.update(state=state, actor=None)  # an actor cannot approve it
 
         page = client.get(operation.get_absolute_url()).content.decode()
 
@@ -248,7 +248,7 @@ class TestActs:
         assert act(client, operation, verb).status_code == 403
         assert state_of(operation) == before
 
-    def test_the_permission_for_one_is_not_for_the_others(self, as_user, charlie, operation):
+    def test_the_permission_for_one_action_allows_no_other(self, as_user, charlie, operation):
         client = as_user(grant(charlie, "tasks_admin.pause"))
 
         assert act(client, operation, "abort").status_code == 403
@@ -256,14 +256,14 @@ class TestActs:
 
         assert state_of(operation) == "paused"
 
-    def test_who_may_not_look_may_not_act(self, as_user, mallory, operation):
+    def test_acting_requires_the_permission_to_view(self, as_user, mallory, operation):
         client = as_user(grant(mallory, "tasks_admin.pause"))
 
         assert act(client, operation, "pause").status_code == 403
         assert state_of(operation) == "running"
 
 
-def test_who_was_signed_out_meanwhile_is_sent_to_sign_in_by_the_whole_page(db):
+def test_a_live_update_of_a_signed_out_user_reloads_the_whole_page(db):
     operation = make_operation(1)
 
     live = Client().get(f"{OPERATIONS}{operation.pk}/progress/", headers={"HX-Request": "true"})

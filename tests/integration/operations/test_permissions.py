@@ -1,4 +1,4 @@
-"""Rights: who may do what, asked by callers that are no pages; and rights that are lost."""
+"""The permission check of the operations API, and permissions that are lost meanwhile."""
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
@@ -13,19 +13,19 @@ STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
 
 
 class TestRequire:
-    """The rule itself, for callers that are no pages."""
+    """`operations.require`, for callers other than pages."""
 
     @pytest.mark.parametrize("verb", STAFF_VERBS)
-    def test_it_names_the_permission(self, mallory, verb):
+    def test_the_error_names_the_permission(self, mallory, verb):
         with pytest.raises(NotAllowed, match=f"tasks_admin.{VERBS[verb].permission}"):
             operations.require(mallory, verb)
 
-    def test_nobody_is_refused(self):
+    def test_an_anonymous_user_is_refused(self):
         with pytest.raises(NotAllowed):
             operations.require(AnonymousUser(), "pause")
 
     @pytest.mark.parametrize("change", ["permission", "account", "activity"])
-    def test_rights_can_be_lost_on_the_way(self, bob, change):
+    def test_an_actor_can_lose_the_permission_meanwhile(self, bob, change):
         operation = make_operation(1, actor=bob)
         assert operations.still_allowed(operation)
 

@@ -1,4 +1,4 @@
-"""Who may do what: a matrix of everybody, every verb and every way to ask for it."""
+"""A matrix of permissions: every kind of user, every verb, every page and every HTTP method."""
 
 import uuid
 
@@ -30,15 +30,15 @@ from tests.support.pages import (
     run_action,
 )
 
-ACTORS = ("alice", "bob", "charlie", "mallory", "nobody")
-#: Who may do what staff can do: the superuser and the operator.
-MAY = {"alice", "bob"}
-MAY_LOOK = {"alice", "bob", "charlie"}
+ACTORS = ("alice", "bob", "charlie", "mallory", "anonymous")
+#: The users with the permissions of all verbs: the superuser and the operator.
+OPERATORS = {"alice", "bob"}
+VIEWERS = {"alice", "bob", "charlie"}
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
-#: Those that are confirmed at once; edit_and_retry shows the form of the arguments before.
+#: The bulk actions that show the confirmation first; edit_and_retry shows a form before it.
 ACTIONS = {verb: path for verb, path in bulk_actions().items() if verb != "edit_and_retry"}
-CAUSE_VERBS = {"resolve", "mute", "reopen"}
-#: A worker that does not answer: what it was told is recorded all the same.
+FAILURE_GROUP_VERBS = {"resolve", "mute", "reopen"}
+#: A worker that does not reply: the command is recorded nevertheless.
 SEEN = dict.fromkeys(("started_at", "last_seen_at"), "2026-01-01T00:00Z")
 NOW = "2026-01-01T00:00Z"
 OPTIONS = {
@@ -52,12 +52,12 @@ METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 @shared_task(name="tests.permitted")
 def permitted(number: int):
-    """A task that whoever may edit may run: it is for nothing in particular."""
+    """A task that requires no permission of its own."""
 
 
 @pytest.fixture(params=ACTORS)
 def actor(request):
-    """Each of the cast, and somebody who is not signed in."""
+    """Each kind of user, and an anonymous one."""
     return request.param
 
 
@@ -68,20 +68,20 @@ def with_table(monkeypatch):
 
 
 @pytest.fixture
-def reached(request):
-    """The broker where a verb needs one; else none, who makes nobody wait."""
+def reachable(request):
+    """A broker if the verb needs one; otherwise an address that refuses connections at once."""
     verb = request.getfixturevalue("verb")
     request.getfixturevalue("broker" if verb == "peek_queue" else "no_broker")
 
 
 @pytest.fixture
 def client(request, actor, as_user, db):
-    """The browser of that actor."""
-    return Client() if actor == "nobody" else as_user(request.getfixturevalue(actor))
+    """A client that is signed in as the actor."""
+    return Client() if actor == "anonymous" else as_user(request.getfixturevalue(actor))
 
 
 def perform(client: Client, verb: str) -> bool:
-    """Do it as a browser would, both steps; say whether it was done."""
+    """Perform the verb like a browser, in both steps; return whether it was performed."""
     if verb in ACTIONS:
         path = ACTIONS[verb]
         page = run_action(client, path, verb, make_selectable(verb))
@@ -118,7 +118,7 @@ def perform(client: Client, verb: str) -> bool:
     if verb == "reveal_arguments":
         client.post(f"{RESULTS}{make_result().pk}/reveal/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
-    if verb in CAUSE_VERBS:
+    if verb in FAILURE_GROUP_VERBS:
         group = make_failure_group(state="muted" if verb == "reopen" else "open")
         client.post(f"{pages.FAILURE_GROUPS}{group.pk}/{verb}/", {"reason": "r"})
         return Operation.objects.filter(verb=verb).exists()
@@ -130,25 +130,27 @@ def perform(client: Client, verb: str) -> bool:
 
 
 @pytest.mark.parametrize("verb", STAFF_VERBS)
-def test_a_verb_is_for_whom_it_is_permitted(client, actor, reached, verb):
-    assert perform(client, verb) is (actor in MAY)
+def test_a_verb_requires_its_permission(client, actor, reachable, verb):
+    assert perform(client, verb) is (actor in OPERATORS)
 
 
 @pytest.mark.parametrize("verb", STAFF_VERBS)
 @pytest.mark.parametrize("has", [True, False])
-def test_a_permission_is_enough_and_all_others_are_not(db, as_user, reached, make_user, verb, has):
+def test_the_permission_is_sufficient_and_all_others_are_not(
+    db, as_user, reachable, make_user, verb, has
+):
     nouns = ("failuregroup", "operation", "periodictask", "queue", "result", "worker")
-    looks = ["auth.view_user", *(f"tasks_admin.view_{noun}" for noun in nouns)]
+    views = ["auth.view_user", *(f"tasks_admin.view_{noun}" for noun in nouns)]
     names = [other for other in STAFF_VERBS if (other == verb) is has]
     verbs = [VERBS[other].full_permission for other in names]
-    clerk = grant(make_user(is_staff=True), *looks, *verbs)
+    user = grant(make_user(is_staff=True), *views, *verbs)
 
-    assert perform(as_user(clerk), verb) is has
+    assert perform(as_user(user), verb) is has
 
 
 @pytest.mark.parametrize("verb", STAFF_VERBS)
 @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}])
-def test_who_left_the_staff_may_nothing(db, reached, as_user, alice, verb, change):
+def test_a_user_who_left_the_staff_cannot_act(db, reachable, as_user, alice, verb, change):
     client = as_user(alice)
     User.objects.filter(pk=alice.pk).update(**change)
 
@@ -157,7 +159,7 @@ def test_who_left_the_staff_may_nothing(db, reached, as_user, alice, verb, chang
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
 @pytest.mark.parametrize("method", METHODS)
-def test_only_a_post_acts(as_user, alice, verb, method):
+def test_only_a_post_acts_on_an_operation(as_user, alice, verb, method):
     operation = make_operation(1)
     state = "paused" if verb == "resume" else "running"
     Operation.objects.update(state=state)
@@ -170,9 +172,9 @@ def test_only_a_post_acts(as_user, alice, verb, method):
     assert Operation.objects.get().state == state
 
 
-@pytest.mark.parametrize("verb", [*sorted(CAUSE_VERBS), "retry"])
+@pytest.mark.parametrize("verb", [*sorted(FAILURE_GROUP_VERBS), "retry"])
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
-def test_only_a_post_acts_on_a_cause(as_user, alice, verb, method):
+def test_only_a_post_acts_on_a_failure_group(as_user, alice, verb, method):
     group = make_failure_group(state="muted" if verb == "reopen" else "open")
 
     response = getattr(as_user(alice), method)(
@@ -185,7 +187,7 @@ def test_only_a_post_acts_on_a_cause(as_user, alice, verb, method):
 
 @pytest.mark.parametrize("verb", ACTIONS)
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
-def test_no_other_method_starts_anything(as_user, alice, verb, method):
+def test_no_other_method_starts_a_bulk_action(as_user, alice, verb, method):
     make_users(1)
     make_result()
     query = f"?action={verb}&_selected_action=1&select_across=1&confirm=1&reason=r"
@@ -196,7 +198,7 @@ def test_no_other_method_starts_anything(as_user, alice, verb, method):
 
 
 @pytest.mark.parametrize("verb", STAFF_VERBS)
-def test_a_form_of_another_site_does_nothing(db, reached, alice, verb):
+def test_a_post_without_a_csrf_token_does_nothing(db, reachable, alice, verb):
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice)
 
@@ -209,28 +211,28 @@ def test_a_form_of_another_site_does_nothing(db, reached, alice, verb):
 def test_only_a_post_acts_on_a_queue(as_user, alice, no_broker, verb, method):
     response = getattr(as_user(alice), method)(f"{pages.QUEUES}mail/{verb}/?reason=r&operation=1")
 
-    assert response.status_code in {200, 404, 405}, "a GET asks first"
+    assert response.status_code in {200, 404, 405}, "a GET shows the confirmation"
     assert not Operation.objects.exists()
 
 
 @pytest.mark.parametrize("path", [USERS, RESULTS, OPERATIONS, pages.FAILURE_GROUPS, pages.PERIODIC])
-def test_lists_are_for_who_may_look(client, actor, path):
-    expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
+def test_lists_require_the_permission_to_view(client, actor, path):
+    expected = 302 if actor == "anonymous" else 200 if actor in VIEWERS else 403
 
     assert client.get(path).status_code == expected
 
 
-def test_workers_are_for_who_may_look(client, actor, no_broker):
-    expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
+def test_workers_and_queues_require_the_permission_to_view(client, actor, no_broker):
+    expected = 302 if actor == "anonymous" else 200 if actor in VIEWERS else 403
 
     assert client.get(WORKERS).status_code == expected
     assert client.get(pages.QUEUES).status_code == expected
     assert client.get(f"{pages.QUEUES}mail/change/").status_code == expected
 
 
-def test_pages_of_one_row_are_for_who_may_look(client, actor):
+def test_pages_of_one_row_require_the_permission_to_view(client, actor):
     operation, result, group = make_operation(1), make_result(), make_failure_group()
-    expected = 302 if actor == "nobody" else 200 if actor in MAY_LOOK else 403
+    expected = 302 if actor == "anonymous" else 200 if actor in VIEWERS else 403
 
     for path in (
         f"{OPERATIONS}{operation.pk}/change/",
@@ -241,14 +243,14 @@ def test_pages_of_one_row_are_for_who_may_look(client, actor):
         assert client.get(path).status_code == expected, path
 
 
-def test_where_a_result_is_is_for_who_may_look(client, actor):
+def test_the_redirect_to_a_result_requires_the_permission_to_view(client, actor):
     row = make_result()
 
     response = client.get(f"{RESULTS}of/", {"id": row.task_id})
 
-    if actor == "nobody":
+    if actor == "anonymous":
         assert "/login/" in response.url
-    elif actor in MAY_LOOK:
+    elif actor in VIEWERS:
         assert response.url == f"{RESULTS}{row.pk}/change/"
     else:
         assert response.status_code == 403

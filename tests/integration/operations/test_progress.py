@@ -20,7 +20,7 @@ def settle(operation, count, state, **more):
 
 
 class TestCounts:
-    """What the bar shows."""
+    """The counts of the progress bar."""
 
     def test_they_add_up(self):
         operation = make_operation(10)
@@ -34,7 +34,7 @@ class TestCounts:
         ]  # fmt: skip
         assert (seen.finished, seen.total, seen.percent) == (4, 10, 40)
 
-    def test_a_hundred_percent_is_when_all_have_an_outcome(self):
+    def test_100_percent_only_when_all_targets_have_an_outcome(self):
         operation = make_operation(300)
         settle(operation, 299, "done")
         assert progress.of(operation).percent == 99
@@ -63,14 +63,14 @@ class TestCounts:
         assert progress.of(operation).time_left == timedelta(seconds=20)
 
     @pytest.mark.parametrize("state", ["paused", "pending", "aborted"])
-    def test_what_does_not_run_has_no_time_left(self, state):
+    def test_an_operation_that_does_not_run_has_no_time_left(self, state):
         operation = make_operation(10)
         settle(operation, 5, "done")
         operation.created_at, operation.state = timezone.now() - timedelta(minutes=1), state
 
         assert progress.of(operation).time_left is None
 
-    def test_messages_that_no_worker_takes_are_worth_a_word(self):
+    def test_messages_that_no_worker_claims_are_reported(self):
         operation = make_operation(2)
         assert not progress.of(operation).unclaimed
         operation.targets.update(state="queued", queued_at=timezone.now() - timedelta(minutes=1))
@@ -80,7 +80,7 @@ class TestCounts:
         operation.targets.filter(pk=operation.targets.first().pk).update(state="running")
         assert not progress.of(operation).unclaimed
 
-    def test_without_a_rate_nobody_knows_how_long(self):
+    def test_without_finished_targets_the_time_left_is_unknown(self):
         assert progress.of(make_operation(1)).time_left is None
 
     def test_an_operation_without_targets(self):
@@ -88,7 +88,7 @@ class TestCounts:
 
         assert (seen.counts, seen.finished, seen.total, seen.percent) == ([], 0, 0, 100)
 
-    def test_the_end_is_counted_once(self, django_assert_num_queries):
+    def test_the_counts_of_a_finished_operation_are_stored(self, django_assert_num_queries):
         operation = make_operation(2)
         settle(operation, 2, "done")
         operations.finish_ended()
@@ -97,7 +97,7 @@ class TestCounts:
         with django_assert_num_queries(0):
             assert progress.of(operation).counts[0][2] == 2
 
-    def test_who_was_left_out_and_why(self):
+    def test_excluded_rows_by_reason(self):
         operation = make_operation(1)
         operation.excluded = {"inactive": 3, "from_the_future": 1}
 
@@ -105,7 +105,7 @@ class TestCounts:
             ("account inactive", 3), ("from_the_future", 1),
         ]  # fmt: skip
 
-    def test_in_words(self):
+    def test_the_counts_as_a_sentence(self):
         assert progress.sentence({"failed": 1, "done": 12, "queued": 0}) == "12 done, 1 failed"
         assert progress.sentence({}) == ""
 
@@ -125,7 +125,7 @@ class TestPage:
         assert after == ""
         assert seen == list(operation.targets.order_by("pk").values_list("pk", flat=True))
 
-    def test_a_page_that_is_just_full_is_the_last(self):
+    def test_an_exactly_full_page_is_the_last(self):
         assert progress.page(make_operation(progress.PAGE_SIZE)).next == ""
 
     def test_by_state(self):
@@ -135,13 +135,13 @@ class TestPage:
         assert len(progress.page(operation, state="failed").targets) == 2
         assert progress.page(operation, state="done").targets == []
 
-    @pytest.mark.parametrize("nonsense", ["x", "FAILED", "\x00", "failed'--"])
-    def test_a_state_that_is_none_shows_all(self, nonsense):
-        assert len(progress.page(make_operation(2), state=nonsense).targets) == 2
+    @pytest.mark.parametrize("invalid", ["x", "FAILED", "\x00", "failed'--"])
+    def test_an_invalid_state_shows_all_targets(self, invalid):
+        assert len(progress.page(make_operation(2), state=invalid).targets) == 2
 
-    @pytest.mark.parametrize("nonsense", ["x", "-1", "9" * 40, "1.5", " ", "²"])
-    def test_a_key_that_is_none_begins_at_the_start(self, nonsense):
-        assert len(progress.page(make_operation(2), after=nonsense).targets) == 2
+    @pytest.mark.parametrize("invalid", ["x", "-1", "9" * 40, "1.5", " ", "²"])
+    def test_an_invalid_key_shows_the_first_page(self, invalid):
+        assert len(progress.page(make_operation(2), after=invalid).targets) == 2
 
     @pytest.mark.parametrize("find", ["username", "email", "pk"])
     def test_a_user_is_found_by_name_address_or_key(self, find):
@@ -153,11 +153,11 @@ class TestPage:
         assert target.subject == str(user.pk)
         assert target.name == "u00001"
 
-    @pytest.mark.parametrize("nonsense", ["nobody", "%", "'", "🦄" * 400])
-    def test_nobody_is_found_by_nonsense(self, nonsense):
-        assert progress.page(make_operation(2), subject=nonsense).targets == []
+    @pytest.mark.parametrize("invalid", ["unknown", "%", "'", "🦄" * 400])
+    def test_an_invalid_search_finds_no_user(self, invalid):
+        assert progress.page(make_operation(2), subject=invalid).targets == []
 
-    def test_a_user_who_is_gone_is_told_by_key(self):
+    def test_a_deleted_user_is_shown_by_primary_key(self):
         operation = make_operation(1)
         User.objects.filter(username="u00000").delete()
 
@@ -173,7 +173,7 @@ class TestPage:
         assert progress.page(operation, subject="some-task").targets == [target]
         assert progress.page(operation, subject="u00000").targets == []
 
-    def test_why(self):
+    def test_details_have_the_reason_and_the_error(self):
         operation = make_operation(1)
         settle(operation, 1, "failed", reason="refused", detail="550 no such user")
 
@@ -181,13 +181,13 @@ class TestPage:
 
         assert target.details == "delivery refused · 550 no such user"
 
-    def test_what_may_have_been_done_twice_says_so(self):
+    def test_a_possible_duplicate_is_reported(self):
         operation = make_operation(1)
         operation.targets.update(state="done", uncertain=True)
 
         assert "twice" in progress.page(operation).targets[0].details
 
-    def test_a_page_costs_the_same_however_many_targets(self, django_assert_max_num_queries):
+    def test_the_number_of_queries_is_constant(self, django_assert_max_num_queries):
         operation = make_operation(200)
 
         with django_assert_max_num_queries(2):

@@ -1,4 +1,4 @@
-"""Starting an operation: recorded and frozen in one transaction, once a confirmation."""
+"""Start of an operation: recorded and frozen in one transaction, once per confirmation."""
 
 import uuid
 
@@ -24,7 +24,7 @@ def start(users=None, **more):
     return operations.start(confirmation=confirmation, **given)
 
 
-def test_it_records_who_why_and_how_many(alice):
+def test_it_records_actor_reason_and_number_of_targets(alice):
     make_users(3)
 
     operation = start(
@@ -48,7 +48,7 @@ def test_the_same_confirmation_starts_one_operation(alice):
     assert Target.objects.count() == 2
 
 
-def test_the_same_confirmation_is_known_after_its_rows_are_held(alice):
+def test_the_same_confirmation_is_recognized_after_its_rows_are_gone(alice):
     make_users(2)
     users = User.objects.filter(username__startswith="u")
     shown, key = selection_of(users).fingerprint(), uuid.uuid4()
@@ -58,7 +58,7 @@ def test_the_same_confirmation_is_known_after_its_rows_are_held(alice):
     assert start(actor=alice, key=key, shown=shown) == first
 
 
-def test_the_key_of_somebody_else_is_refused(alice, bob):
+def test_the_key_of_another_user_is_refused(alice, bob):
     make_users(2)
     key = uuid.uuid4()
     start(User.objects.filter(username="u00000"), actor=alice, key=key)
@@ -70,7 +70,7 @@ def test_the_key_of_somebody_else_is_refused(alice, bob):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_fifty_posts_at_once_start_one_operation():
+def test_fifty_concurrent_posts_start_one_operation():
     make_users(5)
     boss, key = User.objects.create_superuser("boss"), uuid.uuid4()
     shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
@@ -82,7 +82,7 @@ def test_fifty_posts_at_once_start_one_operation():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_overlapping_operations_at_once_hold_each_user_once():
+def test_concurrent_overlapping_operations_select_each_user_once():
     make_users(10)
     boss = User.objects.create_superuser("boss")
 
@@ -93,7 +93,7 @@ def test_overlapping_operations_at_once_hold_each_user_once():
 
 
 @pytest.mark.parametrize("change", ["more", "fewer", "others"])
-def test_what_was_not_shown_is_not_done(alice, change):
+def test_a_selection_that_changed_since_is_refused(alice, change):
     users = make_users(3)
     shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
     if change in {"fewer", "others"}:
@@ -108,14 +108,14 @@ def test_what_was_not_shown_is_not_done(alice, change):
     assert not Target.objects.exists()
 
 
-def test_a_fingerprint_names_the_set_in_any_order():
+def test_a_fingerprint_is_independent_of_the_order():
     assert operations.fingerprint("abc") == operations.fingerprint("cab")
     assert operations.fingerprint("abc") != operations.fingerprint("abd")
     assert operations.fingerprint([]) != operations.fingerprint([""])
     assert operations.fingerprint(["1", "1"]) != operations.fingerprint(["2", "2"])
 
 
-def test_rows_that_somebody_holds_change_the_set(alice):
+def test_rows_of_another_operation_change_the_selection(alice):
     make_users(3)
     shown = selection_of(User.objects.filter(username__startswith="u")).fingerprint()
     start(User.objects.filter(username="u00000"))
@@ -124,21 +124,21 @@ def test_rows_that_somebody_holds_change_the_set(alice):
         start(actor=alice, shown=shown)
 
 
-def test_an_empty_remainder_is_refused(alice):
+def test_an_empty_selection_is_refused(alice):
     with pytest.raises(NothingToDo):
-        start(User.objects.filter(username="nobody"), actor=alice)
+        start(User.objects.filter(username="unknown"), actor=alice)
 
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("nobody", [{"pk__in": []}, {"username": "nobody"}])
-def test_it_may_be_empty_where_that_tells_nothing(db, nobody):
-    operation = start(User.objects.filter(**nobody), verb=REQUEST_RESET_EMAIL, may_be_empty=True)
+@pytest.mark.parametrize("no_user", [{"pk__in": []}, {"username": "unknown"}])
+def test_a_request_of_a_user_may_have_no_target(db, no_user):
+    operation = start(User.objects.filter(**no_user), verb=REQUEST_RESET_EMAIL, may_be_empty=True)
 
     assert operation.total == 0
 
 
-def test_the_name_outlives_the_account(bob):
+def test_the_name_of_a_deleted_actor_is_kept(bob):
     operation = make_operation(1, actor=bob)
 
     bob.delete()
@@ -147,7 +147,7 @@ def test_the_name_outlives_the_account(bob):
     assert (operation.actor, operation.actor_name) == (None, "bob")
 
 
-def test_an_operation_of_another_version_can_be_looked_at(db):
+def test_an_operation_with_an_unknown_verb_has_a_title(db):
     operation = Operation.objects.create(verb="from_the_future")
 
     assert operation.title == "from_the_future"
@@ -155,7 +155,7 @@ def test_an_operation_of_another_version_can_be_looked_at(db):
     assert str(operation) == f"#{operation.pk} from_the_future"
 
 
-def test_what_was_unknown_may_become_known_after_the_end(db):
+def test_an_unknown_outcome_can_be_replaced_after_the_end(db):
     operation = make_operation(2)
     operation.targets.update(state="unknown")
     operations.finish_ended()

@@ -1,4 +1,4 @@
-"""A target changes its state by guarded updates: of two who try, one loses and is told so."""
+"""A target changes its state by guarded updates: only one of two concurrent ones succeeds."""
 
 import uuid
 
@@ -21,14 +21,14 @@ def claim(target, attempt=None):
     return operations.claim(target.task_id_of(attempt or target.attempt), LEASE)
 
 
-def announce(target, status="PENDING"):
+def store_result(target, status="PENDING"):
     return make_result(status, task_id=target.task_id)
 
 
 class TestClaim:
-    """A worker takes a target before it does anything."""
+    """A worker claims a target before it executes the task."""
 
-    def test_what_is_queued_is_taken_for_the_lease(self, db):
+    def test_a_queued_target_is_claimed_for_the_lease(self, db):
         target = make_target("queued", due=60)
 
         assert claim(target)
@@ -48,9 +48,9 @@ class TestClaim:
         target.refresh_from_db()
         assert target.tries == 1
 
-    def test_a_second_delivery_leaves_the_result_of_the_first_alone(self, db):
+    def test_a_second_delivery_does_not_change_the_result_of_the_first(self, db):
         target = make_target("queued")
-        row = announce(target, "STARTED")
+        row = store_result(target, "STARTED")
         assert claim(target)
 
         assert not claim(target)
@@ -59,18 +59,18 @@ class TestClaim:
         assert row.status == "STARTED"
 
     @pytest.mark.parametrize("state", OUTCOMES)
-    def test_what_has_an_outcome_is_not_run(self, db, state):
+    def test_a_target_with_an_outcome_is_refused(self, db, state):
         target = make_target(state)
-        announce(target)
+        store_result(target)
 
         assert not claim(target)
 
         assert Result.objects.get().status == "REVOKED"
 
-    def test_an_older_attempt_is_refused_and_its_result_says_so(self, db):
+    def test_an_older_attempt_is_refused_and_its_result_revoked(self, db):
         target = make_target("queued", attempt=2)
         make_result("PENDING", task_id=target.task_id_of(1))
-        announce(target)
+        store_result(target)
 
         assert not claim(target, attempt=1)
 
@@ -78,10 +78,10 @@ class TestClaim:
         assert Result.objects.get(task_id=target.task_id).status == "PENDING"
         assert claim(target)
 
-    def test_what_is_paused_is_put_back(self, db):
+    def test_a_target_of_a_paused_operation_waits_again(self, db):
         target = make_target("queued", due=60)
         Operation.objects.update(state="paused")
-        announce(target)
+        store_result(target)
 
         assert not claim(target)
 
@@ -90,9 +90,9 @@ class TestClaim:
         assert list(Target.objects.due()) == [target]
         assert Result.objects.get().status == "REVOKED"
 
-    def test_what_was_aborted_is_not_run(self, alice):
+    def test_a_target_of_an_aborted_operation_is_refused(self, alice):
         target = make_target("queued")
-        announce(target)
+        store_result(target)
         operations.abort(operation=target.operation, actor=alice, reason="r")
 
         assert not claim(target)
@@ -102,7 +102,7 @@ class TestClaim:
         assert Result.objects.get().status == "REVOKED"
 
     @pytest.mark.parametrize("task_id", ["", "x", str(UUID), f"{UUID}-1-1"])
-    def test_what_belongs_to_no_operation_is_a_lookup_error(self, db, task_id):
+    def test_a_task_id_without_a_target_is_a_lookup_error(self, db, task_id):
         with pytest.raises(LookupError):
             operations.claim(task_id, LEASE)
 
@@ -111,7 +111,7 @@ class TestClaim:
         ["{key}-{pk}-01", "{key}-0{pk}-1", "{key}-{pk}-١", "{key}-{pk}-1 ", " {key}-{pk}-1",
          "{key}-{pk}-1\n", "{key}-{pk}", "{key}-{pk}-1-1", "{KEY}-{pk}-1", "{key}-{pk}-0"],
     )  # fmt: skip
-    def test_what_merely_looks_like_ours_is_not(self, db, shape):
+    def test_a_malformed_task_id_is_a_lookup_error(self, db, shape):
         target = make_target("queued")
         key = str(target.operation.key)
 
@@ -133,7 +133,7 @@ class TestClaim:
          lambda rows: rows.mark_queued(LEASE), lambda rows: rows.settle("done"),
          lambda rows: rows.settle_crashed(again=False)],
     )  # fmt: skip
-    def test_a_guard_is_looked_at_again_after_waiting_for_another(self, db, change):
+    def test_each_change_is_one_guarded_update_without_a_subquery(self, db, change):
         target = make_target("queued")
 
         with CaptureQueriesContext(connection) as queries:
@@ -144,7 +144,7 @@ class TestClaim:
         assert 'FROM "tasks_admin_target"' not in query["sql"]
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_two_workers_one_gets_it(self):
+    def test_only_one_of_eight_workers_claims_it(self):
         target = make_target("queued")
 
         outcomes = run_concurrently(8, lambda n: claim(target))
@@ -157,7 +157,7 @@ class TestSettle:
     """An outcome is written once."""
 
     @pytest.mark.parametrize("state", OPEN)
-    def test_what_is_open_gets_its_outcome(self, db, state):
+    def test_an_open_target_gets_an_outcome(self, db, state):
         target = make_target(state)
 
         assert Target.objects.all().settle(TargetState.FAILED, reason="refused", detail="550") == 1
@@ -167,7 +167,7 @@ class TestSettle:
         assert target.finished_at
 
     @pytest.mark.parametrize("state", [state for state in OUTCOMES if state != "unknown"])
-    def test_an_outcome_stays(self, db, state):
+    def test_an_outcome_is_never_replaced(self, db, state):
         target = make_target(state, reason="first")
 
         assert Target.objects.all().settle(TargetState.FAILED, reason="second") == 0
@@ -175,13 +175,13 @@ class TestSettle:
         target.refresh_from_db()
         assert (target.state, target.reason) == (state, "first")
 
-    def test_what_nobody_knew_may_become_known(self, db):
+    def test_the_outcome_unknown_can_be_replaced(self, db):
         make_target("unknown")
 
         assert Target.objects.all().settle(TargetState.DONE) == 1
 
     @pytest.mark.parametrize("state", OUTCOMES)
-    def test_a_user_is_free_again(self, db, state):
+    def test_the_lock_key_of_a_user_is_released(self, db, state):
         target = make_target("running")
         assert target.lock_key
 
@@ -202,11 +202,11 @@ class TestSettle:
         assert Target.objects.get().lock_key == ("result:abc" if kept else None)
 
 
-class TestDied:
-    """Its process ended while it ran."""
+class TestCrashed:
+    """The worker's process died while it executed the target."""
 
     @pytest.mark.parametrize(("before", "after"), [(0, "waiting"), (1, "waiting"), (2, "failed")])
-    def test_it_is_tried_three_times(self, db, before, after):
+    def test_a_target_is_attempted_three_times(self, db, before, after):
         target = make_target("running", crashes=before)
 
         assert Target.objects.all().settle_crashed(again=True) == 1
@@ -214,7 +214,7 @@ class TestDied:
         target.refresh_from_db()
         assert (target.state, target.crashes, target.reason) == (after, before + 1, "crashed")
 
-    def test_what_may_not_run_again_is_unknown(self, db):
+    def test_a_task_that_must_not_run_again_is_unknown(self, db):
         target = make_target("running")
 
         Target.objects.all().settle_crashed(again=False)
@@ -223,7 +223,7 @@ class TestDied:
         assert (target.state, target.reason) == ("unknown", "worker_died")
 
     @pytest.mark.django_db(transaction=True)
-    def test_one_death_is_counted_once_whoever_finds_it(self):
+    def test_concurrent_detections_count_one_crash_once(self):
         make_target("running")
 
         counts = run_concurrently(8, lambda n: Target.objects.all().settle_crashed(again=True))
@@ -231,13 +231,13 @@ class TestDied:
         assert sum(counts) == 1
         assert Target.objects.get().crashes == 1
 
-    def test_done_after_a_death_may_have_been_done_twice(self, db):
+    def test_a_target_done_after_a_crash_is_possibly_duplicated(self, db):
         assert make_target("done", uncertain=True).possibly_duplicated
         assert not make_target("done").possibly_duplicated
         assert not make_target("failed", uncertain=True).possibly_duplicated
 
 
-def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):
+def test_a_target_requeued_in_an_aborted_operation_is_cancelled(alice):
     operation = make_operation(2)
     running = operation.targets.first()
     Target.objects.filter(pk=running.pk).update(state="running", attempt=1)
@@ -250,7 +250,7 @@ def test_what_was_put_back_in_an_aborted_operation_is_cancelled(alice):
     assert operation.counts() == {"cancelled": 2}
 
 
-def test_the_ids_of_all_attempts(db):
+def test_the_task_ids_of_all_attempts(db):
     target = make_target("queued", attempt=F("attempt") + 3)
 
     assert target.task_ids() == [
