@@ -157,7 +157,7 @@ def broker(valkey: str) -> Iterator[Any]:
 
     client = redis.Redis.from_url(valkey)
     client.flushall()
-    unmanaged.discovered_workers.__init__()  # type: ignore[misc] (it finds the workers anew)
+    unmanaged.discovered_workers.__init__()  # type: ignore[misc] (it discovers the workers again)
     before = app.conf.broker_url, app.conf.broker_read_url, app.conf.broker_write_url
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = valkey
     yield client

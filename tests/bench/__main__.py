@@ -6,14 +6,14 @@ import tempfile
 import time
 from pathlib import Path
 
-WHERE = Path(os.environ.get("DATA_DIR") or "var").resolve() / "bench"
+OUTPUT_DIR = Path(os.environ.get("DATA_DIR") or "var").resolve() / "bench"
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="opsconsole-bench-")
 os.environ["SECRET_KEY"] = "only for measuring " * 4
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 
 
 def main() -> None:
-    """Run every benchmark, each beside its rival."""
+    """Run every benchmark, and compare each with the alternative."""
     import django
 
     django.setup()
@@ -30,8 +30,8 @@ def main() -> None:
             f"{row['what']:{width}}  {row['rival']:>12,.1f}  {row['ours']:>12,.1f}  "
             f"{row['ratio']:.1f} × ({row['unit']})"
         )
-    WHERE.mkdir(parents=True, exist_ok=True)
-    path = WHERE / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
+    OUTPUT_DIR.mkdir(parents=True, exist_ok=True)
+    path = OUTPUT_DIR / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(rows, indent=1))
     print(f"\nWritten to {path}")
 

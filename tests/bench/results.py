@@ -1,6 +1,6 @@
-"""The list of results beside the stock one of django-celery-results, in time a page.
+"""The time per page of the list of results, beside the stock list of django-celery-results.
 
-`BENCH_ROWS` says how many rows (1,000,000); each database in a process of its own.
+`BENCH_ROWS` is the number of rows (1,000,000); each database is measured in its own process.
 """
 
 import json
@@ -15,24 +15,24 @@ from typing import Any
 ROWS = int(os.environ.get("BENCH_ROWS", "1_000_000"))
 ROUNDS = 5
 TABLE = "django_celery_results_taskresult"
-#: A page of ours, and what comes nearest to it in the stock list.
+#: A page of our list, and the most similar page of the stock list.
 PAGES: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("first page", {}, {}),
     ("deep page", {"before": str(ROWS // 2)}, {"p": str(ROWS // 2 // 100)}),
-    ("failed ones", {"status": "FAILURE"}, {"status__exact": "FAILURE"}),
+    ("failed results", {"status": "FAILURE"}, {"status__exact": "FAILURE"}),
     (
-        "failed ones of a task",
+        "failed results of a task",
         {"status": "FAILURE", "task": "tasks.task7"},
         {"status__exact": "FAILURE", "task_name__exact": "tasks.task7"},
     ),
     (
-        "deep, of a worker",
+        "deep page of a worker",
         {"worker": "worker3@host", "before": str(ROWS // 2)},
         {"p": str(ROWS // 8 // 100), "q": "worker3"},
     ),
     ("search by id", {"q": f"bench-{ROWS // 3}"}, {"q": f"bench-{ROWS // 3}"}),
 ]
-#: The same rows in both dialects: numbers from 1 on.
+#: The numbers from 1 to `rows`, in the SQL of each database.
 SERIES = {
     "postgresql": "SELECT n FROM generate_series(1, {rows}) AS n",
     "sqlite": "WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series "
@@ -72,7 +72,7 @@ def _measured(name: str, environment: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def measure() -> list[tuple[str, float, float]]:
-    """Fill the table, then open the same pages of both, in turns: milliseconds."""
+    """Fill the table, then open the same pages of both lists in turns; return milliseconds."""
     from django.contrib.admin import AdminSite
     from django.contrib.auth import get_user_model
     from django.core.management import call_command

@@ -112,7 +112,7 @@ def test_passwords_in_urls(text, shown):
         "login(password='hunter2')", 'login(password="hunter2")', "{'password': 'hunter2'}",
         '{"password": "hunter2"}', "password=hunter2", "Authorization: Bearer hunter2hunter2",
         "curl -H 'Authorization: Basic hunter2hunter2'", "data['password'] = 'hunter2'",
-        'said: "{\\"token\\": \\"hunter2\\"}"', "x-api-key: hunter2",
+        'body: "{\\"token\\": \\"hunter2\\"}"', "x-api-key: hunter2",
         "PGPASSWORD=1 password = hunter2",
         "password: 'hunter2 with\\' quote'", "password='hunter2", "login(password=b'hunter2')",
         '{"token": ["x", "hunter2"]}', '{"secret": {"a": [1, "]hunter2"]}}',
