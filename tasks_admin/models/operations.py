@@ -9,6 +9,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from tasks_admin.lib import celery_json, masks
 from tasks_admin.lib.reasons import label
@@ -78,8 +79,8 @@ class Operation(models.Model):
     parent = models.ForeignKey(
         "self", models.SET_NULL, null=True, related_name="children", verbose_name=_("related to")
     )
-    created_at = models.DateTimeField(_("started"), auto_now_add=True)
-    finished_at = models.DateTimeField(_("finished"), null=True)
+    created_at = models.DateTimeField(pgettext_lazy("a moment", "started"), auto_now_add=True)
+    finished_at = models.DateTimeField(pgettext_lazy("a moment", "finished"), null=True)
 
     objects = OperationQuerySet.as_manager()
 

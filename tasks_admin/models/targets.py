@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import connections, models, router
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from tasks_admin.lib.conf import settings
 from tasks_admin.models.dialects import dialect_of
@@ -232,8 +233,8 @@ class Target(models.Model):
     due_at = models.DateTimeField()
     #: When the newest attempt was published.
     queued_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(_("started"), null=True)
-    finished_at = models.DateTimeField(_("finished"), null=True)
+    started_at = models.DateTimeField(pgettext_lazy("a moment", "started"), null=True)
+    finished_at = models.DateTimeField(pgettext_lazy("a moment", "finished"), null=True)
 
     objects = TargetQuerySet.as_manager()
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from tasks_admin.lib.conf import settings
 
@@ -50,7 +51,7 @@ class Worker(models.Model):
     name = models.CharField(_("name"), max_length=255, primary_key=True)
     #: Differs with each start. If two starts write the row in turn, two workers have its name.
     start_id = models.UUIDField()
-    started_at = models.DateTimeField(_("started"))
+    started_at = models.DateTimeField(pgettext_lazy("a moment", "started"))
     last_seen_at = models.DateTimeField(_("last seen"), db_index=True)
     stopped_at = models.DateTimeField(_("stopped"), null=True)
     #: When another running worker of this name was last detected.
