@@ -10,12 +10,12 @@ class ResultState(models.TextChoices):
     Without `task_track_started` Celery stores no STARTED: a running task is PENDING.
     """
 
-    PENDING = "PENDING", _("queued")
+    PENDING = "PENDING", _("pending")
     RECEIVED = "RECEIVED", _("received")
     STARTED = "STARTED", _("started")
-    RETRY = "RETRY", _("tried again")
-    SUCCESS = "SUCCESS", _("succeeded")
-    FAILURE = "FAILURE", _("failed")
+    RETRY = "RETRY", _("retrying")
+    SUCCESS = "SUCCESS", _("success")
+    FAILURE = "FAILURE", _("failure")
     REVOKED = "REVOKED", _("revoked")
     #: The console's: published, and no queue and no worker has it any more.
     LOST = "LOST", _("lost")

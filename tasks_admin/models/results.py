@@ -18,17 +18,17 @@ from tasks_admin.models.result_states import IN_PROGRESS, READY, ResultState
 class Verdict(models.TextChoices):
     """Whether the stored arguments equal the ones that were sent."""
 
-    EXACT = "exact", _("exact")
-    LOSSY = "lossy", _("lossy")
+    EXACT = "exact", _("stored exactly")
+    LOSSY = "lossy", _("not stored exactly")
     UNREADABLE = "unreadable", _("unreadable")
 
 
 class InexactReason(models.TextChoices):
     """Why the stored arguments are not exact."""
 
-    REDACTED = "redacted", _("the publisher redacted them (argsrepr)")
-    TOO_LARGE = "too_large", _("they are too large")
-    NOT_JSON = "not_json", _("they are not JSON")
+    REDACTED = "redacted", _("redacted by the publisher (argsrepr)")
+    TOO_LARGE = "too_large", _("too large")
+    NOT_JSON = "not_json", _("not JSON")
 
 
 class ResultQuerySet(models.QuerySet["Result"]):

@@ -214,7 +214,7 @@ def describe_retries(rows: QuerySet[Any]) -> str:
     return " ".join(
         _("Already retried by %(actor)s on %(time)s: %(operation)s.")
         % {
-            "actor": target.operation.actor_name or _("the system"),
+            "actor": target.operation.actor_name or _("anonymous"),
             "time": date_format(timezone.localtime(target.operation.created_at), "DATETIME_FORMAT"),
             "operation": target.operation,
         }

@@ -1,1 +1,1 @@
-"""The pages of failure groups."""
+"""The pages of failure groups: list, detail, actions."""

@@ -17,7 +17,7 @@ from tasks_admin.results import failure_groups
 
 
 class FailureGroupActionsMixin(ModelAdmin[Any]):
-    """Resolve, mute, reopen; retry the group, as it was or edited."""
+    """Resolve, mute, reopen; retry all failed tasks of the group, with or without an edit."""
 
     def action_urls(self) -> list[Any]:
         """A URL for each action."""
@@ -31,15 +31,15 @@ class FailureGroupActionsMixin(ModelAdmin[Any]):
         ]
 
     def group_of(self, request: HttpRequest, pk: str) -> FailureGroup:
-        """The cause, for who may look at it."""
+        """The group; 403 without the permission to view it, 404 if it does not exist."""
         raise NotImplementedError
 
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue the group again with other arguments."""
+        """Queue the failed tasks of the group again with other arguments."""
         raise NotImplementedError
 
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue the group again."""
+        """Queue the failed tasks of the group again."""
         raise NotImplementedError
 
     def offered(self, request: HttpRequest, group: FailureGroup) -> list[Verb]:

@@ -1,4 +1,4 @@
-"""The filters of the list of causes."""
+"""The filters of the list of failure groups."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,35 +6,37 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tasks_admin.admin.shared.filters import ChoiceFilter
 from tasks_admin.models import FailureGroup, FailureGroupState
 
-#: Tasks that the filter offers; the search finds the others.
-MOST_TASKS = 50
+#: Tasks that the filter lists; the search finds the others.
+MAX_TASKS = 50
 
 
 class FailureGroupStateFilter(ChoiceFilter):
-    """By what staff decided; what is muted shows only when it is asked for."""
+    """Filters by state; muted groups are shown only on request."""
 
-    title = _("state")
+    title = _("status")
     parameter_name = field = "state"
 
     def lookups(
         self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> Iterable[tuple[str, Any]]:
         """The states, and all of them."""
-        return [*FailureGroupState.choices, ("all", _("All"))]
+        states = [(state.value, capfirst(state.label)) for state in FailureGroupState]
+        return [*states, ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """Say what is shown by default."""
+        """Name the default."""
         first, *others = super().choices(changelist)
-        yield first | {"display": _("All but muted")}
+        yield first | {"display": _("All except muted")}
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Leave muted ones out, unless told otherwise."""
+        """Exclude muted groups unless a state is selected."""
         if not self.value():
             return queryset.filter(state__in=[FailureGroupState.OPEN, FailureGroupState.RESOLVED])
         if self.value() == "all":
@@ -43,7 +45,7 @@ class FailureGroupStateFilter(ChoiceFilter):
 
 
 class FailureGroupTaskFilter(ChoiceFilter):
-    """By task."""
+    """Filters by task."""
 
     title = _("task")
     parameter_name = field = "task"
@@ -51,6 +53,6 @@ class FailureGroupTaskFilter(ChoiceFilter):
     def lookups(
         self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> Iterable[tuple[str, Any]]:
-        """The tasks that failed: read off an index of the causes, which are few."""
+        """The tasks that failed, read from an index of the groups, which are few."""
         tasks = FailureGroup.objects.order_by("task").values_list("task", flat=True).distinct()
-        return [(name, name) for name in tasks[:MOST_TASKS] if name]
+        return [(name, name) for name in tasks[:MAX_TASKS] if name]

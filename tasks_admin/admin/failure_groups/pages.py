@@ -1,4 +1,4 @@
-"""Causes: the list of groups of failures, and the page of one."""
+"""Failure groups: the list, and the page of one group."""
 
 from functools import partial
 from typing import Any
@@ -17,94 +17,94 @@ from django.utils.translation import pgettext_lazy
 from tasks_admin import results
 from tasks_admin.admin.failure_groups.actions import FailureGroupActionsMixin
 from tasks_admin.admin.failure_groups.filters import FailureGroupStateFilter, FailureGroupTaskFilter
-from tasks_admin.admin.results.detail import LONGEST, badge
+from tasks_admin.admin.results.detail import MAX_TEXT_LENGTH, badge
 from tasks_admin.admin.results.editing import edit_and_retry_view
-from tasks_admin.admin.results.pages import moment, preview
+from tasks_admin.admin.results.pages import preview, short_time
 from tasks_admin.admin.shared.confirm import confirm_action
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.admin.shared.responses import can
-from tasks_admin.lib import masks, tracebacks
+from tasks_admin.lib import counts, masks, tracebacks
 from tasks_admin.lib.verbs import EDIT_AND_RETRY, RETRY_FAILED
 from tasks_admin.models import FailureGroup, Operation, Result
 from tasks_admin.operations import Confirmation
 from tasks_admin.results import failure_groups
 
-#: Characters of a message that the list shows.
-BRIEF = 160
+#: Characters of a summary that the list shows.
+MAX_SUMMARY_LENGTH = 160
 
 
 class FailureGroupChangeList(ChangeList):
-    """A page of causes, with what is told of each: two queries for all of them."""
+    """A page of groups with their trends and failure rates: two queries for all of them."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read the page, and look up trends and shares."""
+        """Read the page, then the trends and failure rates of its rows."""
         super().get_results(request)
         rows = list(self.result_list)
-        trends, shares = failure_groups.hourly(rows), failure_groups.failure_rates(rows)
+        trends, rates = failure_groups.hourly(rows), failure_groups.failure_rates(rows)
         for row in rows:
-            row.trend, row.share = trends[row.pk], shares.get(row.pk)
+            row.trend, row.rate = trends[row.pk], rates.get(row.pk)
         self.result_list = rows
 
 
 @admin.register(FailureGroup)
 class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
-    """What failures have in common, the latest first."""
+    """Failure groups, the latest failure first."""
 
     list_display = (
-        "said", "standing", "failures", "first", "last", "trend", "share",
+        "summary", "state_badge", "failures", "first", "last", "trend", "failure_rate",
     )  # fmt: skip
-    list_display_links = ("said",)
+    list_display_links = ("summary",)
     list_filter = (FailureGroupStateFilter, FailureGroupTaskFilter)
     list_per_page = 25
     ordering = ("-last_at", "-id")
     sortable_by = ()
     search_fields = ("exception", "message", "location", "task")
-    search_help_text = _("Words of the exception, its message, the place in the code or the task.")
+    search_help_text = _("Exception class, message, location in the code, or task")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """With trends and shares."""
+        """With trends and failure rates."""
         return FailureGroupChangeList
 
-    @admin.display(description=_("group"))
-    def said(self, group: FailureGroup) -> str:
-        """The exception and what it said; below it the task, and the place in the code."""
+    @admin.display(description=_("failure group"))
+    def summary(self, group: FailureGroup) -> str:
+        """The exception and its message; below them the task and the location in the code."""
         text = f"{group.exception}: {group.message}" if group.message else group.exception
-        text = text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
-        where = " · ".join(filter(None, [group.task, group.location]))
-        return format_html('{}<br><span class="quiet">{}</span>', text, where)
+        text = text if len(text) <= MAX_SUMMARY_LENGTH else f"{text[:MAX_SUMMARY_LENGTH]}…"
+        details = " · ".join(filter(None, [group.task, group.location]))
+        return format_html('{}<br><span class="quiet">{}</span>', text, details)
 
-    @admin.display(description=_("state"))
-    def standing(self, group: FailureGroup) -> str:
-        """The state as a badge that says it in words too."""
+    @admin.display(description=_("status"))
+    def state_badge(self, group: FailureGroup) -> str:
+        """The state as a badge."""
         return render_to_string("admin/tasks_admin/failuregroup/state.html", {"group": group})
 
     @admin.display(description=_("failures"))
-    def failures(self, group: FailureGroup) -> int:
-        """How many there were."""
-        return group.count
+    def failures(self, group: FailureGroup) -> str:
+        """The number of failures."""
+        return f"{group.count:,}"
 
     @admin.display(description=pgettext_lazy("a moment", "first"))
     def first(self, group: FailureGroup) -> str:
-        """When it failed so for the first time."""
-        return moment(group.first_at)
+        """The time of the first failure."""
+        return short_time(group.first_at)
 
     @admin.display(description=pgettext_lazy("a moment", "last"))
     def last(self, group: FailureGroup) -> str:
-        """When it last did."""
-        return moment(group.last_at)
+        """The time of the latest failure."""
+        return short_time(group.last_at)
 
     @admin.display(description=_("last 24 hours"))
     def trend(self, group: Any) -> str:
-        """A small chart, with its numbers as words."""
+        """A bar chart of the failures per hour."""
         return render_to_string("admin/tasks_admin/chart.html", {"chart": group.trend})
 
-    @admin.display(description=_("share of runs"))
-    def share(self, group: Any) -> str:
-        """How much of what that task did lately ended so."""
-        return render_to_string("admin/tasks_admin/failuregroup/share.html", {"share": group.share})
+    @admin.display(description=_("failure rate"))
+    def failure_rate(self, group: Any) -> str:
+        """The group's share of the task's latest finished runs."""
+        return render_to_string("admin/tasks_admin/failuregroup/rate.html", {"rate": group.rate})
 
     def get_urls(self) -> list[Any]:
-        """Add an address for each act."""
+        """Add a URL for each action."""
         return self.action_urls() + super().get_urls()
 
     def change_view(
@@ -114,7 +114,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show a cause."""
+        """Show one group."""
         group = self.group_of(request, unquote(object_id))
         context = {
             **self.admin_site.each_context(request),
@@ -126,7 +126,7 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         return TemplateResponse(request, "admin/tasks_admin/failuregroup/change_form.html", context)
 
     def retry(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue again what failed for it, and was not retried yet."""
+        """Queue the failed tasks of the group again, except those already retried."""
         group = self.group_of(request, pk)
         failed = failure_groups.results_of(group)
         return confirm_action(
@@ -140,14 +140,14 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         )
 
     def edit(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Queue all of that again with other arguments, the same for all."""
+        """Queue the failed tasks of the group again, all with the entered arguments."""
         group = self.group_of(request, pk)
         return edit_and_retry_view(
             self, request, failure_groups.results_of(group), back=group.get_absolute_url()
         )
 
     def group_of(self, request: HttpRequest, pk: str) -> FailureGroup:
-        """The cause, for who may look at it."""
+        """The group; 403 without the permission to view it, 404 if it does not exist."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         group = self.get_object(request, pk)
@@ -156,25 +156,26 @@ class FailureGroupAdmin(FailureGroupActionsMixin, ReadOnlyAdmin):
         return group  # type: ignore[no-any-return]
 
     def _context(self, request: HttpRequest, group: FailureGroup) -> dict[str, Any]:
-        seen, older = failure_groups.latest_failures(
+        failures, older = failure_groups.latest_failures(
             group, before=_key(request.GET.get("before", ""))
         )
-        may_look = request.user.has_perm("tasks_admin.view_result")
+        can_view_results = request.user.has_perm("tasks_admin.view_result")
         return {
             "group": group,
             "hours": failure_groups.hourly([group])[group.pk],
             "days": failure_groups.daily(group),
-            "share": failure_groups.failure_rates([group]).get(group.pk),
-            "seen": [(one, badge(one.result) if one.result else "") for one in seen],
+            "rate": failure_groups.failure_rates([group]).get(group.pk),
+            "failures": [(one, badge(one.result) if one.result else "") for one in failures],
             "older": older,
+            "retry_count": counts.bounded_count(failure_groups.results_of(group)),
             "paged": "before" in request.GET,
-            "may_look": may_look,
-            "traceback": _sample(seen) if may_look else [],
+            "can_view_results": can_view_results,
+            "traceback": _latest_traceback(failures) if can_view_results else [],
             "actions": self.offered(request, group),
-            "done": failure_groups.actions_on(group),
-            "may_look_at_operations": request.user.has_perm("tasks_admin.view_operation"),
-            "may_retry": can(request, RETRY_FAILED),
-            "may_edit": can(request, EDIT_AND_RETRY),
+            "history": failure_groups.actions_on(group),
+            "can_view_operations": request.user.has_perm("tasks_admin.view_operation"),
+            "can_retry": can(request, RETRY_FAILED),
+            "can_edit": can(request, EDIT_AND_RETRY),
         }
 
 
@@ -183,12 +184,14 @@ def _retry(group: FailureGroup, confirmation: Confirmation) -> Operation:
 
 
 def _key(text: str) -> int | None:
-    """A page's key; what is none leads to the first page."""
+    """The key of a page; None for the first page, and for an invalid key."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _sample(seen: list[failure_groups.StoredFailure]) -> list[tracebacks.FrameGroup]:
-    """The traceback of the newest failure that is still stored, masked."""
-    pk = next((one.result.pk for one in seen if one.result), 0)
+def _latest_traceback(
+    failures: list[failure_groups.StoredFailure],
+) -> list[tracebacks.FrameGroup]:
+    """The traceback of the latest failure whose result is still stored, masked."""
+    pk = next((one.result.pk for one in failures if one.result), 0)
     stored = Result.objects.filter(pk=pk).values_list("traceback", flat=True).first() or ""
-    return tracebacks.frame_groups(masks.mask_text(stored[:LONGEST]))
+    return tracebacks.frame_groups(masks.mask_text(stored[:MAX_TEXT_LENGTH]))

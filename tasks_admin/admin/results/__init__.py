@@ -1,1 +1,1 @@
-"""The pages of task results."""
+"""The pages of task results: list, detail, edit and retry."""

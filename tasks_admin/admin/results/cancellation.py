@@ -1,4 +1,4 @@
-"""The actions that revoke what waits, and terminate what runs."""
+"""The actions that revoke waiting tasks and terminate running ones."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from tasks_admin.results import cancellation
 
 
 class CancellationMixin(ModelAdmin[Any]):
-    """Adds the actions to a list of results."""
+    """Adds the actions to the list of results."""
 
     @admin.action(description=VERBS[REVOKE].label, permissions=[REVOKE])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Keep the selected tasks from running."""
+        """Revoke the selected tasks."""
         return confirm_action(
             self,
             request,
@@ -35,7 +35,7 @@ class CancellationMixin(ModelAdmin[Any]):
 
     @admin.action(description=VERBS[TERMINATE].label, permissions=[TERMINATE])
     def terminate(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """End the processes that run the selected tasks."""
+        """Terminate the selected tasks that are running."""
         return confirm_action(
             self,
             request,

@@ -1,4 +1,4 @@
-"""The columns of the list of results: kept for a person, and in the session for each page."""
+"""The selected columns of the list of results: stored per user, and cached in the session."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,28 +10,28 @@ from django.http import HttpRequest
 from tasks_admin.admin.shared.responses import current_user
 from tasks_admin.models import ColumnChoice
 
-#: What the session calls them.
-NAME = "tasks_admin_result_columns"
+#: Their key in the session.
+SESSION_KEY = "tasks_admin_result_columns"
 
 
-def chosen(request: HttpRequest) -> list[str]:
-    """What this person chose; empty: the usual ones. No page asks the database for it."""
-    return list(request.session.get(NAME, [])) if hasattr(request, "session") else []
+def selected(request: HttpRequest) -> list[str]:
+    """The columns that the user selected; empty: the default ones. Needs no query."""
+    return list(request.session.get(SESSION_KEY, [])) if hasattr(request, "session") else []
 
 
-def keep(request: HttpRequest, names: Iterable[str]) -> None:
-    """Remember them for this person, here and in every session that begins later."""
-    request.session[NAME] = list(names)
+def save(request: HttpRequest, names: Iterable[str]) -> None:
+    """Store the selection for this session and all later sessions of the user."""
+    request.session[SESSION_KEY] = list(names)
     ColumnChoice.objects.update_or_create(
-        user=current_user(request), defaults={"names": request.session[NAME]}
+        user=current_user(request), defaults={"names": request.session[SESSION_KEY]}
     )
 
 
 @receiver(user_logged_in, dispatch_uid="tasks_admin.columns")
-def recall(request: HttpRequest | None = None, user: Any = None, **_: Any) -> None:
-    """Bring them into a session that begins."""
+def load(request: HttpRequest | None = None, user: Any = None, **_: Any) -> None:
+    """Load the selection into a new session."""
     if request is None or not hasattr(request, "session"):
         return
     rows = ColumnChoice.objects.filter(user=user.pk)
     if names := rows.values_list("names", flat=True).first():
-        request.session[NAME] = names
+        request.session[SESSION_KEY] = names

@@ -1,4 +1,4 @@
-"""The filters of the list of results: each is read off an index, or looked for within a bound."""
+"""The filters of the list of results: each uses an index, or searches a bounded number of rows."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -9,6 +9,7 @@ from django.contrib.admin import ListFilter, ModelAdmin
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
+from django.utils.text import capfirst
 from django.utils.timezone import get_current_timezone, is_naive, make_aware
 from django.utils.translation import gettext_lazy as _
 
@@ -20,22 +21,22 @@ from tasks_admin.models.lock_keys import LockKind, lock_key_expression
 from tasks_admin.models.result_states import ResultState
 from tasks_admin.models.results import ResultQuerySet
 
-LONGEST = 255
+MAX_VALUE_LENGTH = 255
 
 
-class Ranked:
-    """What the list asks of a filter to know where to read."""
+class KeysetFilter:
+    """The properties of a filter by which `KeysetChangeList` chooses the driving filter."""
 
-    #: The lower, the fewer rows it leaves, as a rule.
+    #: The lower, the more selective the filter is as a rule.
     rank = 50
-    #: The order in which its index has the rows, before their key.
+    #: The fields by which its index orders the rows, before the primary key.
     order: tuple[str, ...] = ()
-    #: Whether no index knows it.
+    #: Whether it has no index.
     scans = False
 
 
-class StatusFilter(Ranked, ChoiceFilter):
-    """By Celery's state."""
+class StatusFilter(KeysetFilter, ChoiceFilter):
+    """Filters by status."""
 
     title = _("status")
     parameter_name = field = "status"
@@ -44,14 +45,16 @@ class StatusFilter(Ranked, ChoiceFilter):
     def lookups(
         self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> Iterable[tuple[str, Any]]:
-        """Celery's states, in the order of a task's life, and one of ours."""
+        """The statuses in the order of a task's life. RECEIVED is hardly ever stored."""
         return [
-            (state.value, state.label) for state in ResultState if state != ResultState.RECEIVED
+            (state.value, capfirst(state.label))
+            for state in ResultState
+            if state != ResultState.RECEIVED
         ]
 
 
-class RetriedFilter(Ranked, ChoiceFilter):
-    """By whether somebody retried it."""
+class RetriedFilter(KeysetFilter, ChoiceFilter):
+    """Filters by whether staff retried the task."""
 
     title = _("retried")
     parameter_name = "retried"
@@ -60,121 +63,123 @@ class RetriedFilter(Ranked, ChoiceFilter):
     def lookups(
         self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
     ) -> Iterable[tuple[str, Any]]:
-        """Yes and no."""
+        """Retried or not."""
         return [("yes", _("Yes")), ("no", _("No"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows that a retry holds, or the others."""
+        """Keep the retried results, or the others."""
         if self.value() not in {"yes", "no"}:
             return queryset.none() if self.value() else queryset
         lock_key = lock_key_expression(LockKind.RESULT, OuterRef("task_id"))
-        held = Exists(Target.objects.filter(lock_key=lock_key))
-        return queryset.filter(held if self.value() == "yes" else ~held)
+        retried = Exists(Target.objects.filter(lock_key=lock_key))
+        return queryset.filter(retried if self.value() == "yes" else ~retried)
 
 
-class InputFilter(Ranked, ListFilter):
-    """Filters by what is typed into a small form; works without a script."""
+class InputFilter(KeysetFilter, ListFilter):
+    """Filters by the values of a small form; works without a script."""
 
-    template = "admin/tasks_admin/filter_typed.html"
+    template = "admin/tasks_admin/filter_input.html"
     #: (parameter, label, type of the input).
     inputs: tuple[tuple[str, Any, str], ...] = ()
-    #: What is offered while one types.
+    #: The values that the input suggests.
     suggestions: tuple[str, ...] | list[str] = ()
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        self.typed = {
-            name: str((params.pop(name, None) or [""])[-1]).replace("\x00", "").strip()[:LONGEST]
+        self.values = {
+            name: str((params.pop(name, None) or [""])[-1])
+            .replace("\x00", "")
+            .strip()[:MAX_VALUE_LENGTH]
             for name, _label, _type in self.inputs
         }
-        self.typed = {name: value for name, value in self.typed.items() if value}
+        self.values = {name: value for name, value in self.values.items() if value}
 
     @classmethod
     def parameters(cls) -> list[str]:
-        """The names that it takes from an address."""
+        """The names of its query parameters."""
         return [name for name, _label, _type in cls.inputs]
 
     def has_output(self) -> bool:
-        """Always shown: one may want to type."""
+        """Always: a value can be entered at any time."""
         return True
 
-    def chosen(self) -> bool:
-        """Whether it is set."""
-        return bool(self.typed)
+    def is_active(self) -> bool:
+        """Whether a value has been entered."""
+        return bool(self.values)
 
     def expected_parameters(self) -> list[str | None]:
-        """The names that it takes from an address."""
+        """The names of its query parameters."""
         return [*self.parameters()]
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """What the form needs: its inputs, and the other filters that stay as they are."""
+        """The context of the form: its inputs, and the other filters as hidden fields."""
         others = changelist.get_filters_params() | {"q": changelist.query}
-        kept = [
+        hidden = [
             (name, value if isinstance(value, str) else value[-1])
             for name, value in others.items()
             if name not in self.parameters() and value
         ]
         yield {
             "inputs": [
-                (name, label, kind, self.typed.get(name, "")) for name, label, kind in self.inputs
+                (name, label, kind, self.values.get(name, "")) for name, label, kind in self.inputs
             ],
-            "kept": kept,
-            "chosen": self.chosen(),
+            "hidden": hidden,
+            "active": self.is_active(),
             "suggestions": self.suggestions,
             "clear": changelist.get_query_string(remove=self.parameters()),
         }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows that match; with nonsense nothing does, and that is said."""
-        if not self.typed:
+        """Keep the matching rows; for an invalid value none, with a message."""
+        if not self.values:
             return queryset
         try:
-            return self.matching(queryset)
+            return self.filter_rows(queryset)
         except (ValueError, OverflowError):
-            text = _("The filter by %(title)s could not be read: nothing matches it.")
+            text = _("The value of the filter “%(title)s” is not valid. No rows match.")
             messages.warning(request, text % {"title": self.title})
             return queryset.none()
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows that match; raises `ValueError` over nonsense."""
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the matching rows; raises `ValueError` for an invalid value."""
         raise NotImplementedError
 
 
 class TaskFilter(InputFilter):
-    """By task."""
+    """Filters by task name."""
 
     title = _("task")
-    inputs = (("task", _("Name, whole"), "text"),)
+    inputs = (("task", _("Exact task name"), "text"),)
 
     @property
     def suggestions(self) -> list[str]:  # type: ignore[override]
-        """The tasks that the project has now."""
+        """The registered tasks."""
         return broker.registered_tasks()
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Of this very name."""
-        return queryset.filter(task_name=self.typed["task"])
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the results of the task."""
+        return queryset.filter(task_name=self.values["task"])
 
 
 class WorkerFilter(InputFilter):
-    """By worker."""
+    """Filters by worker."""
 
     title = _("worker")
-    inputs = (("worker", _("Name, whole"), "text"),)
+    inputs = (("worker", _("Exact worker name"), "text"),)
     rank = 40
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Run by this very worker."""
-        return queryset.filter(worker=self.typed["worker"])
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the results of the worker."""
+        return queryset.filter(worker=self.values["worker"])
 
 
 class QueueFilter(InputFilter):
-    """By queue."""
+    """Filters by queue."""
 
     title = _("queue")
-    inputs = (("queue", _("Name, whole"), "text"),)
+    inputs = (("queue", _("Exact queue name"), "text"),)
     rank = 55
 
     @property
@@ -182,37 +187,37 @@ class QueueFilter(InputFilter):
         """The queues that the project declares."""
         return broker.declared_queues()
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Sent to this very queue."""
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the results of tasks that were published to the queue."""
         named: QuerySet[Any] = queryset.alias(queue_name=QueueName())
-        return named.filter(queue_name=self.typed["queue"])
+        return named.filter(queue_name=self.values["queue"])
 
 
-class RaisedFilter(InputFilter):
-    """By the class of the exception."""
+class ExceptionFilter(InputFilter):
+    """Filters by exception class."""
 
     title = _("exception")
-    inputs = (("raised", _("Class, without its module"), "text"),)
+    inputs = (("exception", _("Exception class, e.g. ValueError"), "text"),)
     rank = 20
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Failed with this very class."""
-        failed: QuerySet[Any] = queryset.alias(raised=ExceptionClass()).filter(
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the failures with this exception class."""
+        failed: QuerySet[Any] = queryset.alias(exception=ExceptionClass()).filter(
             status=ResultState.FAILURE
         )
-        return failed.filter(raised=self.typed["raised"])
+        return failed.filter(exception=self.values["exception"])
 
 
 class OperationFilter(InputFilter):
-    """By the operation that queued it."""
+    """Filters by operation."""
 
     title = _("operation")
-    inputs = (("operation", _("Number"), "number"),)
+    inputs = (("operation", _("Operation no."), "number"),)
     rank = 10
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """All attempts at its targets."""
-        number = int(self.typed["operation"].lstrip("#"))
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the results of all attempts of the operation's targets."""
+        number = int(self.values["operation"].lstrip("#"))
         operation = Operation.objects.filter(pk=number).first()
         if operation is None:
             return queryset.none()
@@ -221,20 +226,23 @@ class OperationFilter(InputFilter):
 
 
 class TimeFilter(InputFilter):
-    """By when it was queued."""
+    """Filters by the time when the task was queued."""
 
     title = _("time")
-    inputs = (("from", _("From"), "datetime-local"), ("to", _("To"), "datetime-local"))
+    inputs = (
+        ("from", _("Queued from"), "datetime-local"),
+        ("to", _("Queued before"), "datetime-local"),
+    )
     rank, order = 30, ("date_created",)
 
-    def matching(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Queued from the one moment on, and before the other."""
+    def filter_rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the tasks queued in the given period; its end is not included."""
         bounds = {"from": "date_created__gte", "to": "date_created__lt"}
         return queryset.filter(
-            **{bounds[name]: self._moment(value) for name, value in self.typed.items()}
+            **{bounds[name]: self._parse(value) for name, value in self.values.items()}
         )
 
-    def _moment(self, text: str) -> datetime:
+    def _parse(self, text: str) -> datetime:
         moment = parse_datetime(text)
         if moment is None:
             raise ValueError(text)

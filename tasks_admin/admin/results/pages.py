@@ -1,4 +1,4 @@
-"""Task results: the list, the page of one, and the action that retries."""
+"""The list of task results, and the action that retries failed tasks."""
 
 from datetime import datetime
 from typing import Any
@@ -24,9 +24,9 @@ from tasks_admin.admin.results.cancellation import CancellationMixin
 from tasks_admin.admin.results.detail import ResultPage, badge
 from tasks_admin.admin.results.editing import EditAndRetryMixin
 from tasks_admin.admin.results.filters import (
+    ExceptionFilter,
     OperationFilter,
     QueueFilter,
-    RaisedFilter,
     RetriedFilter,
     StatusFilter,
     TaskFilter,
@@ -35,7 +35,7 @@ from tasks_admin.admin.results.filters import (
 )
 from tasks_admin.admin.results.search import search
 from tasks_admin.admin.shared.confirm import SafeActionsMixin, confirm_action
-from tasks_admin.admin.shared.keyset import KeyedChangeList
+from tasks_admin.admin.shared.keyset import KeysetChangeList
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
 from tasks_admin.admin.shared.responses import can
 from tasks_admin.lib import durations, masks
@@ -46,22 +46,23 @@ from tasks_admin.models.result_states import ResultState
 from tasks_admin.models.targets import TASK_ID
 
 #: Characters of the arguments that the list shows.
-BRIEF = 80
-#: Characters of them that are read for that: a secret that begins there must not be cut.
-READ = 2_000
+MAX_ARGUMENTS_LENGTH = 80
+#: Characters that are masked before the text is cut: half a secret is not recognized.
+MAX_MASKED_LENGTH = 2_000
+MAX_ID_LENGTH = 18
 
 
 def preview(rows: QuerySet[Any]) -> list[tuple[str, str, str, int]]:
-    """What a retry would do, by task, exception and verdict, in words."""
+    """The effect of a retry: (task, exception class, outcome, count), with labels."""
     return [
-        (task, raised, label(code) if code else str(_("will be retried")), count)
-        for task, raised, code, count in results.preview_groups(rows)
+        (task, exception, label(code) if code else str(_("will be retried")), count)
+        for task, exception, code, count in results.preview_groups(rows)
     ]
 
 
-def moment(when: datetime | None) -> str:
-    """A moment in the little room that a list has."""
-    return date_format(localtime(when), "SHORT_DATETIME_FORMAT") if when else ""
+def short_time(time: datetime | None) -> str:
+    """A time in the short format of lists; empty for None."""
+    return date_format(localtime(time), "SHORT_DATETIME_FORMAT") if time else ""
 
 
 class ResultAdmin(
@@ -72,150 +73,154 @@ class ResultAdmin(
     ResultExchange,
     ReadOnlyAdmin,
 ):
-    """Results, newest first."""
+    """Task results, newest first."""
 
     actions = ("retry_failed", "edit_and_retry", "revoke", "terminate")
     change_list_template = "admin/tasks_admin/result/change_list.html"
-    list_display = ("task_id_brief", "state", "task", "brief", "worker", "queued", "ran")
-    #: What one may choose from.
+    list_display = ("short_id", "state", "task", "arguments", "worker", "queued", "duration")
+    #: The columns that the user can select.
     columns = (
-        "task_id_brief", "state", "task", "brief", "worker", "queue", "queued", "waited",
-        "started", "ended", "ran", "operation",
+        "short_id", "state", "task", "arguments", "worker", "queue", "queued", "wait_time",
+        "started", "finished", "duration", "operation",
     )  # fmt: skip
-    list_display_links = ("task_id_brief",)
+    list_display_links = ("short_id",)
     list_filter = (
-        StatusFilter, TaskFilter, RaisedFilter, TimeFilter, QueueFilter, WorkerFilter,
+        StatusFilter, TaskFilter, ExceptionFilter, TimeFilter, QueueFilter, WorkerFilter,
         OperationFilter, RetriedFilter,
     )  # fmt: skip
     ordering = ("-id",)
     sortable_by = ()
-    search_fields = ("task_id",)  # shows the box; `get_search_results` decides
+    search_fields = ("task_id",)  # shows the search box; see `get_search_results`
     search_help_text = _(
-        "A task id, whole; a user's name, address or number (user:…); or words of an exception "
-        "among the newest failures (text:…)."
+        "Full task ID, “user:” and a user's name, email or number, or “text:” and words from a "
+        "recent error"
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave out the columns that can be megabytes long, and that a list does not show."""
+        """Defer the columns that can be megabytes long; the list does not show them."""
         return super().get_queryset(request).defer("traceback", "result")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeyedChangeList]:
-        """Page by key."""
-        return KeyedChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        """Paginate by key."""
+        return KeysetChangeList
 
-    def at_once(self, used: list[Any]) -> bool:
-        """Whether one index knows all these filters: failures of a task."""
-        kinds = {type(spec) for spec in used}
+    def has_common_index(self, filters: list[Any]) -> bool:
+        """Whether one index serves all these filters: the failures of a task."""
+        kinds = {type(spec) for spec in filters}
         failed = any(
-            isinstance(spec, StatusFilter) and spec.value() == ResultState.FAILURE for spec in used
+            isinstance(spec, StatusFilter) and spec.value() == ResultState.FAILURE
+            for spec in filters
         )
         return kinds == {TaskFilter, StatusFilter} and failed
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search in this list's own way."""
+        """Search by task id, user or text; see `search`."""
         return (search(queryset, search_term) if search_term.strip() else queryset), False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """The columns that this person chose."""
-        chosen = columns.chosen(request)
-        return [name for name in self.columns if name in chosen] or list(self.list_display)
+        """The columns that the user selected."""
+        selected = columns.selected(request)
+        return [name for name in self.columns if name in selected] or list(self.list_display)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Offer the columns beside the list."""
+        """Add the form that selects the columns."""
         shown = self.get_list_display(request)
-        words = [getattr(self, name).short_description for name in self.columns]
-        names = zip(self.columns, words, strict=True)
-        offered = [(name, text, name in shown) for name, text in names]
-        return super().changelist_view(request, {"columns": offered, **(extra_context or {})})
+        labels = {name: getattr(self, name).short_description for name in self.columns}
+        choices = [(name, label, name in shown) for name, label in labels.items()]
+        return super().changelist_view(request, {"columns": choices, **(extra_context or {})})
 
     def get_urls(self) -> list[Any]:
-        """Add the address that keeps one's columns."""
-        keep = self.admin_site.admin_view(self.keep_columns)
-        return [path("columns/", keep, name="tasks_admin_result_columns"), *super().get_urls()]
+        """Add the URL that stores the selected columns."""
+        view = self.admin_site.admin_view(self.save_columns)
+        return [path("columns/", view, name="tasks_admin_result_columns"), *super().get_urls()]
 
-    def keep_columns(self, request: HttpRequest) -> HttpResponse:
-        """Remember for this person which columns to show; none means the usual ones."""
+    def save_columns(self, request: HttpRequest) -> HttpResponse:
+        """Store the columns that the user selected; none means the default ones."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method != "POST":
             return redirect("admin:tasks_admin_result_changelist")
-        chosen = request.POST.getlist("column")
-        columns.keep(request, (name for name in self.columns if name in chosen))
+        selected = request.POST.getlist("column")
+        columns.save(request, (name for name in self.columns if name in selected))
         back = request.POST.get("next", "")
         safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
         return redirect(back if safe else "admin:tasks_admin_result_changelist")
 
-    @admin.display(description=_("id"))
-    def task_id_brief(self, result: Result) -> str:
-        """The end of the id: ours begin alike within an operation."""
-        return result.task_id if len(result.task_id) <= 18 else f"…{result.task_id[-16:]}"
+    @admin.display(description=_("ID"))
+    def short_id(self, result: Result) -> str:
+        """The end of the task id: the ids of an operation have the same beginning."""
+        task_id: str = result.task_id
+        return task_id if len(task_id) <= MAX_ID_LENGTH else f"…{task_id[2 - MAX_ID_LENGTH :]}"
 
     @admin.display(description=_("status"))
     def state(self, result: Result) -> str:
-        """The status as a badge that says it in words too."""
+        """The status as a badge."""
         return badge(result)
 
     @admin.display(description=_("task"))
     def task(self, result: Result) -> str:
-        """Which task it was; the package's own heading comes without translations."""
+        """The task's name; the title of the package's own field is not translated."""
         return result.task_name or ""
 
     @admin.display(description=_("arguments"))
-    def brief(self, result: Result) -> str:
-        """The arguments as far as they fit."""
-        stored = f"{(result.task_args or '')[:READ]} {(result.task_kwargs or '')[:READ]}"
-        text = masks.mask_text(stored.removesuffix(" {}"))
-        return text if len(text) <= BRIEF else f"{text[:BRIEF]}…"
+    def arguments(self, result: Result) -> str:
+        """The beginning of the arguments, masked."""
+        texts = (result.task_args or "", result.task_kwargs or "")
+        stored = " ".join(text[:MAX_MASKED_LENGTH] for text in texts)
+        text: str = masks.mask_text(stored.removesuffix(" {}"))
+        if len(text) <= MAX_ARGUMENTS_LENGTH:
+            return text
+        return f"{text[:MAX_ARGUMENTS_LENGTH]}…"
 
     @admin.display(description=_("queue"))
     def queue(self, result: Result) -> str:
-        """The queue it was sent to."""
+        """The queue to which the task was published."""
         return result.queue
 
     @admin.display(description=_("worker"))
     def worker(self, result: Result) -> str:
-        """Who ran it."""
+        """The worker that ran the task."""
         return result.worker or ""
 
-    @admin.display(description=_("waited"))
-    def waited(self, result: Result) -> str:
-        """How long it was queued."""
+    @admin.display(description=_("wait time"))
+    def wait_time(self, result: Result) -> str:
+        """The time from publication to start."""
         return durations.format_duration(result.queue_time)
 
     @admin.display(description=_("operation"))
     def operation(self, result: Result) -> str:
-        """A link to the operation that queued it, if one did."""
+        """A link to the operation that published the task, if any."""
         match = TASK_ID.fullmatch(result.task_id)
         if match is None:
             return ""
-        to = reverse("admin:tasks_admin_operation_of", args=[match[1]])
-        return format_html('<a href="{}">{}</a>', to, match[1][:8])
+        url = reverse("admin:tasks_admin_operation_of", args=[match[1]])
+        return format_html('<a href="{}">{}</a>', url, match[1][:8])
 
     @admin.display(description=pgettext_lazy("a moment", "queued"))
     def queued(self, result: Result) -> str:
-        """When it was published."""
-        return moment(result.date_created)
+        """The time of publication."""
+        return short_time(result.date_created)
 
     @admin.display(description=pgettext_lazy("a moment", "started"))
     def started(self, result: Result) -> str:
-        """When a worker began."""
-        return moment(result.date_started)
+        """The time when a worker started the task."""
+        return short_time(result.date_started)
 
-    @admin.display(description=_("ended"))
-    def ended(self, result: Result) -> str:
-        """When it ended; empty while it has not."""
-        return moment(result.date_done if result.ended else None)
+    @admin.display(description=pgettext_lazy("a moment", "finished"))
+    def finished(self, result: Result) -> str:
+        """The time when the task finished; empty before."""
+        return short_time(result.date_done if result.ended else None)
 
-    @admin.display(description=_("ran for"))
-    def ran(self, result: Result) -> str:
-        """How long it ran."""
+    @admin.display(description=_("duration"))
+    def duration(self, result: Result) -> str:
+        """The time from start to finish."""
         return durations.format_duration(result.run_time)
 
     @admin.action(description=VERBS[RETRY_FAILED].label, permissions=[RETRY_FAILED])
     def retry_failed(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Queue the selected failures again."""
+        """Queue the selected failed tasks again."""
         return confirm_action(
             self,
             request,

@@ -1,4 +1,4 @@
-"""What is typed into the search box of the results: an id, a user, or words of an exception."""
+"""The search box of the results: a task id, a user, or words of an exception."""
 
 from typing import Any
 
@@ -14,60 +14,58 @@ from tasks_admin.models import Result
 from tasks_admin.models.expressions import ArgumentsPrefix
 from tasks_admin.models.result_states import ResultState
 
-#: Users that one search means, characters of a search, and of a result that are looked through.
-MOST_USERS, LONGEST, READ = 20, 500, 4_000
-#: Failures that have the words in them and are looked at more closely.
-MOST_MATCHES = 1_000
+#: Users that a term can match, characters of a term, and characters of a result that are searched.
+MAX_USERS, MAX_TERM_LENGTH, MAX_TEXT_LENGTH = 20, 500, 4_000
+#: Rows that a search can match.
+MAX_MATCHES = 1_000
 
 
-def search(results: QuerySet[Any], typed: str) -> QuerySet[Any]:
-    """Keep what is meant: `user:` and `text:` say which; else it is told by its looks.
+def search(results: QuerySet[Any], term: str) -> QuerySet[Any]:
+    """Keep the matching results. `user:` and `text:` name the kind of the term; else it is guessed.
 
-    Words are looked for in the newest `SEARCH_BOUND` failures, and not in what is masked there.
+    Words are searched in the latest `SEARCH_BOUND` failures, except in masked values.
     """
-    term = typed.replace("\x00", "").strip()[:LONGEST]
+    term = term.replace("\x00", "").strip()[:MAX_TERM_LENGTH]
     kind, colon, rest = term.partition(":")
     if colon and kind in {"user", "text"}:
-        return (_of_user if kind == "user" else _with_words)(results, rest.strip())
+        text = rest.strip()
+        return results.filter(_for_user(text)) if kind == "user" else _with_text(results, text)
     if " " in term:
-        return _with_words(results, term)
+        return _with_text(results, term)
     if "@" in term or term.isdecimal():
-        return _of_user(results, term)
-    return results.filter(Q(task_id=term) | _runs_for(term))
+        return results.filter(_for_user(term))
+    return results.filter(Q(task_id=term) | _for_user(term))
 
 
-def _of_user(results: QuerySet[Any], term: str) -> QuerySet[Any]:
-    return results.filter(_runs_for(term))
-
-
-def _runs_for(term: str) -> Q:
-    """The reset mails for a user, by number, name or address."""
-    keys = {*_keys(term), *([term] if term.isdecimal() else [])}
-    written = [f"[{key}]" if key.isdecimal() else f'["{key}"]' for key in keys]
-    if not written:
+def _for_user(term: str) -> Q:
+    """The reset emails for a user, by primary key, name or email address."""
+    keys = {*_user_keys(term), *([term] if term.isdecimal() else [])}
+    arguments = [f"[{key}]" if key.isdecimal() else f'["{key}"]' for key in keys]
+    if not arguments:
         return Q(pk__in=[])
-    runs = Result.objects.alias(brief=ArgumentsPrefix()).filter(
-        task_name=VERBS[SEND_RESET_EMAIL].task, brief__in=written
+    rows = Result.objects.alias(arguments_prefix=ArgumentsPrefix()).filter(
+        task_name=VERBS[SEND_RESET_EMAIL].task, arguments_prefix__in=arguments
     )
-    return Q(pk__in=list(runs.order_by("-pk").values_list("pk", flat=True)[:MOST_MATCHES]))
+    return Q(pk__in=list(rows.order_by("-pk").values_list("pk", flat=True)[:MAX_MATCHES]))
 
 
-def _keys(term: str) -> list[str]:
+def _user_keys(term: str) -> list[str]:
     model = get_user_model()
-    named = Q(**{model.USERNAME_FIELD: term})
-    if "@" in term:  # reading all addresses takes a while
-        named |= Q(**{f"{model.get_email_field_name()}__iexact": term})
+    matching = Q(**{model.USERNAME_FIELD: term})
+    if "@" in term:  # without an index on the address, this reads all users
+        matching |= Q(**{f"{model.get_email_field_name()}__iexact": term})
     try:
-        users = model._default_manager.filter(named).values_list("pk", flat=True)[:MOST_USERS]
+        users = model._default_manager.filter(matching).values_list("pk", flat=True)[:MAX_USERS]
         return [str(pk) for pk in users]
     except (ValueError, ValidationError):
         return []
 
 
-def _with_words(results: QuerySet[Any], words: str) -> QuerySet[Any]:
+def _with_text(results: QuerySet[Any], text: str) -> QuerySet[Any]:
     failed = Result.objects.filter(status=ResultState.FAILURE).order_by("-pk")
-    newest = failed.values("pk")[: settings.SEARCH_BOUND]
-    found = Result.objects.filter(pk__in=newest, result__icontains=words).order_by("-pk")
-    texts = found.values_list("pk", Substr("result", 1, READ))[:MOST_MATCHES]
-    shown = [pk for pk, text in texts if words.casefold() in mask_text(text).casefold()]
-    return results.filter(pk__in=shown)
+    latest = failed.values("pk")[: settings.SEARCH_BOUND]
+    found = Result.objects.filter(pk__in=latest, result__icontains=text).order_by("-pk")
+    rows = found.values_list("pk", Substr("result", 1, MAX_TEXT_LENGTH))[:MAX_MATCHES]
+    # A masked value must not be found: a search would reveal it letter by letter.
+    visible = [pk for pk, stored in rows if text.casefold() in mask_text(stored).casefold()]
+    return results.filter(pk__in=visible)

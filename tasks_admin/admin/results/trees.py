@@ -1,4 +1,4 @@
-"""Arguments as a tree that folds: what is long or deep opens on a click, without a script."""
+"""Arguments as a tree: long or nested values are folded, and open on a click, without a script."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,65 +8,68 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-#: Characters that are shown before a text is folded, of a name, and of any text at all.
-BRIEF, NAME, LONGEST = 120, 200, 16_000
-#: Items and characters that a page shows; what is beyond is counted.
-MOST, MOST_CHARACTERS = 1_000, 250_000
+#: Characters of a folded text, of a name, and of an unfolded text.
+MAX_PREVIEW_LENGTH, MAX_NAME_LENGTH, MAX_TEXT_LENGTH = 120, 200, 16_000
+#: Items and characters of unfolded texts on one page; further items are counted only.
+MAX_ITEMS, MAX_CHARACTERS = 1_000, 250_000
 
 
 @dataclass(kw_only=True)
 class Node:
-    """One value, under its name."""
+    """One value and its name."""
 
     name: str
-    #: The value as JSON: the text "42" and the number 42 must not look alike. Its beginning.
-    brief: str
-    #: All of it, when it is longer than its beginning.
-    whole: str = ""
+    #: The beginning of the value as JSON, so that the string "42" and the number 42 differ.
+    preview: str
+    #: The unfolded text if it is longer than the preview.
+    text: str = ""
     items: list["Node"] = field(default_factory=list)
-    #: Items that are not shown.
-    hidden: str = ""
+    #: The number of items that are not shown, as a text.
+    more: str = ""
 
 
 @dataclass(kw_only=True)
-class _Room:
-    """What is left of a page."""
+class _Budget:
+    """The items and characters that the page can still show."""
 
-    items: int = MOST
-    characters: int = MOST_CHARACTERS
+    items: int = MAX_ITEMS
+    characters: int = MAX_CHARACTERS
 
 
 def tree(named: Iterable[tuple[str, Any]]) -> list[Node]:
-    """Make a node of each named value, down to the leaves, as many as a page has room for."""
-    top = _parent("", "", list(named), _Room())
-    rest = [Node(name="…", brief=top.hidden)] if top.hidden else []
-    return top.items + rest
+    """The nodes of the named values, down to the leaves, within the limits of a page."""
+    top = _parent("", "", list(named), _Budget())
+    return top.items + ([Node(name="…", preview=top.more)] if top.more else [])
 
 
-def _node(name: str, value: Any, room: _Room) -> Node:
-    room.items -= 1
-    name = name if len(name) <= NAME else f"{name[:NAME]}…"
+def _node(name: str, value: Any, budget: _Budget) -> Node:
+    budget.items -= 1
+    name = name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}…"
     if isinstance(value, Mapping) and value:
-        brief = ngettext("%(n)d entry", "%(n)d entries", len(value)) % {"n": len(value)}
-        return _parent(name, brief, [(str(key), item) for key, item in value.items()], room)
+        preview = ngettext("%(n)s entry", "%(n)s entries", len(value)) % {"n": f"{len(value):,}"}
+        return _parent(name, preview, [(str(key), item) for key, item in value.items()], budget)
     if isinstance(value, list) and value:
-        brief = ngettext("%(n)d item", "%(n)d items", len(value)) % {"n": len(value)}
-        return _parent(name, brief, [(str(i), item) for i, item in enumerate(value)], room)
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    if len(text) <= BRIEF:
-        return Node(name=name, brief=text)
-    whole = text[: max(min(LONGEST, room.characters), BRIEF)]
-    room.characters -= len(whole)
-    more = "" if len(whole) == len(text) else _(" … (%(n)d characters)") % {"n": len(text)}
-    return Node(name=name, brief=f"{text[:BRIEF]}…", whole=whole + more)
+        preview = ngettext("%(n)s item", "%(n)s items", len(value)) % {"n": f"{len(value):,}"}
+        return _parent(name, preview, [(str(i), item) for i, item in enumerate(value)], budget)
+    return _leaf(name, json.dumps(value, ensure_ascii=False, default=str), budget)
 
 
-def _parent(name: str, brief: str, pairs: list[tuple[str, Any]], room: _Room) -> Node:
-    node = Node(name=name, brief=brief)
+def _leaf(name: str, text: str, budget: _Budget) -> Node:
+    if len(text) <= MAX_PREVIEW_LENGTH:
+        return Node(name=name, preview=text)
+    shown = text[: max(min(MAX_TEXT_LENGTH, budget.characters), MAX_PREVIEW_LENGTH)]
+    budget.characters -= len(shown)
+    if len(shown) < len(text):
+        shown += _(" … (%(n)s characters)") % {"n": f"{len(text):,}"}
+    return Node(name=name, preview=f"{text[:MAX_PREVIEW_LENGTH]}…", text=shown)
+
+
+def _parent(name: str, preview: str, pairs: list[tuple[str, Any]], budget: _Budget) -> Node:
+    node = Node(name=name, preview=preview)
     for number, (key, item) in enumerate(pairs):
-        if room.items <= 0:
-            left = len(pairs) - number
-            node.hidden = ngettext("and %(n)d more", "and %(n)d more", left) % {"n": left}
+        if budget.items <= 0:
+            rest = len(pairs) - number
+            node.more = ngettext("and %(n)s more", "and %(n)s more", rest) % {"n": f"{rest:,}"}
             break
-        node.items.append(_node(key, item, room))
+        node.items.append(_node(key, item, budget))
     return node

@@ -1,4 +1,4 @@
-"""What staff can do about a cause, and what is told of one."""
+"""The actions on failure groups, and their overview, trends and failure rates."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ from tests.support.factories import RESET, make_failure_group, make_result, run_
 from tests.support.failing_tasks import raising, store_failure
 from tests.support.pages import FAILURE_GROUPS
 
-ACTS = {
+ACTIONS = {
     "resolve": failure_groups.resolve,
     "mute": failure_groups.mute,
     "reopen": failure_groups.reopen,
@@ -24,8 +24,8 @@ ACTS = {
 pytestmark = pytest.mark.django_db
 
 
-class TestActs:
-    """Each changes the state, and is recorded; the loser of a race is told."""
+class TestActions:
+    """Each changes the state and is recorded; the loser of a race gets an error."""
 
     @pytest.mark.parametrize(
         ("verb", "before", "after"),
@@ -33,10 +33,10 @@ class TestActs:
          ("mute", "open", "muted"), ("mute", "resolved", "muted"),
          ("reopen", "resolved", "open"), ("reopen", "muted", "open")],
     )  # fmt: skip
-    def test_what_changes(self, alice, verb, before, after):
+    def test_the_state_changes_and_the_action_is_recorded(self, alice, verb, before, after):
         group, other = make_failure_group(state=before), make_failure_group(state=before)
 
-        operation = ACTS[verb](group=group, actor=alice, reason="because")
+        operation = ACTIONS[verb](group=group, actor=alice, reason="because")
 
         assert FailureGroup.objects.get(pk=group.pk).state == group.state == after
         assert FailureGroup.objects.get(pk=other.pk).state == before
@@ -49,23 +49,23 @@ class TestActs:
     @pytest.mark.parametrize(
         ("verb", "state"), [("resolve", "resolved"), ("mute", "muted"), ("reopen", "open")]
     )
-    def test_what_is_so_already(self, alice, verb, state):
+    def test_an_action_that_does_not_apply(self, alice, verb, state):
         group = make_failure_group(state=state)
 
         with pytest.raises(WrongState, match=f"The failure group is {state}"):
-            ACTS[verb](group=group, actor=alice, reason="r")
+            ACTIONS[verb](group=group, actor=alice, reason="r")
         assert not Operation.objects.exists()
         assert not failure_groups.is_applicable(group, verb)
 
-    @pytest.mark.parametrize("verb", ACTS)
+    @pytest.mark.parametrize("verb", ACTIONS)
     def test_without_the_permission(self, charlie, verb):
         group = make_failure_group(state="muted" if verb == "reopen" else "open")
 
         with pytest.raises(NotAllowed):
-            ACTS[verb](group=group, actor=charlie, reason="r")
+            ACTIONS[verb](group=group, actor=charlie, reason="r")
         assert not Operation.objects.exists()
 
-    def test_resolved_and_failed_again_and_resolved_again(self, alice):
+    def test_resolving_a_regressed_group(self, alice):
         store_failure("t", raising(), 1)
         failure_groups.resolve(group=FailureGroup.objects.get(), actor=alice, reason="r")
         store_failure("t", raising(), 2)
@@ -91,9 +91,9 @@ class TestActs:
 
 
 class TestRetry:
-    """The group goes the road of every retry: once each."""
+    """Each failed task of the group is retried once."""
 
-    def test_all_that_failed_for_it(self, alice):
+    def test_all_failed_tasks_of_the_group(self, alice):
         group = make_failure_group(3)
         make_failure_group(2)
 
@@ -105,7 +105,7 @@ class TestRetry:
         wanted = set(group.failures.values_list("task_id", flat=True))
         assert set(operation.targets.values_list("subject", flat=True)) == wanted
 
-    def test_what_was_retried_is_left_out(self, alice):
+    def test_retried_results_are_excluded(self, alice):
         group = make_failure_group(3)
         one = Result.objects.filter(task_id=group.failures.first().task_id)
         results.retry_failed(results=one, confirmation=Confirmation(actor=alice, reason="r"))
@@ -126,25 +126,25 @@ class TestRetry:
             )
 
 
-class TestLooks:
-    """The newest failures, with what became of them."""
+class TestOverview:
+    """The latest failures, their results and their retries."""
 
     def test_a_page(self, alice):
         group = make_failure_group(25)
         failure_groups.retry(group=group, confirmation=Confirmation(actor=alice, reason="r"))
         Result.objects.filter(task_id=group.failures.last().task_id).delete()
 
-        seen, older = failure_groups.latest_failures(group)
+        failures, older = failure_groups.latest_failures(group)
         rest, end = failure_groups.latest_failures(group, before=older)
 
-        assert (len(seen), len(rest), end) == (20, 5, None)
-        keys = [one.failure.pk for one in seen + rest]
+        assert (len(failures), len(rest), end) == (20, 5, None)
+        keys = [one.failure.pk for one in failures + rest]
         assert keys == sorted(group.failures.values_list("pk", flat=True), reverse=True)
-        assert seen[0].result is None
-        assert seen[1].result.status == "FAILURE"
-        assert seen[1].retry == Operation.objects.get()
+        assert failures[0].result is None
+        assert failures[1].result.status == "FAILURE"
+        assert failures[1].retry == Operation.objects.get()
 
-    def test_the_cause_of_a_task(self):
+    def test_the_group_of_a_task(self):
         group = make_failure_group()
 
         assert failure_groups.group_of(group.failures.get().task_id) == group
@@ -152,7 +152,7 @@ class TestLooks:
 
 
 class TestTrends:
-    """Bars of hours and days."""
+    """Bar charts per hour and per day."""
 
     def test_hours(self):
         group, other = make_failure_group(), make_failure_group()
@@ -169,14 +169,14 @@ class TestTrends:
         assert [trends[group.pk].bars[n].height for n in (-1, 0, 1)] == ["24", "3", "0"]
         assert trends[other.pk].total == 0
 
-    def test_a_failure_is_in_the_newest_bar(self):
+    def test_a_failure_is_in_the_last_bar(self):
         store_failure("t", raising(), 1)
 
         group = FailureGroup.objects.get()
         assert failure_groups.hourly([group])[group.pk].bars[-1].count == 1
         assert failure_groups.daily(group).bars[-1].count == 1
 
-    def test_days_are_those_of_the_reader(self):
+    def test_days_are_in_the_readers_time_zone(self):
         group = make_failure_group()
         FailureGroupHour.objects.create(
             group=group, hour=timezone.now().replace(minute=0, second=0, microsecond=0), count=1
@@ -189,24 +189,24 @@ class TestTrends:
             assert (len(trend.bars), trend.total, trend.bars[-1].count) == (14, 1, 1)
 
 
-class TestShares:
-    """Of the newest 1,000 results of a task, as far as they ended."""
+class TestFailureRates:
+    """Over the finished runs among the latest 1,000 results of a task."""
 
-    def test_a_share(self):
+    def test_a_failure_rate(self):
         one, other = make_failure_group(3), make_failure_group(1)
         elsewhere = make_failure_group(0, task="elsewhere")
         for status in ("SUCCESS",) * 5 + ("REVOKED", "PENDING", "STARTED", "RETRY"):
             make_result(status)
 
-        shares = failure_groups.failure_rates([one, other, elsewhere])
+        rates = failure_groups.failure_rates([one, other, elsewhere])
 
-        assert shares[one.pk] == failure_groups.FailureRate(failed=3, runs=10)
-        assert shares[one.pk].percent == 30
-        assert shares[other.pk].failed == 1
-        assert elsewhere.pk not in shares
+        assert rates[one.pk] == failure_groups.FailureRate(failed=3, runs=10)
+        assert rates[one.pk].percent == 30
+        assert rates[other.pk].failed == 1
+        assert elsewhere.pk not in rates
         assert failure_groups.failure_rates([]) == {}
 
-    def test_no_more_than_the_newest(self, monkeypatch):
+    def test_only_the_latest_results_count(self, monkeypatch):
         monkeypatch.setattr(failure_groups.trends, "MAX_RUNS", 4)
         group = make_failure_group(3)
         for _ in range(3):
@@ -234,7 +234,7 @@ def grow(count):
         cursor.execute("ANALYZE")
 
 
-def test_the_list_costs_the_same_however_many_failed(as_user, alice):
+def test_the_cost_of_the_list_does_not_depend_on_the_number_of_failures(as_user, alice):
     client = as_user(alice)
     for number in range(30):
         make_failure_group(0, message=str(number), task=RESET if number % 2 else f"t{number}")
@@ -257,7 +257,7 @@ def test_the_list_costs_the_same_however_many_failed(as_user, alice):
 
 
 def plan(sql):
-    """How the database would answer. PostgreSQL reads tables of this size whole if it may."""
+    """The query plan. PostgreSQL would scan tables of this size if it were allowed to."""
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -266,7 +266,7 @@ def plan(sql):
         return "\n".join(str(row[-1]) for row in cursor.fetchall())
 
 
-def test_a_hold_of_an_act_keeps_nobody_out(alice):
+def test_the_actions_hold_no_lock_keys(alice):
     group = make_failure_group()
     for act in (
         failure_groups.resolve,

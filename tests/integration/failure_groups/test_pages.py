@@ -1,4 +1,4 @@
-"""The pages of causes: the list, the page of one, and what can be done there."""
+"""The pages of failure groups: the list, the page of one group, and its actions."""
 
 import pytest
 from django.db import connection
@@ -30,7 +30,7 @@ def post(client, group, act, **data):
 
 
 class TestList:
-    """Which groups there are."""
+    """The list of groups."""
 
     def test_what_it_shows(self, client):
         store_failure("shop.charge", chained, 3)
@@ -59,23 +59,23 @@ class TestList:
         assert {row.state for row in page.context_data["cl"].result_list} == shown
 
     @pytest.mark.parametrize("query", ["?p=x", "?p=99999", "?o=1", "?all="])
-    def test_what_makes_no_sense(self, client, query):
+    def test_invalid_parameters(self, client, query):
         make_failure_group()
 
         assert client.get(FAILURE_GROUPS + query, follow=True).status_code == 200
 
-    def test_one_that_failed_again_says_so(self, client, alice):
+    def test_a_regressed_group_is_marked(self, client, alice):
         store_failure("t", chained, 1)
         failure_groups.resolve(group=FailureGroup.objects.get(), actor=alice, reason="r")
-        assert "failed again" not in page_text(client.get(FAILURE_GROUPS))
+        assert "regressed" not in page_text(client.get(FAILURE_GROUPS))
         store_failure("t", chained, 2)
 
-        assert "failed again" in page_text(client.get(FAILURE_GROUPS))
-        assert "It was resolved, and failed again" in page_text(
+        assert "regressed" in page_text(client.get(FAILURE_GROUPS))
+        assert "Regressed: this group was resolved, and failed again" in page_text(
             page_of(client, FailureGroup.objects.get())
         )
 
-    def test_nothing_is_run_or_styled_inline(self, client):
+    def test_markup_is_escaped_and_nothing_is_inline(self, client):
         make_failure_group(message=HOSTILE, task=HOSTILE, location=HOSTILE, exception=HOSTILE)
 
         for page in (
@@ -102,7 +102,7 @@ class TestPage:
             "shop.charge",
             "tests.support.failing_tasks:chained",
             "raise Refused",
-            "1 of 1 runs",
+            "1 of the last 1 finished run",
             task_id,
         ):
             assert word in words, words
@@ -123,15 +123,15 @@ class TestPage:
         older = page_of(client, group).context_data["older"]
         page = page_of(client, group, before=older)
 
-        assert len(page.context_data["seen"]) == 5
+        assert len(page.context_data["failures"]) == 5
         assert "First page" in page_text(page)
 
     @pytest.mark.parametrize("key", ["x", "-1", "9" * 30, "", "\x00", "²"])
-    def test_a_page_that_is_none(self, client, key):
+    def test_an_invalid_page_key(self, client, key):
         assert page_of(client, make_failure_group(), before=key).status_code == 200
 
     @pytest.mark.parametrize("pk", ["999", "x", "9" * 40])
-    def test_one_that_is_none(self, client, pk):
+    def test_a_group_that_does_not_exist(self, client, pk):
         assert client.get(f"{FAILURE_GROUPS}{pk}/change/").status_code == 404
         assert client.post(f"{FAILURE_GROUPS}{pk}/resolve/", {"reason": "r"}).status_code == 404
 
@@ -141,7 +141,7 @@ class TestPage:
 
         assert "hunter2" not in page_of(client, group).content.decode()
 
-    def test_results_are_for_who_may_look_at_them(self, as_user, make_user):
+    def test_results_require_their_view_permission(self, as_user, make_user):
         from tests.conftest import grant
 
         group = make_failure_group()
@@ -154,13 +154,13 @@ class TestPage:
         assert "only for some" not in page_text(page)
         assert RESULTS not in page.content.decode()
 
-    def test_failures_whose_results_are_gone(self, client):
+    def test_failures_whose_results_have_expired(self, client):
         group = make_failure_group(2)
         Result.objects.all().delete()
 
         assert "no longer stored" in page_text(page_of(client, group))
 
-    def test_a_result_links_to_its_cause(self, client, as_user, make_user):
+    def test_a_result_links_to_its_group(self, client, as_user, make_user):
         from tests.conftest import grant
 
         group = make_failure_group()
@@ -168,30 +168,30 @@ class TestPage:
 
         assert group.get_absolute_url() in client.get(path).content.decode()
         other = client.get(f"{RESULTS}{make_result().pk}/change/").content.decode()
-        assert "Failed for" not in other
+        assert "Failure group</dt>" not in other
         clerk = grant(make_user(is_staff=True), "tasks_admin.view_result")
         assert group.get_absolute_url() not in as_user(clerk).get(path).content.decode()
 
-    def test_the_overview_names_what_fails_now(self, client):
+    def test_the_overview_lists_open_groups_with_recent_failures(self, client):
         make_failure_group(exception="shop.Now")
-        make_failure_group(exception="shop.Mended", state="resolved")
+        make_failure_group(exception="shop.Resolved", state="resolved")
         make_failure_group(exception="shop.Before", last_at="2020-01-01T00:00Z")
 
         words = page_text(client.get("/admin/"))
 
         assert "Now (" in words
-        assert "Mended (" not in words
+        assert "Resolved (" not in words
         assert "Before (" not in words
 
 
-class TestActs:
+class TestActions:
     """Resolve, mute, reopen; retry the group."""
 
     @pytest.mark.parametrize(
         ("act", "before", "after"),
         [("resolve", "open", "resolved"), ("mute", "open", "muted"), ("reopen", "muted", "open")],
     )
-    def test_it_is_done_and_can_be_looked_up(self, client, act, before, after):
+    def test_the_action_is_performed_and_recorded(self, client, act, before, after):
         group = make_failure_group(state=before)
 
         page = post(client, group, act)
@@ -203,7 +203,7 @@ class TestActs:
         operation = Operation.objects.get(verb=act)
         assert str(group) in page_text(client.get(f"{OPERATIONS}{operation.pk}/change/"))
 
-    def test_only_what_is_possible_is_offered(self, client):
+    def test_only_applicable_actions_are_offered(self, client):
         offered = {
             state: [act.name for act in page.context_data["actions"]]
             for state in ("open", "resolved", "muted")
@@ -216,7 +216,7 @@ class TestActs:
         }  # fmt: skip
 
     @pytest.mark.parametrize("reason", ["", "   ", "x" * 2001])
-    def test_a_reason_is_needed(self, client, reason):
+    def test_a_reason_is_required(self, client, reason):
         page = post(client, make_failure_group(), "resolve", reason=reason)
 
         wanted = "at most 2000 characters" if len(reason) > 2000 else "field is required"
@@ -231,17 +231,17 @@ class TestActs:
             post(client, group, "resolve")
         )
 
-    def test_who_may_only_look_is_offered_nothing_and_refused(self, as_user, charlie):
+    def test_without_the_permissions_nothing_is_offered_and_all_is_refused(self, as_user, charlie):
         client, group = as_user(charlie), make_failure_group()
 
         page = page_of(client, group)
         assert page.context_data["actions"] == []
-        assert "Retry the group" not in page_text(page)
+        assert "Retry " not in page_text(page)
         for act in ("resolve", "mute", "retry"):
             assert post(client, group, act).status_code == 403
         assert not Operation.objects.exists()
 
-    def test_the_group_is_retried_in_two_steps(self, client):
+    def test_the_group_is_retried_after_a_confirmation(self, client):
         group = make_failure_group(3)
         make_failure_group(2)
         path = f"{FAILURE_GROUPS}{group.pk}/retry/"

@@ -182,6 +182,6 @@ class TestPreview:
 
         page = client.post(address(operation, "retry/"))
 
-        assert "<b> will be retried 2" in page_text(page).replace("&lt;b&gt;", "<b>")
+        assert "<b> Will be retried 2" in page_text(page).replace("&lt;b&gt;", "<b>")
         assert b"<b>" not in page.content
         assert hidden_fields(page)["shown"].startswith("2:")

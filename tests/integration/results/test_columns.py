@@ -1,4 +1,4 @@
-"""The columns that a person chose are theirs: in every session, on every machine."""
+"""Selected columns are stored per user, for every session."""
 
 import pytest
 from django.test import Client
@@ -6,7 +6,7 @@ from django.test import Client
 from tasks_admin.models import ColumnChoice
 from tests.support.pages import RESULTS
 
-CHOOSE = f"{RESULTS}columns/"
+COLUMNS = f"{RESULTS}columns/"
 
 
 def shown(client):
@@ -14,12 +14,12 @@ def shown(client):
     return [name for name in names if name != "action_checkbox"]
 
 
-def choose(client, *names, **more):
-    return client.post(CHOOSE, {"column": names} | more)
+def select(client, *names, **more):
+    return client.post(COLUMNS, {"column": names} | more)
 
 
-def test_they_outlive_the_session(as_user, alice):
-    choose(as_user(alice), "queue", "state", "nonsense")
+def test_they_are_loaded_into_new_sessions(as_user, alice):
+    select(as_user(alice), "queue", "state", "nonsense")
 
     other = Client()
     other.force_login(alice)
@@ -27,43 +27,43 @@ def test_they_outlive_the_session(as_user, alice):
     assert shown(other) == ["state", "queue"]
 
 
-def test_they_are_one_persons(as_user, alice, charlie):
-    usual = shown(as_user(alice))
-    choose(as_user(alice), "queue")
+def test_other_users_keep_the_default_columns(as_user, alice, charlie):
+    default = shown(as_user(alice))
+    select(as_user(alice), "queue")
 
-    assert shown(as_user(charlie)) == usual
+    assert shown(as_user(charlie)) == default
 
 
-def test_none_means_the_usual_ones(as_user, alice):
+def test_an_empty_selection_means_the_default_columns(as_user, alice):
     client = as_user(alice)
-    usual = shown(client)
-    choose(client, "queue")
+    default = shown(client)
+    select(client, "queue")
     assert shown(client) == ["queue"]
 
-    choose(client)
+    select(client)
 
-    assert shown(client) == usual
+    assert shown(client) == default
 
 
 def test_a_get_changes_nothing(as_user, alice):
-    response = as_user(alice).get(CHOOSE, {"column": "queue"})
+    response = as_user(alice).get(COLUMNS, {"column": "queue"})
 
     assert response.status_code == 302
     assert not ColumnChoice.objects.exists()
 
 
-def test_only_who_may_look(as_user, mallory):
-    assert choose(as_user(mallory), "queue").status_code in {302, 403}
+def test_the_view_permission_is_required(as_user, mallory):
+    assert select(as_user(mallory), "queue").status_code in {302, 403}
     assert not ColumnChoice.objects.exists()
 
 
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "javascript:1"])
-def test_it_leads_back_to_the_list_only(as_user, alice, back):
-    assert choose(as_user(alice), "queue", next=back).url == RESULTS
+def test_redirects_stay_on_the_site(as_user, alice, back):
+    assert select(as_user(alice), "queue", next=back).url == RESULTS
 
 
-def test_they_go_with_the_account(as_user, alice, bob):
-    choose(as_user(bob), "queue")
+def test_they_are_deleted_with_the_user(as_user, alice, bob):
+    select(as_user(bob), "queue")
 
     bob.delete()
 

@@ -81,10 +81,10 @@ def test_edit_confirm_and_queue(client, broker):
     (message,) = queued_messages(broker)
     assert (message.args, message.kwargs) == ([42], {"address": "here"})
     words = page_text(client.get(operation.get_absolute_url()))
-    assert "What was edited" in words
+    assert "Changed arguments" in words
     assert " order 41 42 " in words
     again = page_text(client.get(f"{RESULTS}of/", {"id": message.id}, follow=True))
-    assert "Edited before it was retried" in again
+    assert "Arguments edited for this retry" in again
 
 
 @pytest.mark.parametrize(

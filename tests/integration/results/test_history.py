@@ -71,7 +71,7 @@ def test_the_attempts_at_a_target(db):
     assert [step.attempt for step in history.executions(rows[0])] == [1, 2, 3]
 
 
-def test_long_lines_are_cut_around_the_one_that_is_looked_at(db):
+def test_the_latest_attempts_and_the_requested_one_are_shown(db):
     target = make_target("queued", attempt=5_000)
     row = make_result("RETRY", task_id=target.task_id)
 
@@ -80,9 +80,9 @@ def test_long_lines_are_cut_around_the_one_that_is_looked_at(db):
 
 
 class TestByCelery:
-    """Celery's own retries are noted in the row, which keeps one state only."""
+    """Celery's retries are recorded in the row, which stores one status only."""
 
-    def test_each_is_noted_with_its_exception(self, backend):
+    def test_each_is_recorded_with_its_exception(self, backend):
         request = Context(id="a", args=[1], kwargs={}, task="t")
         for number in range(3):
             request.retries = number
@@ -96,7 +96,7 @@ class TestByCelery:
         assert row.status == "SUCCESS"
         assert row.meta_values["children"] == []
 
-    def test_no_more_than_twenty(self, backend):
+    def test_at_most_twenty_are_recorded(self, backend):
         request = Context(id="a", args=[1], kwargs={}, task="t")
         for number in range(25):
             request.retries = number
@@ -107,31 +107,31 @@ class TestByCelery:
     @pytest.mark.parametrize(
         "meta", ["", "x", "[]", '{"retried-0": 7}', '{"retried-0": [1, 2, 3]}']
     )
-    def test_nonsense_is_none(self, db, meta):
+    def test_an_invalid_record_is_ignored(self, db, meta):
         assert make_result(meta=meta).retries == []
         assert make_result(meta='{"retried-0": ["soon", "E"]}').retries[0].moment is None
 
-    def test_the_page_tells(self, backend, as_user, alice):
+    def test_the_page_shows_them(self, backend, as_user, alice):
         request = Context(id="a", args=[1], kwargs={}, task="t", retries=0)
         backend.mark_as_retry("a", OSError("down"), request=request)
 
         page = as_user(alice).get("/admin/tasks_admin/result/of/", {"id": "a"}, follow=True)
 
-        assert "tried again by Celery itself RETRY" in page_text(page)
+        assert "Retry by Celery RETRY" in page_text(page)
         assert "OSError" in page_text(page)
 
 
-class TestFamily:
-    """Where a task comes from, and what came of it."""
+class TestRelatives:
+    """Parent tasks and child tasks."""
 
-    def test_ancestors_are_noted(self, backend):
+    def test_parent_and_root_are_recorded(self, backend):
         request = Context(id="c", args=[], kwargs={}, task="t", parent_id="b", root_id="a")
         backend.mark_as_done("c", 1, request=request)
 
         row = Result.objects.get(task_id="c")
         assert (row.parent, row.root) == ("b", "a")
 
-    def test_a_root_is_its_own(self, backend):
+    def test_a_root_has_no_parent(self, backend):
         backend.mark_as_done("a", 1, request=Context(id="a", args=[], kwargs={}, root_id="a"))
 
         row = Result.objects.get(task_id="a")
@@ -145,8 +145,8 @@ class TestFamily:
         page = as_user(alice).get(f"/admin/tasks_admin/result/{row.pk}/change/")
 
         words = page_text(page)
-        assert "Tasks that it comes from a no result is stored" in words
-        assert "Tasks that it queued d no result is stored" in words
+        assert "Parent tasks a No stored result" in words
+        assert "Child tasks d No stored result" in words
         assert "?id=b" in page.content.decode()
 
     @pytest.mark.parametrize("reason", ["redacted", "too_large", "not_json"])

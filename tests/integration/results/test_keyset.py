@@ -1,4 +1,4 @@
-"""The list pages by key, whatever is filtered, and says when it did not look further."""
+"""The list paginates by key under any filter, and states when its search was bounded."""
 
 import itertools
 import re
@@ -58,7 +58,7 @@ def walk(client, query, name="older_link"):
         if not link:
             return found
         page = client.get(RESULTS + link)
-    raise AssertionError("it never ends")
+    raise AssertionError("the pages never end")
 
 
 FILTERS = {
@@ -68,7 +68,7 @@ FILTERS = {
     "?task=shop.task1&status=FAILURE": lambda n: n % 6 == 3,
     "?worker=w2@here": lambda n: n % 5 == 2,
     "?queue=slow": lambda n: n % 4 == 0,
-    "?raised=KeyError": lambda n: n % 6 == 3,
+    "?exception=KeyError": lambda n: n % 6 == 3,
     "?queue=mail&worker=w1@here&status=SUCCESS": lambda n: n % 4 and n % 5 == 1 and n % 3,
     "?from=2026-01-01T00:10&to=2026-01-01T00:40": lambda n: 10 <= n // 2 < 40,
     "?from=2026-01-01T00:10&status=FAILURE": lambda n: n // 2 >= 10 and n % 3 == 0,
@@ -80,7 +80,7 @@ FILTERS = {
 
 @pytest.mark.parametrize("query", FILTERS)
 @pytest.mark.parametrize("bound", [20_000, 7])
-def test_each_row_that_matches_is_on_one_page(client, rows, settings, query, bound):
+def test_each_matching_row_is_on_one_page(client, rows, settings, query, bound):
     settings.TASKS_ADMIN_SEARCH_BOUND = bound if "text:" not in query else 20_000
     expected = [f"row-{n:04}" for n in reversed(range(COUNT)) if FILTERS[query](n)]
 
@@ -90,27 +90,27 @@ def test_each_row_that_matches_is_on_one_page(client, rows, settings, query, bou
 
 
 @pytest.mark.parametrize("query", ["", "?status=SUCCESS", "?from=2026-01-01T00:00"])
-def test_one_can_go_back(client, rows, query):
-    forth = walk(client, query)
+def test_the_pages_backwards_are_the_same(client, rows, query):
+    forwards = walk(client, query)
     last = client.get(RESULTS + query)
     while link := last.context_data["cl"].older_link:
         last = client.get(RESULTS + link)
 
-    page, back = last, [shown(last)]
+    page, backwards = last, [shown(last)]
     while link := page.context_data["cl"].newer_link:
         page = client.get(RESULTS + link)
-        back.append(shown(page))
+        backwards.append(shown(page))
 
-    assert joined(reversed(back)) == joined(forth)
+    assert joined(reversed(backwards)) == joined(forwards)
 
 
-def test_it_says_what_it_did_not_look_at(client, rows, settings):
+def test_a_bounded_search_is_stated_and_can_be_continued(client, rows, settings):
     settings.TASKS_ADMIN_SEARCH_BOUND = 7
 
     page = client.get(RESULTS + "?retried=yes")
 
     assert shown(page) == []
-    assert "Looked through 7 rows: there may be more. Look further" in page_text(page)
+    assert "7 rows were searched. There may be more matches. Continue the search" in page_text(page)
     assert "0+ task results" in page_text(page)
 
 
@@ -134,26 +134,26 @@ def test_a_key_of_another_list(client, rows, key):
     assert ("belongs to another list" in page_text(page)) is bool(key)
 
 
-NONSENSE = [
+INVALID = [
     "operation=x", "operation=-1", "operation=9999", "operation=" + "9" * 200, "from=yesterday",
-    "to=2026-99-99T00:00", "retried=maybe", "status=%00", "raised=%00", "worker=" + "w" * 9000,
+    "to=2026-99-99T00:00", "retried=maybe", "status=%00", "exception=%00", "worker=" + "w" * 9000,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("query", NONSENSE)
-def test_filters_that_make_no_sense_match_nothing(client, rows, query):
+@pytest.mark.parametrize("query", INVALID)
+def test_invalid_filter_values_match_nothing(client, rows, query):
     page = client.get(f"{RESULTS}?{query}")
 
     assert page.status_code == 200
     name, _, value = query.partition("=")
-    empty = "%00" in value and name == "raised"  # nothing is left of it: not set
+    empty = "%00" in value and name == "exception"  # without the NUL it is empty: not set
     assert len(shown(page)) == (50 if empty else 0)
 
 
 @pytest.mark.parametrize(
     "query", ["?nonsense=1", "?status__in=a", "?result__contains=x", "?p=7", "?o=1", "?all=1"]
 )
-def test_what_is_made_up_in_the_address_is_no_error(client, rows, query):
+def test_unknown_parameters_are_no_server_error(client, rows, query):
     assert client.get(RESULTS + query, follow=True).status_code in {200, 400}
 
 
@@ -161,7 +161,7 @@ def test_what_is_made_up_in_the_address_is_no_error(client, rows, query):
     "typed",
     ["row-0007", "/é" * 127 + "x", "with/slash", "q" * 10_000, "\x00", "user:", "text:", "%", "'"],
 )
-def test_whatever_is_searched_for(client, rows, typed):
+def test_any_search_term(client, rows, typed):
     make_result(task_id="/é" * 127 + "x")
     make_result(task_id="with/slash")
 
@@ -186,7 +186,7 @@ def test_a_users_mails_are_found(client, make_user, typed):
     assert shown(page) == [mine.task_id]
 
 
-def test_what_is_masked_is_not_found(client, db):
+def test_masked_values_are_not_found(client, db):
     make_result(result='{"exc_type": "X", "exc_message": ["password=hunter2 is wrong"]}')
 
     assert shown(client.get(RESULTS, {"q": "text:hunter2"})) == []
@@ -204,12 +204,12 @@ def test_the_results_of_an_operation(client, db):
     assert shown(client.get(f"{RESULTS}?operation=%23{other.pk}")) == [rows[2].task_id]
 
 
-def test_columns_are_chosen_and_kept(client, rows):
+def test_columns_are_selected_and_stored(client, rows):
     page = client.get(RESULTS)
     assert "w1@here" in page_text(page)
 
     client.post(
-        f"{RESULTS}columns/", {"column": ["task_id_brief", "queue", "nonsense"], "next": RESULTS}
+        f"{RESULTS}columns/", {"column": ["short_id", "queue", "nonsense"], "next": RESULTS}
     )
 
     page = client.get(RESULTS)
@@ -232,8 +232,8 @@ def test_eight_queries_and_no_offset(as_user, bob, rows, query):
     assert not [sql for sql in asked if "OFFSET" in sql or "DISTINCT" in sql]
 
 
-def test_only_queues_that_the_project_declares_are_offered(client, rows, broker):
-    broker_api.count_waiting(["made-up"])  # Celery remembers every name that it was asked for
+def test_only_declared_queues_are_suggested(client, rows, broker):
+    broker_api.count_waiting(["made-up"])  # Celery remembers every name that it has looked up
 
     page = client.get(RESULTS).content.decode()
 

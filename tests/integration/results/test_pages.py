@@ -1,4 +1,4 @@
-"""Task results: a list that stays quick, a page for any row, and retrying in two steps."""
+"""Task results: a list of constant cost, a page for any row, and retries with a confirmation."""
 
 import pytest
 from django.db import connection
@@ -25,17 +25,17 @@ def page_of(client, row):
 
 
 class TestList:
-    """Newest first, and it costs the same however many there are."""
+    """Newest first, at a cost that does not depend on the number of rows."""
 
-    def test_what_it_shows(self, client):
+    def test_the_columns(self, client):
         make_result(worker="w1@here", args=[42], kwargs={"a": "b"})
 
         words = page_text(client.get(RESULTS))
 
-        for word in ("failed", "tasks_admin.send_reset_email", "w1@here", "[42]", '"b"'):
+        for word in ("failure", "tasks_admin.send_reset_email", "w1@here", "[42]", '"b"'):
             assert word.replace('"', "&quot;") in words
 
-    def test_few_queries_no_distinct_and_no_count_beyond_the_bound(self, client, settings):
+    def test_few_queries_without_distinct_and_bounded_counts(self, client, settings):
         settings.TASKS_ADMIN_COUNT_BOUND = 60
         for _ in range(70):
             make_result()
@@ -52,7 +52,7 @@ class TestList:
         rows = [sql for sql in asked if "LIMIT 50" in sql]
         assert all("traceback" not in sql and '"result"' not in sql for sql in rows)
 
-    def test_a_count_that_was_stopped_says_so(self, client, settings):
+    def test_a_bounded_count_has_a_plus_sign(self, client, settings):
         settings.TASKS_ADMIN_COUNT_BOUND = 60
         for _ in range(61):
             make_result()
@@ -69,7 +69,7 @@ class TestList:
         assert "1 task result" in page_text(client.get(RESULTS))
 
     @pytest.mark.parametrize("page", ["2", "200", "0", "-1", "x", "9" * 30, ""])
-    def test_pages_that_are_none(self, client, page):
+    def test_invalid_page_numbers(self, client, page):
         make_result()
 
         assert client.get(RESULTS, {"p": page}).status_code in {200, 302}
@@ -77,14 +77,14 @@ class TestList:
     @pytest.mark.parametrize(
         "column", ["task_name", "task_args", "task_kwargs", "worker", "status"]
     )
-    def test_markup_is_text(self, client, column):
+    def test_markup_is_escaped(self, client, column):
         row = make_result(**{column: HOSTILE})
 
         for page in (client.get(RESULTS), page_of(client, row)):
             assert HOSTILE.encode() not in page.content
             assert ESCAPED.encode() in page.content
 
-    def test_by_status_and_task(self, client):
+    def test_filters_by_status_and_task(self, client):
         make_result("SUCCESS", worker="one@w")
         make_result("FAILURE", worker="two@w", task="tasks_admin.housekeeping")
 
@@ -92,7 +92,7 @@ class TestList:
         assert b"two@w" not in client.get(RESULTS, {"status": "SUCCESS"}).content
         assert b"two@w" in client.get(RESULTS, {"task": "tasks_admin.housekeeping"}).content
 
-    def test_a_whole_id_is_found(self, client):
+    def test_a_full_task_id_is_found(self, client):
         row = make_result(worker="w1@here")
 
         assert b"w1@here" in client.get(RESULTS, {"q": row.task_id}).content
@@ -104,16 +104,16 @@ class TestList:
          "result__contains", "id__in", "_popup", "z"],
     )  # fmt: skip
     @pytest.mark.parametrize("value", ["", "x", "\x00", "'\"--", "9" * 30, "🦄" * 300, "%", "a,b"])
-    def test_nonsense_is_no_error(self, client, name, value):
+    def test_invalid_parameters_are_no_server_error(self, client, name, value):
         make_result()
 
         assert client.get(RESULTS, {name: value}).status_code in {200, 302, 400}
 
-    def test_the_stock_page_is_not_beside_it(self, client):
+    def test_the_stock_page_is_unregistered(self, client):
         assert client.get("/admin/django_celery_results/taskresult/").status_code == 404
 
 
-WEIRD = {
+UNUSUAL = {
     "nothing known": dict.fromkeys(
         [
             "task_name",
@@ -145,10 +145,10 @@ WEIRD = {
 
 
 class TestPage:
-    """There is a page for every row, however it came about."""
+    """Every row has a page, whatever is stored in it."""
 
-    @pytest.mark.parametrize("row", WEIRD.values(), ids=WEIRD)
-    def test_weird_rows(self, client, row):
+    @pytest.mark.parametrize("row", UNUSUAL.values(), ids=UNUSUAL)
+    def test_unusual_rows(self, client, row):
         result = make_result(**row)
 
         assert client.get(RESULTS).status_code == 200
@@ -159,8 +159,8 @@ class TestPage:
             f"/{result.pk}/change/"
         )
 
-    @pytest.mark.parametrize("row", WEIRD.values(), ids=WEIRD)
-    def test_a_link_to_a_weird_row_works(self, client, row):
+    @pytest.mark.parametrize("row", UNUSUAL.values(), ids=UNUSUAL)
+    def test_a_link_to_an_unusual_row_works(self, client, row):
         old = make_result(**row)
         target = make_target("done", subject=old.task_id, lock_key=f"result:{old.task_id}")
         Operation.objects.update(verb="retry_failed")
@@ -169,22 +169,22 @@ class TestPage:
         assert page_of(client, new).status_code == 200
         assert b"of/?id=" in page_of(client, old).content
 
-    def test_arguments_look_as_they_were_sent(self, client):
+    def test_arguments_keep_their_types(self, client):
         words = page_text(page_of(client, make_result(args=["42", 42, None], kwargs={"k": [True]})))
 
         assert "1 &quot;42&quot; 2 42 3 null k 1 item 0 true" in words, words
 
-    def test_where_it_belongs(self, client):
+    def test_the_attempts_of_its_target(self, client):
         target = make_target("queued", attempt=2)
         rows = [make_result(task_id=task_id) for task_id in target.task_ids()]
 
         page = page_of(client, rows[0])
 
         assert str(target.operation) in page_text(page)
-        assert "this one" in page_text(page)
+        assert "This attempt" in page_text(page)
         assert rows[1].task_id in page.content.decode()
 
-    def test_the_traceback_is_text(self, client):
+    def test_the_traceback_is_escaped(self, client):
         row = make_result(traceback=HOSTILE, result=HOSTILE, meta='{"queue": "<b>"}')
 
         page = page_of(client, row)
@@ -193,24 +193,24 @@ class TestPage:
         assert page.content.count(ESCAPED.encode()) == 2
         assert b"<b>" not in page.content
 
-    def test_a_row_that_is_none(self, client):
+    def test_a_row_that_does_not_exist(self, client):
         assert client.get(f"{RESULTS}999/change/").status_code == 302
         assert client.get(f"{RESULTS}x/change/").status_code == 302
 
     @pytest.mark.parametrize("task_id", ["", "none", "\x00", "<b>", "x" * 5000])
-    def test_a_task_without_a_result_says_so(self, client, task_id):
+    def test_a_task_without_a_result(self, client, task_id):
         page = client.get(f"{RESULTS}of/", {"id": task_id}, follow=True)
 
         assert "No result is stored for task" in page_text(page)
 
     @pytest.mark.parametrize("path", ["add/", "1/delete/"])
-    def test_nothing_is_made_or_deleted_by_hand(self, client, path):
+    def test_staff_cannot_add_or_delete_rows(self, client, path):
         make_result(id=1)
 
         assert client.post(RESULTS + path, {"post": "yes"}).status_code == 403
         assert Result.objects.count() == 1
 
-    def test_nothing_is_changed_by_hand(self, client):
+    def test_staff_cannot_change_rows(self, client):
         row = make_result()
 
         response = client.post(f"{RESULTS}{row.pk}/change/", {"status": "SUCCESS"})
@@ -220,7 +220,7 @@ class TestPage:
 
 
 class TestRetry:
-    """The action, in two steps."""
+    """The action: confirmation page, then operation."""
 
     def test_from_the_list(self, client):
         rows = [make_result(), make_result(), make_result("SUCCESS")]
@@ -229,7 +229,7 @@ class TestRetry:
 
         words = page_text(page)
         assert "2 failed tasks will be queued again" in words
-        assert "did not fail 1" in words
+        assert "Did not fail 1" in words
         response = confirm(client, page, RESULTS)
         assert response.url == Operation.objects.get().get_absolute_url()
         assert Target.objects.count() == 2
@@ -242,14 +242,14 @@ class TestRetry:
 
         assert "1 failed task will be queued again" in page_text(page)
 
-    def test_what_cannot_be_retried_offers_no_button(self, client):
+    def test_a_task_that_cannot_be_retried_has_no_button(self, client):
         retried = make_result()
         confirm(client, run_action(client, RESULTS, ACTION, [retried]), RESULTS)
 
         for row in (retried, make_result("SUCCESS"), make_result(task_args="x")):
             assert b'name="action" value="retry_failed"' not in page_of(client, row).content
 
-    def test_all_that_match(self, client):
+    def test_all_matching_rows(self, client):
         rows = [make_result() for _ in range(60)]
         make_result("SUCCESS")
         path = f"{RESULTS}?status=FAILURE"
@@ -262,5 +262,5 @@ class TestRetry:
         row = make_result()
         confirm(client, run_action(client, RESULTS, ACTION, [row]), RESULTS)
 
-        assert "waits to be queued" in page_text(page_of(client, row))
+        assert "Waiting to be queued" in page_text(page_of(client, row))
         assert "alice" in page_text(page_of(client, row))

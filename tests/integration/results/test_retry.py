@@ -1,4 +1,4 @@
-"""Retrying: only what failed, only what can be repeated exactly, and each result once ever."""
+"""Retries: only failed tasks, only with exact arguments, and each result once."""
 
 import uuid
 
@@ -19,9 +19,9 @@ from tests.support.factories import (
 )
 
 
-@shared_task(name="tests.unclaimed", base=Task)
-def unclaimed():
-    """A task that knows nothing of claims."""
+@shared_task(name="tests.unprotected", base=Task)
+def unprotected():
+    """A task that is not protected against running twice."""
 
 
 def retry(actor, *rows, **more):
@@ -30,12 +30,12 @@ def retry(actor, *rows, **more):
     return results.retry_failed(results=chosen.all(), confirmation=confirmation, **more)
 
 
-def judge(row):
+def exclusion_reason_of(row):
     return results.with_exclusion_reason(Result.objects.filter(pk=row.pk)).get().exclusion_reason
 
 
-class TestJudged:
-    """Whatever is left out has a reason."""
+class TestExclusionReason:
+    """Every excluded result has a reason."""
 
     @pytest.mark.parametrize(
         ("row", "exclusion_reason"),
@@ -50,7 +50,7 @@ class TestJudged:
             ({"task": "no.such.task"}, "unregistered"),
             ({"task_name": None}, "unregistered"),
             ({"task": "celery.backend_cleanup"}, "unregistered"),
-            ({"task": "tests.unclaimed"}, "unprotected"),
+            ({"task": "tests.unprotected"}, "unprotected"),
             ({"task_args": '"(1, 2)"'}, "lossy"),
             ({"task_args": None}, "lossy"),
             ({"task_args": ""}, "lossy"),
@@ -58,23 +58,23 @@ class TestJudged:
             ({"task_kwargs": None}, "lossy"),
         ],
     )
-    def test_each(self, db, row, exclusion_reason):
-        assert judge(make_result(**row)) == exclusion_reason
+    def test_the_reason_of_a_row(self, db, row, exclusion_reason):
+        assert exclusion_reason_of(make_result(**row)) == exclusion_reason
 
     @pytest.mark.parametrize("state", ["waiting", "queued", "running", "done", "failed", "unknown"])
     def test_retried(self, db, state):
         row = make_result()
         make_target(state, lock_key=f"result:{row.task_id}")
 
-        assert judge(row) == "retried"
+        assert exclusion_reason_of(row) == "retried"
 
-    def test_a_retry_that_took_no_effect_leaves_another(self, alice):
+    def test_after_an_aborted_retry_another_is_possible(self, alice):
         row = make_result()
         operation = retry(alice, row)
-        assert judge(row) == "retried"
+        assert exclusion_reason_of(row) == "retried"
         operations.abort(operation=operation, actor=alice, reason="r")
 
-        assert judge(row) == ""
+        assert exclusion_reason_of(row) == ""
 
     def test_the_reasons_are_counted(self, db):
         make_result()
@@ -91,7 +91,7 @@ class TestJudged:
 class TestRetry:
     """One operation, whose targets are the results."""
 
-    def test_what_cannot_be_repeated_is_left_out(self, alice):
+    def test_a_task_that_cannot_be_retried_is_excluded(self, alice):
         row = make_result()
         make_result("SUCCESS")
 
@@ -101,7 +101,7 @@ class TestRetry:
         target = operation.targets.get()
         assert (target.subject, target.lock_key) == (row.task_id, f"result:{row.task_id}")
 
-    def test_it_takes_the_permission(self, charlie):
+    def test_the_permission_is_required(self, charlie):
         make_result()
 
         with pytest.raises(NotAllowed):
@@ -109,14 +109,14 @@ class TestRetry:
 
         assert not Operation.objects.exists()
 
-    def test_the_permission_of_an_account_that_is_closed_is_none(self, alice):
+    def test_an_inactive_user_has_no_permission(self, alice):
         make_result()
         alice.is_active = False
 
         with pytest.raises(NotAllowed):
             retry(alice)
 
-    def test_a_second_operation_finds_nothing_left(self, alice, bob):
+    def test_a_second_operation_has_nothing_to_do(self, alice, bob):
         row = make_result()
         retry(alice, row)
 
@@ -136,7 +136,7 @@ class TestRetry:
         )
 
     @pytest.mark.django_db(transaction=True)
-    def test_fifty_at_once_make_one_retry(self):
+    def test_fifty_concurrent_requests_make_one_retry(self):
         row = make_result()
         boss = User.objects.create_superuser("boss")
 
@@ -146,7 +146,7 @@ class TestRetry:
         assert sum(isinstance(outcome, Operation) for outcome in outcomes) == 1
         assert sum(isinstance(outcome, NothingToDo) for outcome in outcomes) == 49, outcomes
 
-    def test_the_old_row_stays_as_it_was(self, broker, alice):
+    def test_the_original_row_is_unchanged(self, broker, alice):
         row = make_result(args=[1], traceback="trace")
         before = Result.objects.filter(pk=row.pk).values().get()
 

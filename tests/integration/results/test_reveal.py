@@ -1,4 +1,4 @@
-"""What is masked is shown to who may see it, by a POST, with a reason, and that is recorded."""
+"""Masked values are revealed by a POST with a permission and a reason, and the view is recorded."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_exports_have_masks(client, row):
     assert MASK in content
 
 
-def test_it_is_shown_once_and_recorded_first(client, row, alice):
+def test_the_values_are_shown_once_and_the_view_is_recorded_before(client, row, alice):
     page = reveal(client, row, reason="Ticket 7")
 
     assert page.status_code == 200
@@ -61,7 +61,7 @@ def test_it_is_shown_once_and_recorded_first(client, row, alice):
     assert SECRET not in client.get(f"{RESULTS}{row.pk}/change/").content.decode()
 
 
-def test_without_a_reason_nothing_is_shown(client, row):
+def test_without_a_reason_nothing_is_revealed(client, row):
     page = client.post(f"{RESULTS}{row.pk}/reveal/", {"reason": " "}, follow=True)
 
     assert SECRET not in page.content.decode()
@@ -75,7 +75,7 @@ def test_a_get_reveals_nothing(client, row):
     assert SECRET not in page.content.decode()
 
 
-def test_who_may_only_look_gets_403(as_user, make_user, row):
+def test_without_the_permission_it_is_403(as_user, make_user, row):
     clerk = grant(make_user(is_staff=True), "tasks_admin.view_result")
 
     assert reveal(as_user(clerk), row, reason="r").status_code == 403
@@ -84,11 +84,11 @@ def test_who_may_only_look_gets_403(as_user, make_user, row):
     assert "Reveal" not in page_text(page)
 
 
-def test_who_may_reveal_but_not_look_gets_403(as_user, make_user, row):
+def test_without_the_view_permission_it_is_403(as_user, make_user, row):
     clerk = grant(make_user(is_staff=True), "tasks_admin.reveal_arguments")
 
     assert reveal(as_user(clerk), row, reason="r").status_code == 403
 
 
-def test_a_result_that_is_gone(client):
+def test_a_deleted_result(client):
     assert reveal(client, type("Gone", (), {"pk": 9})(), reason="r").status_code == 403

@@ -1,4 +1,4 @@
-"""Arguments as a tree: all of what is small, the beginning of what is not, and never too much."""
+"""Arguments as a tree: short values whole, long ones folded, and a page of limited size."""
 
 import pytest
 
@@ -11,18 +11,18 @@ def numbered(*values):
     return [(str(number), value) for number, value in enumerate(values, 1)]
 
 
-def test_down_to_the_leaves():
+def test_nested_values_have_nodes_down_to_the_leaves():
     (first, second) = trees.tree(numbered({"a": [1, "1"]}, []))
 
-    assert [node.brief for node in first.items[0].items] == ["1", '"1"']
-    assert (second.brief, second.items) == ("[]", [])
+    assert [node.preview for node in first.items[0].items] == ["1", '"1"']
+    assert (second.preview, second.items) == ("[]", [])
 
 
 def test_a_long_text_is_folded_and_a_longer_one_cut():
     folded, cut = trees.tree(numbered("x" * 1_000, "y" * 100_000))
 
-    assert (len(folded.brief), folded.whole) == (trees.BRIEF + 1, f'"{"x" * 1_000}"')
-    assert len(cut.whole) < trees.LONGEST + 50 and "100002 characters" in cut.whole
+    assert (len(folded.preview), folded.text) == (trees.MAX_PREVIEW_LENGTH + 1, f'"{"x" * 1_000}"')
+    assert len(cut.text) < trees.MAX_TEXT_LENGTH + 50 and "100,002 characters" in cut.text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_the_page_stays_small(arguments, as_user, alice):
     assert len(page.content) < 3_000_000, len(page.content)
 
 
-def test_what_is_not_shown_is_counted(as_user, alice):
+def test_hidden_items_are_counted(as_user, alice):
     row = make_result(args=list(range(1_500)))
 
     assert "and 500 more" in page_text(as_user(alice).get(f"{RESULTS}{row.pk}/change/"))
