@@ -11,11 +11,10 @@ from celery.result import AsyncResult
 from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from django_celery_results.models import ChordCounter, TaskResult
+from django_celery_results.models import TaskResult
 
 from opsconsole.celery import app
 from tasks_admin.backend import rows
-from tasks_admin.backend.chords import ChordPart
 from tasks_admin.integrations import database
 from tasks_admin.models import Result
 from tasks_admin.tasks import TargetTask, housekeep
@@ -242,30 +241,6 @@ class TestDeadConnections:
             raw = connection.connection
             database.drop_dead_connections()
             assert connection.connection is raw
-
-
-class TestChords:
-    """Each finished task of a chord counts once."""
-
-    def test_last_task_returns_the_counter(self):
-        ChordCounter.objects.create(group_id="g", sub_tasks="[]", count=2)
-
-        assert ChordPart("g").count() is None
-        assert ChordPart("g").count().group_id == "g"
-        assert not ChordCounter.objects.exists()
-
-    def test_commit_whose_reply_was_lost(self):
-        require_postgresql()
-        ChordCounter.objects.create(group_id="g", sub_tasks="[]", count=3)
-        part = ChordPart("g")
-
-        for _ in range(2):  # as the backend does after an error
-            assert part.count() is None
-
-        assert ChordCounter.objects.get().count == 2
-
-    def test_unknown_chord(self, caplog):
-        assert ChordPart("g").count() is None
 
 
 class TestStockRows:

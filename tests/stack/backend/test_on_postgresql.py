@@ -12,6 +12,7 @@ FILES = [
     "integration/backend/test_backend",
     "integration/backend/test_targets",
     "integration/backend/test_rows",
+    "integration/backend/test_chords",
     "integration/backend/test_result_meta",
     "integration/backend/test_arguments",
     "integration/failure_groups/test_recording",
