@@ -153,7 +153,7 @@ def test_staff_pause_purge_and_restore_a_queue(demo: Stack, page: Any) -> None:
     page.goto(queue)
     wait_for_messages("1")
     assert "paused" in page.inner_text("#queue")
-    page.click("text=Look at the next messages")
+    page.click("text=Peek")
     assert "tasks_admin.housekeeping" in page.inner_text("#content")
     screenshot(page, "queue")
     page.click("text=Purge")
