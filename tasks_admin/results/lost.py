@@ -32,7 +32,7 @@ class Scanner:
         rows = self._next_batch()
         by_queue: dict[str, list[Result]] = {}
         for row in rows:
-            # Targets are left out: the dispatcher recovers them.
+            # Targets are skipped: the dispatcher recovers them.
             if row.queue and not TASK_ID.fullmatch(row.task_id):
                 by_queue.setdefault(row.queue, []).append(row)
         waiting = broker.count_waiting(by_queue) if by_queue else {}

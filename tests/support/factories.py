@@ -24,7 +24,7 @@ RESET = "tasks_admin.send_reset_email"
 
 
 def make_users(count: int, prefix: str = "u") -> list[User]:
-    """Users who may be mailed."""
+    """Users who are eligible for reset emails."""
     return User.objects.bulk_create(
         User(username=f"{prefix}{n:05}", email=f"{prefix}{n}@mail.example", password="md5$x")
         for n in range(count)

@@ -115,7 +115,7 @@ def own_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]
 
 
 def _serve(request: pytest.FixtureRequest, console: Console) -> Iterator[Prepare]:
-    """Yield `prepare`; stop all processes if the test fails: the next one starts them anew."""
+    """Yield `prepare`; stop all processes if the test fails: the next one starts new ones."""
     failed = request.session.testsfailed
     yield console.prepare
     if request.session.testsfailed != failed:

@@ -26,7 +26,7 @@ class Flower:
         self.process = subprocess.Popen(command, cwd=self.directory.name, env=alone)
 
     def workers(self) -> dict[str, Any]:
-        """What it says after asking all workers anew; empty while it can't be reached."""
+        """Its report after a refresh of all workers; empty while it is unreachable."""
         address = f"http://127.0.0.1:{self.port}/api/workers?refresh=1"
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=60) as answer:
             return dict(json.load(answer))

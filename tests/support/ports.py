@@ -38,7 +38,7 @@ def free_ports() -> int:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     return free_ports()
 
 

@@ -33,7 +33,7 @@ def need(found: object, what: str, package: str) -> None:
 
 
 class Postgres:
-    """A PostgreSQL cluster, made anew or copied from the files of a stopped one."""
+    """A PostgreSQL cluster, newly created, or copied from the files of a stopped one."""
 
     def __init__(
         self, *, fsync: str = "off", template: Path | None = None, keep: bool = False
@@ -152,7 +152,7 @@ class RabbitMQ:
             )
         self.log = directory / "out.log"
         epmd = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))[-1]
-        self.names = subprocess.Popen(  # or RabbitMQ starts a daemon that nobody ends
+        self.names = subprocess.Popen(  # or RabbitMQ starts a daemon that keeps running
             [str(epmd)], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.start()

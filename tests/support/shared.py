@@ -146,7 +146,7 @@ def postgres_database(directory: Path, *, empty: bool = False) -> str:
     name = f"test{next_number(directory, 'databases')}"
     template = "template0" if empty else "postgres"
     with (
-        locked(directory, "copying"),  # nobody else may be connected to a template
+        locked(directory, "copying"),  # a template must have no other connections
         psycopg.connect(f"{server}/template1", autocommit=True) as connection,
     ):
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")

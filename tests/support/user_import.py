@@ -43,7 +43,7 @@ def confirm(client: Client, page: Any) -> Any:
 
 
 def refusal(page: Any) -> str:
-    """What a refused file was told."""
+    """The errors of a refused file."""
     assert not hidden(page), "it was accepted"
     found = re.findall(
         r'(?s)class="(?:errornote|errorlist)".*?</table>|class="errorlist.*?</ul>',

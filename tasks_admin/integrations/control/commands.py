@@ -108,7 +108,7 @@ def _held(requests: list[Any]) -> dict[str, int]:
 
 
 def is_revoked(task_id: str) -> bool:
-    """Whether Celery told this worker to discard a task."""
+    """Whether this worker has received a revoke of the task."""
     return task_id in worker_state.revoked
 
 

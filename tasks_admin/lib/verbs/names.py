@@ -28,7 +28,7 @@ APPROVE = "approve"
 
 #: The verbs that queue results again.
 RETRIES = (RETRY_FAILED, EDIT_AND_RETRY)
-#: The verbs that every worker obeys, including workers that start later.
+#: The verbs that apply to every worker, including workers that start later.
 QUEUE_CONSUMPTION = (PAUSE_QUEUE, RESUME_QUEUE)
 #: The commands that a worker runs on itself.
 WORKER_COMMANDS = (

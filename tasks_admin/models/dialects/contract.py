@@ -12,7 +12,7 @@ ARGUMENTS_PREFIX_LENGTH = 40
 
 
 class Dialect(ABC):
-    """The SQL of one database. Fragments are for `cursor.execute`: a percent sign is doubled.
+    """The SQL of one database. Fragments are for `cursor.execute`: a percent sign is written twice.
 
     A statement names its parameters by `%s`; a method that adds parameters returns them with it.
     Clauses that have a default here are the same in PostgreSQL and SQLite.

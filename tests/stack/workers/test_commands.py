@@ -1,4 +1,4 @@
-"""Orders to real workers of every pool, on each broker; Celery's command line and Flower agree."""
+"""Commands to real workers of every pool, on each broker; Celery's command line and Flower agree."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from tests.support.servers import RabbitMQ, Redis
 from tests.support.shell import Shell
 from tests.support.stack import ROOT, until
 
-ORDER = """
+SEND_COMMAND = """
 import django, json; django.setup()
 from django.contrib.auth.models import User
 from tasks_admin import workers
@@ -28,18 +28,18 @@ operation = workers.send_command(
 rows = operation.targets.order_by("subject").values_list("state", "reason", "detail")
 print(json.dumps([operation.pk, [list(one) for one in rows]]))
 """
-AGAIN = """
+FOLLOW_UP = """
 from tasks_admin.workers import commands
 commands.SEND_TIMEOUT = 0
 commands.follow_up()
 """
-SEEN = """
+POOLS_AND_QUEUES = """
 from tasks_admin.integrations import control
 control.clear_cache()
-told = control.snapshot().workers
-print(json.dumps({one.name: [one.processes, sorted(one.queues)] for one in told}))
+workers = control.snapshot().workers
+print(json.dumps({one.name: [one.processes, sorted(one.queues)] for one in workers}))
 """
-LATER = """
+OUTCOMES = """
 import django, json; django.setup()
 from tasks_admin.models import Target
 rows = Target.objects.filter(operation={pk}).order_by("subject")
@@ -47,7 +47,7 @@ print(json.dumps([list(one) for one in rows.values_list("state", "reason", "deta
 """
 
 
-#: Debian's Redis takes its turn in `make chaos`: it says what Valkey says.
+#: `make chaos` adds Debian's Redis, which behaves like Valkey.
 ALL_BROKERS = bool(os.environ.get("CHAOS_REDIS"))
 
 
@@ -68,25 +68,25 @@ def url(request, tmp_path, valkey):
     node.close()
 
 
-def flowers_words(told):
-    """Processes and queues of each worker, as Flower tells."""
+def pools_by_flower(workers):
+    """Processes and queues of each worker, as Flower reports them."""
     return {
         name: [
             len(one["stats"]["pool"].get("processes") or []),
             sorted(queue["name"] for queue in one["active_queues"]),
         ]
-        for name, one in told.items()
+        for name, one in workers.items()
     }
 
 
-def flowers_part(told):
-    """What we tell, as far as Flower tells it: it knows no processes of a pool of threads."""
+def comparable(workers):
+    """Our own report, without the sizes of thread pools, which Flower does not report."""
     without = {"two@here": 0, "three@here": 1}
-    return {name: [without.get(name, size), queues] for name, (size, queues) in told.items()}
+    return {name: [without.get(name, size), queues] for name, (size, queues) in workers.items()}
 
 
 def test_real_workers(tmp_path, valkey, url):
-    """What Celery's own command line and Flower say is what we say."""
+    """Celery's own command line and Flower report what the console reports."""
     database = f"sqlite:///{tmp_path / 'h.sqlite3'}"
     environment = prepare_host(valkey, database, tmp_path / "runs")
     environment |= {"CELERY_BROKER_URL": url, "HOST_CELERY": '{"worker_pool_restarts": true}'}
@@ -98,13 +98,13 @@ def test_real_workers(tmp_path, valkey, url):
     }
 
     shell = Shell(environment, "import django, json; django.setup()")
-    said, flower = shell.run_json, Flower(url)
+    run, flower = shell.run_json, Flower(url)
 
-    def give(verb, *names, **options):
-        return said(ORDER.format(verb=verb, names=list(names), options=options))
+    def send(verb, *names, **options):
+        return run(SEND_COMMAND.format(verb=verb, names=list(names), options=options))
 
     def inspect(what, *names):
-        """Celery's command line is through when all who are named have answered."""
+        """Celery's command line returns when all named workers have replied."""
         command = [
             sys.executable,
             "-m",
@@ -120,8 +120,8 @@ def test_real_workers(tmp_path, valkey, url):
             [*command, "-t", "20"], cwd=ROOT, env=environment, capture_output=True, text=True,
             timeout=60,
         )  # fmt: skip
-        said = done.stdout.strip().splitlines()
-        return json.loads(said[-1]) if said else {}  # nobody answered
+        lines = done.stdout.strip().splitlines()
+        return json.loads(lines[-1]) if lines else {}  # no worker replied
 
     def size(name):
         return len(inspect("stats", name)[name]["pool"]["processes"])
@@ -129,7 +129,7 @@ def test_real_workers(tmp_path, valkey, url):
     try:
         until(
             lambda: (
-                said(
+                run(
                     "import django, json; django.setup()\nfrom tasks_admin.models import Worker\n"
                     "print(json.dumps(Worker.objects.count()))"
                 )
@@ -138,46 +138,46 @@ def test_real_workers(tmp_path, valkey, url):
             "four rows",
         )
         assert len(inspect("ping")) == 4
-        assert give("pool_grow", "one@here", n=2)[1] == [["done", "", "2 → 4"]]
+        assert send("pool_grow", "one@here", n=2)[1] == [["done", "", "2 → 4"]]
         until(lambda: size("one@here") == 4, "a pool of 4")
-        assert give("pool_shrink", "one@here", n=1)[1] == [["done", "", "4 → 3"]]
-        assert give("pool_shrink", "one@here", n=9)[1][0][:2] == ["failed", "command_refused"]
+        assert send("pool_shrink", "one@here", n=1)[1] == [["done", "", "4 → 3"]]
+        assert send("pool_shrink", "one@here", n=9)[1][0][:2] == ["failed", "command_refused"]
         until(lambda: size("one@here") == 3, "a pool of 3")
-        assert give("autoscale", "four@here", min=2, max=5)[1] == [["done", "", "1-3 → 2-5"]]
-        assert give("cancel_consumer", "two@here", queue="mail")[1] == [
+        assert send("autoscale", "four@here", min=2, max=5)[1] == [["done", "", "1-3 → 2-5"]]
+        assert send("cancel_consumer", "two@here", queue="mail")[1] == [
             ["done", "", "celery, mail → celery"]
         ]
         assert [queue["name"] for queue in inspect("active_queues", "two@here")["two@here"]] == [
             "celery"
         ]
-        assert give("add_consumer", "two@here", queue="mail")[1][0][0] == "done"
-        everybody = list(pools)
+        assert send("add_consumer", "two@here", queue="mail")[1][0][0] == "done"
+        everyone = list(pools)
         task = {"task_name": "host.noop"}
-        limited = give("rate_limit", *everybody, **task, rate_limit="7/m")[1]
+        limited = send("rate_limit", *everyone, **task, rate_limit="7/m")[1]
         assert limited == [["done", "", "None → 7/m"]] * 4
         assert all(
-            "rate_limit=7/m" in next(one for one in told if one.startswith("host.noop"))
-            for told in inspect("registered").values()
+            "rate_limit=7/m" in next(one for one in tasks if one.startswith("host.noop"))
+            for tasks in inspect("registered").values()
         )
-        assert give("time_limit", "three@here", **task, soft=5, hard=9)[1] == [
+        assert send("time_limit", "three@here", **task, soft=5, hard=9)[1] == [
             ["done", "", "None / None → 5 / 9"]
         ]
-        assert give("enable_events", *everybody)[1] == [["done", "", "False → True"]] * 4
-        assert give("disable_events", *everybody)[1] == [["done", "", "True → False"]] * 4
-        assert give("pool_restart", "one@here")[1][0][0] == "done"
+        assert send("enable_events", *everyone)[1] == [["done", "", "False → True"]] * 4
+        assert send("disable_events", *everyone)[1] == [["done", "", "True → False"]] * 4
+        assert send("pool_restart", "one@here")[1][0][0] == "done"
 
-        until(  # a pool that was restarted, or scales itself, changes at this moment
-            lambda: flowers_words(flower.workers()) == flowers_part(said(SEEN)),
-            lambda: f"one word: {flower.workers()}, {said(SEEN)}",
+        until(  # a restarted or autoscaled pool is changing at this moment
+            lambda: pools_by_flower(flower.workers()) == comparable(run(POOLS_AND_QUEUES)),
+            lambda: f"Flower and the console agree: {flower.workers()}, {run(POOLS_AND_QUEUES)}",
         )
 
         os.kill(started["one@here"].pid, signal.SIGSTOP)
-        pk, told = give("pool_grow", "one@here", n=1)
-        assert told == [["unknown", "no_reply", ""]]
+        pk, outcomes = send("pool_grow", "one@here", n=1)
+        assert outcomes == [["unknown", "no_reply", ""]]
         os.kill(started["one@here"].pid, signal.SIGCONT)
         later = until(
-            lambda: (now := said(LATER.format(pk=pk)))[0][0] != "unknown" and now,
-            "what became of it",
+            lambda: (now := run(OUTCOMES.format(pk=pk)))[0][0] != "unknown" and now,
+            "the outcome",
         )
         assert later[0][0] == "done"
         before, after = later[0][2].split(" → ")
@@ -185,20 +185,21 @@ def test_real_workers(tmp_path, valkey, url):
         until(lambda: size("one@here") == int(after), "a pool of one more")
 
         os.kill(started["four@here"].pid, signal.SIGSTOP)
-        pk, told = give("enable_events", "four@here")
-        assert told == [["unknown", "no_reply", ""]]
+        pk, outcomes = send("enable_events", "four@here")
+        assert outcomes == [["unknown", "no_reply", ""]]
         os.killpg(started["four@here"].pid, signal.SIGKILL)
         started["four@here"].wait()
         started["four@here"] = start_worker(environment, "-n", "four@here")
         until(
             lambda: (
-                shell.run(AGAIN) or said(LATER.format(pk=pk)) == [["failed", "not_delivered", ""]]
+                shell.run(FOLLOW_UP)
+                or run(OUTCOMES.format(pk=pk)) == [["failed", "not_delivered", ""]]
             ),
-            "the one that was started anew says that it did not do it",
+            "the restarted worker reports that it did not run the command",
         )
 
-        pk, told = give("shut_down", "three@here")
-        until(lambda: said(LATER.format(pk=pk)) == [["done", "", ""]], "it stopped")
+        pk, outcomes = send("shut_down", "three@here")
+        until(lambda: run(OUTCOMES.format(pk=pk)) == [["done", "", ""]], "it stopped")
         started["three@here"].wait(60)
         assert "three@here" not in inspect("ping", "one@here", "two@here", "four@here")
     finally:

@@ -228,12 +228,12 @@ class TestRealWorkers:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def told(self, environment, code=ROWS):
+    def run(self, environment, code=ROWS):
         return json.loads(run_python(code, environment).splitlines()[-1])
 
     def all_there(self, environment):
         return until(
-            lambda: (rows := self.told(environment)) and len(rows) == 3 and rows,
+            lambda: (rows := self.run(environment)) and len(rows) == 3 and rows,
             "three workers",
         )
 
@@ -243,18 +243,18 @@ class TestRealWorkers:
         assert rows["two@here"][:3] == ["online", True, "thread"]
         assert rows["three@here"][:3] == ["online", True, "solo"]
 
-        details = self.told(environment, DETAILS)
+        details = self.run(environment, DETAILS)
         assert "host.noop" in {task["name"] for task in details["tasks"]}
         assert "hush" not in json.dumps(details)
         assert "redis://" in details["broker"]
 
-        names, ours, stock = self.told(environment, SPEED)
+        names, ours, stock = self.run(environment, SPEED)
         assert names == ["one@here", "three@here", "two@here"]
         assert stock / ours > 5  # the bench says by how much
 
         os.kill(three["one@here"].pid, signal.SIGSTOP)
         begun = time.monotonic()
-        rows = {row[0]: row[1:3] for row in self.told(environment)}
+        rows = {row[0]: row[1:3] for row in self.run(environment)}
         assert rows["one@here"] == ["not_responding", False]
         assert rows["two@here"] == rows["three@here"] == ["online", True]
         assert time.monotonic() - begun < 30
@@ -262,7 +262,7 @@ class TestRealWorkers:
 
         self.all_there(environment)
         os.kill(three["one@here"].pid, signal.SIGSTOP)
-        hung, asked, gap, looks, longest, wrong, queued = self.told(environment, CROWD % CROWDED)
+        hung, asked, gap, requests, longest, wrong, queued = self.run(environment, CROWD % CROWDED)
         os.kill(three["one@here"].pid, signal.SIGCONT)
         assert (hung, wrong) == (0, [])
         assert gap >= 2  # a broadcast every two seconds at most
@@ -271,7 +271,7 @@ class TestRealWorkers:
 
         three["two@here"].terminate()
         three["two@here"].wait(60)
-        rows = {row[0]: row[1] for row in self.told(environment)}
+        rows = {row[0]: row[1] for row in self.run(environment)}
         assert rows == {"one@here": "online", "two@here": "stopped", "three@here": "online"}
 
 

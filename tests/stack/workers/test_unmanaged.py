@@ -79,7 +79,7 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
         assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
 
     assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
-    unmanaged.discovered_workers.__init__()  # as in a shell, where nobody has looked before
+    unmanaged.discovered_workers.__init__()  # as in a new process
     control.clear_cache()
     assert [row["name"] for row in rows.worker_rows(alice, {})] == ["other@there", "ours@here"]
 
@@ -109,9 +109,9 @@ def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
     unmanaged.discovered_workers.names = unmanaged.discovered_workers.unmanaged = {"w"}
     unmanaged.discovered_workers.discovered_at = time.monotonic()
     make_worker("w")
-    told = {"pool": "prefork", "queues": ["mail"]}
+    reply = {"pool": "prefork", "queues": ["mail"]}
     monkeypatch.setattr(
-        snapshots, "request", lambda *_, without, **__: [("w", told)][len(without) :]
+        snapshots, "request", lambda *_, without, **__: [("w", reply)][len(without) :]
     )
 
     (view,) = snapshots.current_views()
@@ -145,7 +145,7 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
     page = page_text(as_user(alice).get(f"{WORKERS}other@there/change/"))
     assert "does not have tasks_admin installed" in page
     assert not queues.find("theirs")[0].unconsumed
-    # It is told of as one who does not obey.
+    # It is listed as ignoring the pause.
     queues.pause(name="theirs", actor=alice, reason="r")
     assert [one.name for one in queues.find("theirs")[0].ignoring_pause] == ["other@there"]
 
@@ -156,9 +156,9 @@ def test_what_celerys_own_commands_tell(stranger, as_user, alice):
 def test_replies_that_make_no_sense(monkeypatch, reply):
     monkeypatch.setattr(unmanaged, "request", lambda *_, **__: [("w", reply)])
 
-    told = unmanaged.snapshots(["w"])
+    reply = unmanaged.snapshots(["w"])
 
-    assert snapshots._unmanaged_view("w", told["w"]).unmanaged
+    assert snapshots._unmanaged_view("w", reply["w"]).unmanaged
 
 
 def test_who_leaves_a_question_open_is_not_asked_on(monkeypatch):

@@ -188,7 +188,7 @@ class TestLocation:
         text = (
             HEAD
             + own_frame()
-            + 'RuntimeError: it said:\n  File "/srv/app/a/evil.py", line 1, in x\n'
+            + 'RuntimeError: it read:\n  File "/srv/app/a/evil.py", line 1, in x\n'
         )
 
         assert location_of(text) == "shop.tasks:charge"
