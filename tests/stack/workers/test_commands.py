@@ -1,4 +1,4 @@
-"""Commands to real workers of every pool, on each broker; Celery's command line and Flower agree."""
+"""Commands to real workers of every pool, on each broker, compared with Celery and Flower."""
 
 import contextlib
 import json

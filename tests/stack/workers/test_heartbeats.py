@@ -266,7 +266,7 @@ class TestRealWorkers:
         os.kill(three["one@here"].pid, signal.SIGCONT)
         assert (hung, wrong) == (0, [])
         assert gap >= 2  # a broadcast every two seconds at most
-        assert asked <= CROWDED / 2 + 1 and looks > 80 * CROWDED
+        assert asked <= CROWDED / 2 + 1 and requests > 80 * CROWDED
         assert longest < 5 and queued < 5
 
         three["two@here"].terminate()
