@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 
 from tasks_admin import accounts
-from tasks_admin.admin.exchange import UserExchange
+from tasks_admin.admin.exchange import UserExchangeMixin
 from tasks_admin.admin.shared.confirm import SafeActionsMixin, confirm_action
 from tasks_admin.admin.shared.responses import can, current_user
 from tasks_admin.lib.verbs import SEND_RESET_EMAIL, VERBS
@@ -20,7 +20,7 @@ from tasks_admin.operations import Selection
 MAX_NAMES = 20
 
 
-class UserActionsMixin(SafeActionsMixin, UserExchange):
+class UserActionsMixin(SafeActionsMixin, UserExchangeMixin):
     """What the console adds to a user admin."""
 
     actions = ("send_reset_email",)

@@ -1,11 +1,11 @@
-"""What an export or import refuses."""
+"""The errors of imports."""
 
 from tasks_admin.lib.errors import ConsoleError
 
 
-class Unreadable(ConsoleError):
-    """The file can't be read, or is too large to be."""
+class UnreadableFile(ConsoleError):
+    """The file cannot be read, or is too large."""
 
 
-class UploadGone(ConsoleError):
-    """The upload was confirmed already, or removed because nobody confirmed it."""
+class UploadExpired(ConsoleError):
+    """The upload was confirmed before, or deleted because it was not confirmed in time."""

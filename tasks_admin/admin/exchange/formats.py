@@ -1,4 +1,4 @@
-"""The formats that are read. What a file claims to be is checked before anything trusts it."""
+"""The import formats. Files are checked before they are parsed."""
 
 import csv
 import io
@@ -13,138 +13,152 @@ from django.utils.translation import gettext as _
 from import_export.formats import base_formats
 from openpyxl import load_workbook  # type: ignore[import-untyped]
 
-from tasks_admin.admin.exchange.cells import text
-from tasks_admin.admin.exchange.errors import Unreadable
+from tasks_admin.admin.exchange.cells import to_text
+from tasks_admin.admin.exchange.errors import UnreadableFile
 from tasks_admin.lib.conf import settings
 
-#: A workbook that unpacks to more than this, in all or times its size, is refused.
-MOST_UNPACKED = 50_000_000
-MOST_RATIO = 20
-#: XML tags for each row that is allowed: what takes memory is their number, not their size.
-MOST_TAGS = 50
-MOST_COLUMNS = 100
-#: Rows that a sheet can have.
-SHEET_ROWS = 1_048_576
+#: The maximum size of an unpacked workbook: in bytes, and relative to the file.
+MAX_UNPACKED = 50_000_000
+MAX_RATIO = 20
+#: XML tags per allowed row: their number determines the memory, not their size.
+MAX_TAGS_PER_ROW = 50
+MAX_COLUMNS = 100
+#: The maximum number of rows of a sheet.
+MAX_SHEET_ROWS = 1_048_576
 
 
 class Csv(base_formats.CSV):  # type: ignore[misc]
-    """CSV as spreadsheets write it: UTF-8 with or without a mark, separated by , or ; or tabs."""
+    """CSV as spreadsheets write it: UTF-8 with or without BOM, separated by , or ; or tabs."""
 
     def is_binary(self) -> bool:
-        """Whether we get bytes: decoding them is our business."""
+        """Yes: the bytes are decoded here."""
         return True
 
     def get_read_mode(self) -> str:
-        """How the upload is opened."""
+        """The mode in which the upload is opened."""
         return "rb"
 
     def create_dataset(self, data: bytes, **kwargs: Any) -> tablib.Dataset:
-        """Read a file; raises `Unreadable`."""
+        """Parse a file; raises `UnreadableFile`."""
         decoded = decode(data)
         delimiter = max(",;\t", key=decoded.partition("\n")[0].count)
         lines = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter, strict=True)
         try:
-            return table(lines)
+            return build_table(lines)
         except csv.Error as error:
-            words = _("Line %(line)d can't be read as CSV: %(error)s.")
-            raise Unreadable(words % {"line": lines.line_num, "error": error}) from None
+            text = _("Line %(line)d is not valid CSV: %(error)s.")
+            raise UnreadableFile(text % {"line": lines.line_num, "error": error}) from None
 
 
 class Xlsx(base_formats.XLSX):  # type: ignore[misc]
-    """The first sheet of a workbook; formulas count as what they came to."""
+    """The first sheet of a workbook, with the results of formulas."""
 
     def create_dataset(self, data: bytes, **kwargs: Any) -> tablib.Dataset:
-        """Read a file; raises `Unreadable`."""
+        """Parse a file; raises `UnreadableFile`."""
         try:
-            inspect(data)
+            check_archive(data)
             book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
             with closing(book):
                 sheet = book.worksheets[0]
-                sheet.reset_dimensions()  # a claim, which openpyxl would pad every row to
-                return table(sheet.iter_rows(max_col=MOST_COLUMNS + 1, values_only=True))
-        except Unreadable:
+                sheet.reset_dimensions()  # openpyxl would pad every row to the stated width
+                return build_table(sheet.iter_rows(max_col=MAX_COLUMNS + 1, values_only=True))
+        except UnreadableFile:
             raise
-        except Exception as error:  # openpyxl answers a garbled file with any of two dozen
-            raise Unreadable(_("This workbook is damaged and can't be read.")) from error
+        except Exception as error:  # openpyxl raises any of two dozen exceptions for a damaged file
+            raise UnreadableFile(_("This workbook is damaged and cannot be read.")) from error
 
 
 def decode(data: bytes) -> str:
-    """Return the text; raises `Unreadable` for any encoding but UTF-8."""
+    """The text; raises `UnreadableFile` for any encoding except UTF-8."""
     try:
         decoded = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         decoded = "\0"
-    if "\0" in decoded:  # as UTF-16 is full of
-        raise Unreadable(_("This is not text in UTF-8. Save it as “CSV UTF-8” and try again."))
+    if "\0" in decoded:  # UTF-16 text contains NUL bytes
+        raise UnreadableFile(
+            _("The file is not UTF-8 text. Save it as “CSV UTF-8” and upload it again.")
+        )
     return decoded
 
 
-def inspect(data: bytes) -> None:
-    """Refuse what is no workbook, or would unpack to more than a workbook of users can need."""
+def check_archive(data: bytes) -> None:
+    """Refuse files that are not workbooks, or unpack to an excessive size."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except zipfile.BadZipFile:
-        raise Unreadable(_("This is not an XLSX workbook, or it asks for a password.")) from None
+        raise UnreadableFile(
+            _("The file is not an XLSX workbook, or it is password-protected.")
+        ) from None
     members = archive.infolist()
     if any(member.flag_bits & 1 for member in members):
-        raise Unreadable(_("This is not an XLSX workbook, or it asks for a password."))
+        raise UnreadableFile(_("The file is not an XLSX workbook, or it is password-protected."))
     unpacked = sum(member.file_size for member in members)
-    if unpacked > min(MOST_UNPACKED, MOST_RATIO * len(data)):
-        raise Unreadable(_("This workbook unpacks to far more than its size. It was not opened."))
-    # Within the bounds from here on: zipfile never reads more than a member declares.
-    inspect_parts([archive.read(member) for member in members if not member.is_dir()])
-
-
-def inspect_parts(parts: Sequence[bytes]) -> None:
-    """Refuse XML that defines entities, or has more tags than users can need."""
-    if any(b"<!DOCTYPE" in part or b"<!ENTITY" in part for part in parts):
-        raise Unreadable(_("This workbook is damaged and can't be read."))
-    most = settings.IMPORT_MAX_ROWS
-    if sum(part.count(b"<") for part in parts) > MOST_TAGS * max(most, 100):
-        words = _(
-            "This workbook holds more than %(most)d users need. Split or copy it to a new one."
+    if unpacked > min(MAX_UNPACKED, MAX_RATIO * len(data)):
+        raise UnreadableFile(
+            _("The unpacked size of this workbook is too large. It was not opened.")
         )
-        raise Unreadable(words % {"most": most})
+    # From here on the size is limited: zipfile reads no more than a member declares.
+    check_xml([archive.read(member) for member in members if not member.is_dir()])
 
 
-def table(rows: Iterable[Sequence[object]]) -> tablib.Dataset:
-    """Return the rows under their header as text; raises `Unreadable` when they don't fit."""
+def check_xml(parts: Sequence[bytes]) -> None:
+    """Refuse XML that defines entities or has an excessive number of tags."""
+    if any(b"<!DOCTYPE" in part or b"<!ENTITY" in part for part in parts):
+        raise UnreadableFile(_("This workbook is damaged and cannot be read."))
+    limit = settings.IMPORT_MAX_ROWS
+    if sum(part.count(b"<") for part in parts) > MAX_TAGS_PER_ROW * max(limit, 100):
+        text = _(
+            "This workbook has too much content for %(limit)s users. Split it, or copy the users "
+            "to a new workbook."
+        )
+        raise UnreadableFile(text % {"limit": f"{limit:,}"})
+
+
+def build_table(rows: Iterable[Sequence[object]]) -> tablib.Dataset:
+    """The rows as text, with a header; raises `UnreadableFile` if they do not match it."""
     lines = iter(rows)
-    header = named([text(cell).strip() for cell in next(lines, ())])
+    header = column_names([to_text(cell).strip() for cell in next(lines, ())])
     data = tablib.Dataset(headers=header)
-    for number, row in enumerate(filled(lines), 2):
+    for number, row in enumerate(without_blank_end(lines), 2):
         if number - 1 > settings.IMPORT_MAX_ROWS:
-            most = settings.IMPORT_MAX_ROWS
-            raise Unreadable(_("More than %(most)d rows. Split the file.") % {"most": most})
-        cells = [text(cell) for cell in row]
+            limit = f"{settings.IMPORT_MAX_ROWS:,}"
+            text = _("The file has more than %(limit)s rows. Split it into smaller files.")
+            raise UnreadableFile(text % {"limit": limit})
+        cells = [to_text(cell) for cell in row]
         if any(cells[len(header) :]):
-            raise Unreadable(_("Line %(line)d is longer than the header.") % {"line": number})
+            raise UnreadableFile(
+                _("Line %(line)d has more cells than the header.") % {"line": number}
+            )
         data.append((cells + [""] * len(header))[: len(header)])
     if not data:
-        raise Unreadable(_("No valid data: there is no line under the header."))
+        raise UnreadableFile(_("The file contains no data: no line follows the header."))
     return data
 
 
-def named(header: list[str]) -> list[str]:
-    """Return the names of the columns, without the empty ones at the end."""
+def column_names(header: list[str]) -> list[str]:
+    """The names of the columns, without empty ones at the end."""
     while header and not header[-1]:
         header.pop()
     if not header:
-        raise Unreadable(_("The first line is empty. It must name the columns."))
-    if len(header) > MOST_COLUMNS:
-        raise Unreadable(_("More than %(most)d columns.") % {"most": MOST_COLUMNS})
+        raise UnreadableFile(
+            _("The first line is empty. It must contain the names of the columns.")
+        )
+    if len(header) > MAX_COLUMNS:
+        raise UnreadableFile(
+            _("The file has more than %(limit)d columns.") % {"limit": MAX_COLUMNS}
+        )
     if not all(header) or len(set(header)) < len(header):
-        raise Unreadable(_("Every column needs a name in the first line, and one of its own."))
+        raise UnreadableFile(_("Each column needs a unique name in the first line."))
     return header
 
 
-def filled(rows: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
-    """Yield the rows but for the empty ones at the end: those between keep the numbers right."""
+def without_blank_end(rows: Iterable[Sequence[object]]) -> Iterator[Sequence[object]]:
+    """Yield the rows except empty ones at the end; empty rows in between keep their numbers."""
     empty = 0
     for row in rows:
         if row.count(None) + row.count("") < len(row):
             yield from repeat((), empty)
             yield row
             empty = 0
-        elif (empty := empty + 1) > SHEET_ROWS:
-            raise Unreadable(_("This workbook is damaged and can't be read."))
+        elif (empty := empty + 1) > MAX_SHEET_ROWS:
+            raise UnreadableFile(_("This workbook is damaged and cannot be read."))

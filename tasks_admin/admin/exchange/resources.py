@@ -1,4 +1,4 @@
-"""What is exported: lists of columns. What is not in a list can't be asked for."""
+"""The exported columns: explicit lists. No other column can be requested."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,21 +11,21 @@ from import_export.fields import Field
 from import_export.resources import ModelResource, modelresource_factory
 from import_export.widgets import DateTimeWidget
 
-from tasks_admin.admin.exchange.cells import guard
+from tasks_admin.admin.exchange.cells import escape_formula
 from tasks_admin.admin.exchange.writers import Cells
 from tasks_admin.lib.masks import mask_json
 from tasks_admin.models import Operation, Result
 from tasks_admin.models.targets import TargetState
 
-#: Rows of a large table that are in memory at once.
-CHUNK = 500
+#: Rows that are in memory at once.
+BATCH_SIZE = 500
 
 
-class Moment(DateTimeWidget):  # type: ignore[misc]
-    """A moment, as ISO 8601 has it where the format has no dates of its own."""
+class IsoDateTimeWidget(DateTimeWidget):  # type: ignore[misc]
+    """A time, in ISO 8601 unless the format has a type for it."""
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> Any:
-        """Return the moment in the site's time zone."""
+        """The time in the current time zone."""
         if kwargs.get("cells") is Cells.DATA and not value:
             return None
         if not value or kwargs.get("cells") is Cells.NATIVE:
@@ -33,96 +33,101 @@ class Moment(DateTimeWidget):  # type: ignore[misc]
         return localtime(value).isoformat(timespec="seconds")
 
 
-class Columns(ModelResource):  # type: ignore[misc]
-    """Columns of a table. Every cell is one that no spreadsheet runs."""
+class ExportResource(ModelResource):  # type: ignore[misc]
+    """Columns of a table, with formulas escaped."""
 
-    WIDGETS_MAP = ModelResource.WIDGETS_MAP | {"DateTimeField": Moment}
+    WIDGETS_MAP = ModelResource.WIDGETS_MAP | {"DateTimeField": IsoDateTimeWidget}
 
     def export_field(self, field: Field, instance: Model, **kwargs: Any) -> object:
-        """Return a cell; as data it is what it is, for no spreadsheet runs that."""
+        """The value of a cell; in JSON, which no spreadsheet runs, it is not escaped."""
         value = super().export_field(field, instance, **kwargs)
-        return value if kwargs.get("cells") is Cells.DATA else guard(value)
+        return value if kwargs.get("cells") is Cells.DATA else escape_formula(value)
 
-    def file(
+    def file_rows(
         self, rows: QuerySet[Any], columns: Sequence[str], *, cells: Cells
     ) -> Iterator[list[object]]:
-        """Yield the header, then a list for each row; the rows are fetched in chunks."""
+        """Yield the header, then a list for each row, fetched in batches."""
         fields = self.get_export_fields(columns)
         yield [field.column_name for field in fields]
-        manner = {"force_native_type": cells is not Cells.TEXT, "cells": cells}
+        options = {"force_native_type": cells is not Cells.TEXT, "cells": cells}
         for row in self.iter_queryset(rows):
-            yield [self.export_field(field, row, **manner) for field in fields]
+            yield [self.export_field(field, row, **options) for field in fields]
 
 
-class ByKey(Columns):
-    """Columns of a large table: no statement, and no transaction, lasts as long as the export."""
+class KeysetResource(ExportResource):
+    """Columns of a large table: no statement and no transaction lasts as long as the export."""
 
     def iter_queryset(self, queryset: QuerySet[Any]) -> Iterator[Any]:
-        """Yield the rows newest first, `CHUNK` at a time, each chunk from where the last ended."""
+        """Yield the rows, newest first, in batches by keyset pagination."""
         rows = queryset.order_by("-pk").defer("traceback", "result", "meta")
-        chunk = list(rows[:CHUNK])
-        while chunk:
-            yield from chunk
-            chunk = list(rows.filter(pk__lt=chunk[-1].pk)[:CHUNK])
+        batch = list(rows[:BATCH_SIZE])
+        while batch:
+            yield from batch
+            batch = list(rows.filter(pk__lt=batch[-1].pk)[:BATCH_SIZE])
 
 
-def importable() -> list[str]:
-    """The user model's columns that can be imported; the first one tells users apart."""
+def importable_columns() -> list[str]:
+    """The columns of users that can be imported; the first one identifies the user."""
     model = get_user_model()
     wanted = [model.USERNAME_FIELD, model.get_email_field_name(), "first_name", "last_name"]
-    return _those_of(model, wanted)
+    return _existing(model, wanted)
 
 
-def _those_of(model: type[Model], names: Sequence[str]) -> list[str]:
-    there = {field.name for field in model._meta.get_fields()}
-    return [name for name in dict.fromkeys(names) if name in there]
+def _existing(model: type[Model], names: Sequence[str]) -> list[str]:
+    existing = {field.name for field in model._meta.get_fields()}
+    return [name for name in dict.fromkeys(names) if name in existing]
 
 
 def _columns(
-    model: type[Model], names: Sequence[str], *, base: type[Columns] = Columns, **others: Field
-) -> type[Columns]:
+    model: type[Model],
+    names: Sequence[str],
+    *,
+    base: type[ExportResource] = ExportResource,
+    **others: Field,
+) -> type[ExportResource]:
     options = {"fields": names, "export_order": names, "chunk_size": 2000}
     return modelresource_factory(model, base, options, others)  # type: ignore[no-any-return]
 
 
-class Ended(Field):  # type: ignore[misc]
-    """When a result ended: before that, django-celery-results notes any change there."""
+class FinishedField(Field):  # type: ignore[misc]
+    """The end of a result: before, django-celery-results stores the time of any change in it."""
 
     def get_value(self, instance: Result) -> Any:
-        """Return the moment; None while it has not ended."""
+        """The time; None before the end."""
         return super().get_value(instance) if instance.ended else None
 
 
-class Masked(Field):  # type: ignore[misc]
-    """Arguments as they are stored, but for the secrets in them."""
+class MaskedField(Field):  # type: ignore[misc]
+    """The stored arguments, masked."""
 
     def get_value(self, instance: Result) -> str:
-        """Return the text, masked."""
+        """The masked text."""
         return mask_json(super().get_value(instance) or "")
 
 
 def _count(operation: Operation, *, state: str) -> int:
-    known = vars(operation)
-    if "counted" not in known:  # once for all the states
-        known["counted"] = operation.counts()
-    return int(known["counted"][state])
+    cache = vars(operation)
+    if "counted" not in cache:  # one query for all states
+        cache["counted"] = operation.counts()
+    return int(cache["counted"][state])
 
 
 UserExport = _columns(
     get_user_model(),
-    [*importable(), *_those_of(get_user_model(), ["is_active", "date_joined"])],
+    [*importable_columns(), *_existing(get_user_model(), ["is_active", "date_joined"])],
 )
 ResultExport = _columns(
     Result,
     [
-        "task_id", "status", "task_name", "worker", "queued", "date_started", "date_done",
-        "task_args", "task_kwargs",
+        "task_id", "status", "task", "worker", "queued", "started", "finished", "args", "kwargs",
     ],
-    base=ByKey,
-    task_args=Masked("task_args", "task_args"),
-    task_kwargs=Masked("task_kwargs", "task_kwargs"),
-    queued=Field("date_created", "queued", Moment()),
-    date_done=Ended("date_done", "date_done", Moment()),
+    base=KeysetResource,
+    task=Field("task_name", "task"),
+    queued=Field("date_created", "queued", IsoDateTimeWidget()),
+    started=Field("date_started", "started", IsoDateTimeWidget()),
+    finished=FinishedField("date_done", "finished", IsoDateTimeWidget()),
+    args=MaskedField("task_args", "args"),
+    kwargs=MaskedField("task_kwargs", "kwargs"),
 )  # fmt: skip
 OperationExport = _columns(
     Operation,

@@ -1,4 +1,4 @@
-"""Uploads that wait for their confirmation: files that only we can read, each read once."""
+"""Uploads that wait for their confirmation: private files, each read once."""
 
 import os
 import secrets
@@ -12,75 +12,75 @@ from django.core import signing
 from django.utils.translation import gettext as _
 from import_export.tmp_storages import BaseStorage
 
-from tasks_admin.admin.exchange.errors import UploadGone
+from tasks_admin.admin.exchange.errors import UploadExpired
 
-#: Seconds for which an upload can be confirmed.
-PATIENCE = 3600
+#: Seconds within which an upload can be confirmed.
+TIMEOUT = 3600
 
 
 def directory() -> Path:
-    """The directory of the uploads; made when it is not there."""
+    """The directory of the uploads; created if it does not exist."""
     base = getattr(django_settings, "DATA_DIR", None) or tempfile.gettempdir()
-    place = Path(base) / "imports"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place.chmod(0o700)  # refused when it is not ours, and that is meant
-    return place
+    path = Path(base) / "imports"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)  # fails if another user owns the directory, which is intended
+    return path
 
 
-def sweep() -> None:
-    """Remove the uploads that nobody will confirm any more."""
+def delete_expired() -> None:
+    """Delete the uploads that can no longer be confirmed."""
     for path in directory().iterdir():
         try:
-            if path.stat().st_mtime < time.time() - PATIENCE:
+            if path.stat().st_mtime < time.time() - TIMEOUT:
                 path.unlink()
-        except FileNotFoundError:  # it was confirmed, or swept by somebody else, just now
+        except FileNotFoundError:  # confirmed or deleted by another process meanwhile
             continue
 
 
-def discard(name: str) -> None:
-    """Remove an upload; one that is gone is fine."""
+def delete(name: str) -> None:
+    """Delete an upload, if it exists."""
     (directory() / name).unlink(missing_ok=True)
 
 
-def ticket(name: str, form: str, user_pk: Any) -> str:
-    """Name an upload to the browser, so that only this user can confirm it, and nothing else."""
-    return signing.dumps([name, form], salt=_salt(user_pk))
+def sign(name: str, format_number: str, user_pk: Any) -> str:
+    """The signed name of an upload: only this user can confirm it, and no other file."""
+    return signing.dumps([name, format_number], salt=_salt(user_pk))
 
 
-def redeem(value: str, user_pk: Any) -> tuple[str, str]:
-    """Return the upload's name and its format's number; raises `UploadGone`."""
+def verify(value: str, user_pk: Any) -> tuple[str, str]:
+    """The name of an upload and the number of its format; raises `UploadExpired`."""
     try:
-        name, form = signing.loads(value, salt=_salt(user_pk), max_age=PATIENCE)
+        name, format_number = signing.loads(value, salt=_salt(user_pk), max_age=TIMEOUT)
     except signing.BadSignature:
-        raise gone() from None
-    return str(name), str(form)
+        raise expired() from None
+    return str(name), str(format_number)
 
 
-def gone() -> UploadGone:
-    """The error to raise for an upload that can't be confirmed."""
-    return UploadGone(_("This import can't be confirmed any more. Upload the file again."))
+def expired() -> UploadExpired:
+    """The error for an upload that cannot be confirmed."""
+    return UploadExpired(_("This import can no longer be confirmed. Upload the file again."))
 
 
 def _salt(user_pk: Any) -> str:
     return f"tasks_admin.imports:{user_pk}"
 
 
-class Uploads(BaseStorage):  # type: ignore[misc]
-    """One upload. Saved under a name of our own; called by name, it is read once and removed."""
+class UploadStorage(BaseStorage):  # type: ignore[misc]
+    """One upload. It is saved under a random name; opened by that name, it is read once."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.confirm_action = self.name is not None
 
     def save(self, data: bytes) -> None:
-        """Keep an upload."""
+        """Save the upload."""
         self.name = secrets.token_hex(16)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with open(os.open(directory() / self.name, flags, 0o600), "wb") as file:
             file.write(data)
 
     def read(self) -> bytes:
-        """Return what was uploaded; of two confirmations at once, one gets `UploadGone`."""
+        """The content. Of two concurrent confirmations, one gets `UploadExpired`."""
         path = directory() / self.name
         if not self.confirm_action:
             return path.read_bytes()
@@ -88,12 +88,12 @@ class Uploads(BaseStorage):  # type: ignore[misc]
         try:
             path.rename(taken)
         except FileNotFoundError:
-            raise gone() from None
+            raise expired() from None
         try:
             return taken.read_bytes()
         finally:
             taken.unlink()
 
     def remove(self) -> None:
-        """Remove the upload."""
-        discard(self.name)
+        """Delete the upload."""
+        delete(self.name)

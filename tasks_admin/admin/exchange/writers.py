@@ -1,4 +1,4 @@
-"""Writing rows as CSV, XLSX and JSON, a few at a time, whatever the number of rows."""
+"""Writers of CSV, XLSX and JSON, in batches: memory does not grow with the number of rows."""
 
 import csv
 import enum
@@ -15,14 +15,14 @@ from openpyxl import Workbook  # type: ignore[import-untyped]
 
 Rows = Iterator[Sequence[object]]
 
-#: Rows that are put together before they are sent.
-BATCH = 500
-#: Characters that a cell of a workbook can hold.
-CELL = 32_767
+#: Rows that are sent together.
+BATCH_SIZE = 500
+#: The maximum length of a cell in a workbook.
+MAX_CELL_LENGTH = 32_767
 
 
 class Cells(enum.Enum):
-    """What the cells are: text, what a workbook has for them, or data that nothing runs."""
+    """The type of the cells: text, a workbook's own types, or JSON data."""
 
     TEXT = "text"
     NATIVE = "native"
@@ -31,44 +31,44 @@ class Cells(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """A format that is written."""
+    """An export format."""
 
     name: str
     cells: Cells
     respond: Callable[[Rows, str], StreamingHttpResponse]
-    #: Rows that it is written with; None is no bound.
-    most: int | None = None
+    #: The maximum number of rows; None: unlimited.
+    max_rows: int | None = None
 
 
 def csv_chunks(rows: Rows) -> Iterator[str]:
-    """Yield the file in pieces."""
-    while batch := list(islice(rows, BATCH)):
-        piece = io.StringIO()
-        csv.writer(piece).writerows(batch)
-        yield piece.getvalue()
+    """Yield the file in chunks."""
+    while batch := list(islice(rows, BATCH_SIZE)):
+        chunk = io.StringIO()
+        csv.writer(chunk).writerows(batch)
+        yield chunk.getvalue()
 
 
 def as_csv(rows: Rows, filename: str) -> StreamingHttpResponse:
-    """Answer with a CSV file, made while it is sent."""
+    """A streamed CSV file."""
     headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
     kind = "text/csv; charset=utf-8"
     return StreamingHttpResponse(csv_chunks(rows), content_type=kind, headers=headers)
 
 
 def json_chunks(rows: Rows) -> Iterator[str]:
-    """Yield a list of objects in pieces, an object a line."""
+    """Yield a list of objects in chunks, one object per line."""
     header = [str(name) for name in next(rows)]
     yield "["
-    between = "\n"
-    while batch := list(islice(rows, BATCH)):
+    separator = "\n"
+    while batch := list(islice(rows, BATCH_SIZE)):
         objects = (json.dumps(dict(zip(header, row, strict=True)), default=str) for row in batch)
-        yield between + ",\n".join(objects)
-        between = ",\n"
+        yield separator + ",\n".join(objects)
+        separator = ",\n"
     yield "\n]\n"
 
 
 def as_json(rows: Rows, filename: str) -> StreamingHttpResponse:
-    """Answer with a JSON file, made while it is sent."""
+    """A streamed JSON file."""
     headers = {"Content-Disposition": f'attachment; filename="{filename}"'}
     return StreamingHttpResponse(
         json_chunks(rows), content_type="application/json", headers=headers
@@ -76,28 +76,30 @@ def as_json(rows: Rows, filename: str) -> StreamingHttpResponse:
 
 
 def as_xlsx(rows: Rows, filename: str) -> StreamingHttpResponse:
-    """Answer with a workbook, made on disk."""
+    """A workbook, created on disk."""
     book = Workbook(write_only=True)
     sheet = book.create_sheet()
     for row in rows:
-        sheet.append(fitting(row))
+        sheet.append(fit_cells(row))
     file = tempfile.TemporaryFile()  # noqa: SIM115 (the response closes it)
     book.save(file)
     file.seek(0)
     return FileResponse(file, as_attachment=True, filename=filename)
 
 
-def fitting(row: Iterable[object]) -> list[object]:
-    """Return the cells as a workbook can hold them; what is cut says so."""
-    mark = _("… (cut: a cell holds no more)")
+def fit_cells(row: Iterable[object]) -> list[object]:
+    """Truncate the texts that are too long for a workbook, with a mark."""
+    mark = _("… (truncated)")
     return [
-        cell[: CELL - len(mark)] + mark if isinstance(cell, str) and len(cell) > CELL else cell
+        cell[: MAX_CELL_LENGTH - len(mark)] + mark
+        if isinstance(cell, str) and len(cell) > MAX_CELL_LENGTH
+        else cell
         for cell in row
     ]
 
 
 WRITERS = (
     Writer(name="csv", cells=Cells.TEXT, respond=as_csv),
-    Writer(name="xlsx", cells=Cells.NATIVE, respond=as_xlsx, most=100_000),
+    Writer(name="xlsx", cells=Cells.NATIVE, respond=as_xlsx, max_rows=100_000),
     Writer(name="json", cells=Cells.DATA, respond=as_json),
 )

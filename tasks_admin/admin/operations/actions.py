@@ -15,7 +15,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_safe
 
 from tasks_admin import operations, results
-from tasks_admin.admin.exchange.cells import guard
+from tasks_admin.admin.exchange.cells import escape_formula
 from tasks_admin.admin.results.editing import edit_and_retry_view
 from tasks_admin.admin.results.pages import preview
 from tasks_admin.admin.shared.actions import action_page
@@ -152,7 +152,7 @@ def _lines(targets: Any) -> Iterator[str]:
     writer: Any = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
     for row in targets.values_list(*COLUMNS).iterator(2000):
-        yield writer.writerow([guard(_masked(value)) for value in row])
+        yield writer.writerow([escape_formula(_masked(value)) for value in row])
 
 
 def _masked(value: Any) -> Any:

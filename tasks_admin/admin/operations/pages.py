@@ -17,7 +17,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from tasks_admin.admin.exchange import OperationExchange
+from tasks_admin.admin.exchange import OperationExchangeMixin
 from tasks_admin.admin.operations.actions import OperationActionsMixin
 from tasks_admin.admin.shared.filters import StateFilter, VerbFilter
 from tasks_admin.admin.shared.readonly import ReadOnlyAdmin
@@ -52,7 +52,7 @@ def link_targets(request: HttpRequest, operation: Operation, targets: list[Targe
 
 
 @admin.register(Operation)
-class OperationAdmin(OperationActionsMixin, OperationExchange, ReadOnlyAdmin):
+class OperationAdmin(OperationActionsMixin, OperationExchangeMixin, ReadOnlyAdmin):
     """The operations, newest first."""
 
     list_display = ("id", "title", "actor_name", "created_at", "state", "total", "outcome")

@@ -18,7 +18,7 @@ from django.utils.translation import pgettext_lazy
 from django_celery_results.models import GroupResult, TaskResult
 
 from tasks_admin import results
-from tasks_admin.admin.exchange import ResultExchange
+from tasks_admin.admin.exchange import ResultExchangeMixin
 from tasks_admin.admin.results import columns
 from tasks_admin.admin.results.cancellation import CancellationMixin
 from tasks_admin.admin.results.detail import ResultPage, badge
@@ -70,7 +70,7 @@ class ResultAdmin(
     EditAndRetryMixin,
     CancellationMixin,
     ResultPage,
-    ResultExchange,
+    ResultExchangeMixin,
     ReadOnlyAdmin,
 ):
     """Task results, newest first."""

@@ -1,4 +1,4 @@
-"""A file is what it claims to be, of a size that we read, and in an encoding that we know."""
+"""Uploaded files are checked: format, size, encoding and structure."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tasks_admin.admin.exchange import cells, formats
-from tasks_admin.admin.exchange.errors import Unreadable
+from tasks_admin.admin.exchange.errors import UnreadableFile
 from tests.support.user_import import confirm, refusal, upload, workbook
 
 pytestmark = pytest.mark.django_db
@@ -62,19 +62,21 @@ def test_csv_is_read_as_spreadsheets_write_it(data: bytes, client: Client) -> No
         ("username,first_name\nnew,Zoe\n".encode("utf-16-le"), UTF8),
         (b"username\nne\0w\n", UTF8),
         (workbook(["username"], ["new"]), UTF8),
-        (b'username,email\n"new,a@mail.example\n', "can't be read as CSV"),
-        (b'username\n"new"x\n', "can't be read as CSV"),
-        (b"username\n" + b"x" * 200_000, "can't be read as CSV"),
-        (b"username\nnew,more\n", "longer than the header"),
-        (b"username,username\nnew,old\n", "one of its own"),
-        (b"username,,email\nnew,,\n", "Every column needs a name"),
-        (b"\n\nnew\n", "must name the columns"),
-        (b"username\n", "No valid data"),
+        (b'username,email\n"new,a@mail.example\n', "is not valid CSV"),
+        (b'username\n"new"x\n', "is not valid CSV"),
+        (b"username\n" + b"x" * 200_000, "is not valid CSV"),
+        (b"username\nnew,more\n", "more cells than the header"),
+        (b"username,username\nnew,old\n", "unique name"),
+        (b"username,,email\nnew,,\n", "unique name"),
+        (b"\n\nnew\n", "names of the columns"),
+        (b"username\n", "contains no data"),
         (b"email\na@mail.example\n", "username is missing"),
-        ((",".join(f"c{n}" for n in range(200)) + "\n1").encode(), "More than 100 columns"),
+        ((",".join(f"c{n}" for n in range(200)) + "\n1").encode(), "more than 100 columns"),
     ],
 )
-def test_csv_that_cannot_be_read_says_why(data: bytes, words: str, client: Client) -> None:
+def test_csv_that_cannot_be_read_is_refused_with_the_reason(
+    data: bytes, words: str, client: Client
+) -> None:
     assert words.replace("'", "&#x27;") in refusal(upload(client, data))
     assert User.objects.count() == 1
 
@@ -83,49 +85,51 @@ def test_csv_that_cannot_be_read_says_why(data: bytes, words: str, client: Clien
     ("data", "words"),
     [
         (b"username\nnew\n", "not an XLSX workbook"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), "asks for a password"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(2000), "password-protected"),
         (workbook(["username"], ["new"])[:-200], "not an XLSX workbook"),
-        (locked(workbook(["username"], ["new"])), "asks for a password"),
+        (locked(workbook(["username"], ["new"])), "password-protected"),
         (with_part("xl/workbook.xml", b"<nonsense"), DAMAGED),
         (with_part("xl/worksheets/sheet1.xml", b"nonsense"), DAMAGED),
         (with_part("[Content_Types].xml", b"<a/>"), DAMAGED),
         (with_part("xl/workbook.xml", b"<!DOCTYPE a><workbook ", old=b"<workbook "), DAMAGED),
-        (with_part("padding", bytes(1_000_000)), "far more than its size"),
-        (with_part("padding", secrets.token_bytes(3_000_000) + bytes(50_000_000)), "far more"),
-        (with_part("padding", secrets.token_bytes(1_000_000) + b"<" * 2_000_000), "Split or"),
-        (workbook(["username"]), "No valid data"),
-        (workbook(["username", None, "email"], ["new", None, ""]), "Every column needs a name"),
-        (workbook(["username"], ["new", "more"]), "longer than the header"),
-        (workbook([f"column{n}" for n in range(200)]), "More than 100 columns"),
+        (with_part("padding", bytes(1_000_000)), "unpacked size"),
+        (with_part("padding", secrets.token_bytes(3_000_000) + bytes(50_000_000)), "unpacked size"),
+        (with_part("padding", secrets.token_bytes(1_000_000) + b"<" * 2_000_000), "too much"),
+        (workbook(["username"]), "contains no data"),
+        (workbook(["username", None, "email"], ["new", None, ""]), "unique name"),
+        (workbook(["username"], ["new", "more"]), "more cells than the header"),
+        (workbook([f"column{n}" for n in range(200)]), "more than 100 columns"),
     ],
 )  # fmt: skip
-def test_workbooks_that_cannot_be_read_say_why(data: bytes, words: str, client: Client) -> None:
+def test_workbooks_that_cannot_be_read_are_refused_with_the_reason(
+    data: bytes, words: str, client: Client
+) -> None:
     assert words in refusal(upload(client, data, xlsx=True))
     assert User.objects.count() == 1
 
 
-def test_the_bomb_is_found_before_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = with_part("xl/worksheets/sheet1.xml", bytes(99_000_000))
     opened: list[object] = []
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *args: opened.append(args))
     monkeypatch.setattr(formats, "load_workbook", lambda *args, **kwargs: opened.append(args))
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableFile):
         formats.Xlsx().create_dataset(bomb)
     assert not opened
 
 
-def test_a_sheet_that_claims_to_be_huge_is_read_as_it_is(
+def test_the_stated_size_of_a_sheet_is_ignored(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "SHEET_ROWS", 30_000)
-    for claim in (b'ref="A1:XFD1048576"', b'ref="A1:A1"'):
-        data = with_part("xl/worksheets/sheet1.xml", claim, old=b'ref="A1:A2"')
+    monkeypatch.setattr(formats, "MAX_SHEET_ROWS", 30_000)
+    for stated in (b'ref="A1:XFD1048576"', b'ref="A1:A1"'):
+        data = with_part("xl/worksheets/sheet1.xml", stated, old=b'ref="A1:A2"')
         confirm(client, upload(client, data, xlsx=True))
         assert User.objects.filter(username="new").count() == 1
     far = with_part("xl/worksheets/sheet1.xml", b'<row r="99999999999">', old=b'<row r="2">')
     assert DAMAGED in refusal(upload(client, far, xlsx=True))
     last = with_part("xl/worksheets/sheet1.xml", b'<row r="29000">', old=b'<row r="2">')
-    assert "More than 20000 rows" in refusal(upload(client, last, xlsx=True))
+    assert "more than 20,000 rows" in refusal(upload(client, last, xlsx=True))
 
 
 @pytest.mark.parametrize("xlsx", [False, True])
@@ -133,26 +137,26 @@ def test_too_many_rows_are_refused(xlsx: bool, client: Client, upload_dir: Path)
     names = [[f"user{number}"] for number in range(25_000)]
     lines = "\n".join(["username", *(name for [name] in names)])
     data = workbook(["username"], *names) if xlsx else lines
-    assert "More than 20000 rows" in refusal(upload(client, data, xlsx=xlsx))
+    assert "more than 20,000 rows" in refusal(upload(client, data, xlsx=xlsx))
     assert list(upload_dir.iterdir()) == []
 
 
-def test_too_many_bytes_are_refused_unread(
+def test_a_file_that_is_too_large_is_refused_unread(
     client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats.Csv, "create_dataset", None)
-    monkeypatch.setattr("tasks_admin.admin.exchange.uploads.Uploads.save", None)
-    assert "Larger than" in refusal(upload(client, b"username\n" + b"new\n" * 1_250_000))
+    monkeypatch.setattr("tasks_admin.admin.exchange.uploads.UploadStorage.save", None)
+    assert "larger than" in refusal(upload(client, b"username\n" + b"new\n" * 1_250_000))
     settings.TASKS_ADMIN_IMPORT_MAX_BYTES = 12
-    assert "Larger than 12" in refusal(upload(client, b"username\nnew\n"))
+    assert "larger than 12" in refusal(upload(client, b"username\nnew\n"))
 
 
-def test_no_file_and_no_format_are_said(client: Client) -> None:
+def test_a_missing_file_or_format_is_an_error(client: Client) -> None:
     for form in ({"format": "0"}, {"format": "9", "resource": "0"}, {"resource": "7"}):
         assert b"errorlist" in client.post("/admin/auth/user/import/", form).content
 
 
-def test_what_a_file_says_is_shown_as_text(client: Client) -> None:
+def test_the_content_of_a_file_is_escaped(client: Client) -> None:
     page = upload(client, "username,first_name\n<b>x</b>,\nnew,<script>alert(1)</script>\n")
     assert b"<script>alert" not in page.content
     assert b"<b>x" not in page.content
@@ -165,15 +169,15 @@ def test_what_a_file_says_is_shown_as_text(client: Client) -> None:
 @pytest.mark.parametrize(
     "value", ["=1", "'=1", "''@", " =1", "'", "'a", "a=1", "", "\t", "１", "-"]
 )
-def test_guards_come_off_as_they_went_on(value: str) -> None:
-    assert cells.unguard(str(cells.guard(value))) == value
+def test_escapes_can_be_undone(value: str) -> None:
+    assert cells.unescape_formula(str(cells.escape_formula(value))) == value
 
 
 @pytest.mark.parametrize("value", [12, -1.5, None, True])
-def test_what_is_no_text_needs_no_guard(value: object) -> None:
-    assert cells.guard(value) is value
+def test_other_types_are_not_escaped(value: object) -> None:
+    assert cells.escape_formula(value) is value
 
 
-def test_what_a_file_cannot_hold_is_replaced() -> None:
-    assert cells.guard("a\0b\ud800\uffff") == "a\ufffdb\ufffd\ufffd"
-    assert cells.guard("\0=1") == "\ufffd=1"
+def test_illegal_characters_are_replaced() -> None:
+    assert cells.escape_formula("a\0b\ud800\uffff") == "a\ufffdb\ufffd\ufffd"
+    assert cells.escape_formula("\0=1") == "\ufffd=1"

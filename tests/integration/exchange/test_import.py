@@ -1,4 +1,4 @@
-"""An import is shown before it is done, and is done as a whole or not at all."""
+"""An import has a preview, and applies all rows or none."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def test_users_are_added_and_changed_after_a_confirmation(
         "username,email,first_name\nnew,new@mail.example,Nora\ndave,dave@mail.example,Dave\n",
     )
     text = page.content.decode()
-    assert "New: 1. Changed: 1. Left as they are: 0." in text
+    assert "New: 1. Changed: 1. Unchanged: 0." in text
     assert "<del>David</del> <ins>Dave</ins>" in text
     assert not User.objects.filter(username="new").exists()
     assert User.objects.get(username="dave").first_name == "David"
@@ -40,7 +40,7 @@ def test_users_are_added_and_changed_after_a_confirmation(
     assert list(upload_dir.iterdir()) == []
 
 
-def test_a_workbook_is_read_too(client: Client) -> None:
+def test_a_workbook_can_be_imported(client: Client) -> None:
     data = workbook(["username", "last_name"], [12345, "Ωmega"], [None, None])
     confirm(client, upload(client, data, xlsx=True))
     assert User.objects.get(username="12345").last_name == "Ωmega"
@@ -58,14 +58,14 @@ def test_other_columns_are_refused_by_name(column: str, client: Client) -> None:
         ("a,a@mail.example," + "x" * 151 + ",", "150"),
         ("a b,a@mail.example,,", "valid username"),
         (",a@mail.example,,", "cannot be blank"),
-        ("a,nonsense,,", "Not an address"),
-        ("a,mıke@mail.example,,", "Not an address"),
+        ("a,nonsense,,", "Not a valid email address"),
+        ("a,mıke@mail.example,,", "Not a valid email address"),
         ("a,a@mail.example,\x07,", "control character"),
         ("a,a@mail.example,,\nA,,,\na,b@mail.example,,", "more than once"),
         ("a,a@mail.example,,\nａ,b@mail.example,,", "more than once"),
     ],
 )
-def test_a_bad_line_refuses_the_file(
+def test_an_invalid_line_refuses_the_file(
     line: str, words: str, client: Client, upload_dir: Path
 ) -> None:
     page = upload(client, f"{','.join(FIELDS)}\ngood,,,\n{line}\n")
@@ -75,19 +75,19 @@ def test_a_bad_line_refuses_the_file(
     assert list(upload_dir.iterdir()) == []
 
 
-def test_an_address_may_be_empty_and_is_emptied(client: Client, make_user: Any) -> None:
+def test_an_empty_cell_clears_the_address(client: Client, make_user: Any) -> None:
     make_user("dave")
     confirm(client, upload(client, "username,email\ndave,\n"))
     assert User.objects.get(username="dave").email == ""
 
 
-def test_what_a_file_does_not_name_is_not_its_business(client: Client, make_user: Any) -> None:
+def test_columns_that_are_not_in_the_file_are_not_validated(client: Client, make_user: Any) -> None:
     make_user("dave", password="")
     confirm(client, upload(client, "username,first_name\ndave,D\n"))
     assert User.objects.get(username="dave").first_name == "D"
 
 
-def test_what_must_be_unique_is(
+def test_unique_fields_are_checked(
     client: Client, make_user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_user("dave")
@@ -97,14 +97,14 @@ def test_what_must_be_unique_is(
     assert "more than once" in refusal(upload(client, same))
 
 
-def test_an_export_comes_back_as_it_was(client: Client, make_user: Any) -> None:
+def test_an_export_can_be_imported_without_changes(client: Client, make_user: Any) -> None:
     names = ["=1", "'=1", "''=1", "'tis", "  +1", "-", "＝1", "it's"]
     for number, name in enumerate(names):
         make_user(f"+{number}", first_name=name)
     for form in "0", "1":
         file = client.post("/admin/auth/user/export/", {"columns": FIELDS, "format": form})
         page = upload(client, file.getvalue(), xlsx=form == "1")
-        assert "New: 0. Changed: 0. Left as they are: 9." in page.content.decode()
+        assert "New: 0. Changed: 0. Unchanged: 9." in page.content.decode()
     User.objects.update(first_name="")
     confirm(client, page)
     assert [
@@ -112,7 +112,9 @@ def test_an_export_comes_back_as_it_was(client: Client, make_user: Any) -> None:
     ] == names
 
 
-def test_other_columns_of_a_user_are_left_to_others(client: Client, make_user: Any) -> None:
+def test_columns_that_are_not_in_the_file_keep_concurrent_changes(
+    client: Client, make_user: Any
+) -> None:
     dave = make_user("dave", last_name="X")
     original = User.save
 
@@ -127,10 +129,10 @@ def test_other_columns_of_a_user_are_left_to_others(client: Client, make_user: A
     assert (dave.first_name, dave.last_name, dave.password) == ("D", "theirs", "theirs")
 
 
-def test_a_large_import_lists_its_beginning_only(client: Client) -> None:
+def test_the_preview_of_a_large_import_is_limited(client: Client) -> None:
     names = [f"user{number}" for number in range(2_000)]
     page = upload(client, "username,email\n" + "".join(f"{n},{n}@mail.example\n" for n in names))
-    assert "New: 2000." in page.content.decode()
+    assert "New: 2,000." in page.content.decode()
     assert page.content.count(b"<tr") < 130
     confirm(client, page)
     assert User.objects.filter(username__startswith="user").count() == 2_000

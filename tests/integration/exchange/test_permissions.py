@@ -1,4 +1,4 @@
-"""Each way in and out asks for its own permission, and an export holds what it may, no more."""
+"""Import and export require permissions of their own, and export the listed columns only."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ USERS = "/admin/auth/user/"
 RESULTS = "/admin/tasks_admin/result/"
 OPERATIONS = "/admin/tasks_admin/operation/"
 CSV, XLSX = {"format": "0"}, {"format": "1"}
-PLACES = [
+URLS = [
     f"{USERS}export/",
     f"{USERS}import/",
     f"{USERS}process_import/",
@@ -29,67 +29,68 @@ PLACES = [
     f"{OPERATIONS}export/",
 ]
 NAMES = "export_users", "import_users", "import_users", "export_results", "export_operations"
-PERMISSIONS = dict(zip(PLACES, NAMES, strict=True))
+PERMISSIONS = dict(zip(URLS, NAMES, strict=True))
 
 
 def columns_of(page: Any) -> list[str]:
     return re.findall(r'name="columns" value="(\w+)"', page.content.decode())
 
 
-def exported(client: Client, place: str, columns: list[str], **chosen: str) -> list[list[Any]]:
+def exported(client: Client, url: str, columns: list[str], **options: str) -> list[list[Any]]:
     """Export as CSV, or with format="1" as XLSX, and read the file back."""
-    answer = client.post(place, {**CSV, "columns": columns, **chosen})
-    assert answer.status_code == 200, answer
-    assert "attachment" in answer.headers.get("Content-Disposition", ""), answer.content.decode()
-    data = answer.getvalue()
-    if chosen.get("format") == "1":
+    response = client.post(url, {**CSV, "columns": columns, **options})
+    assert response.status_code == 200, response
+    disposition = response.headers.get("Content-Disposition", "")
+    assert "attachment" in disposition, response.content.decode()
+    data = response.getvalue()
+    if options.get("format") == "1":
         return [list(row) for row in load_workbook(io.BytesIO(data)).active.values]
     return list(csv.reader(io.StringIO(data.decode(), newline="")))
 
 
-@pytest.mark.parametrize("who", ["mallory", "charlie", "bob"])
-@pytest.mark.parametrize("place", PLACES)
-def test_no_door_opens_without_its_permission(
-    place: str, who: str, request: pytest.FixtureRequest, client: Client
+@pytest.mark.parametrize("user", ["mallory", "charlie", "bob"])
+@pytest.mark.parametrize("url", URLS)
+def test_every_url_requires_its_permission(
+    url: str, user: str, request: pytest.FixtureRequest, client: Client
 ) -> None:
-    client.force_login(request.getfixturevalue(who))
-    for answer in (client.get(place), client.post(place), client.post(place, CSV)):
-        assert answer.status_code == 403
+    client.force_login(request.getfixturevalue(user))
+    for response in (client.get(url), client.post(url), client.post(url, CSV)):
+        assert response.status_code == 403
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_each_permission_opens_its_own_door_only(place: str, mallory: User, client: Client) -> None:
-    client.force_login(grant(mallory, f"tasks_admin.{PERMISSIONS[place]}"))
-    for other in PLACES:
-        opens = PERMISSIONS[other] == PERMISSIONS[place]
-        assert (client.get(other).status_code != 403) is opens, other
+@pytest.mark.parametrize("url", URLS)
+def test_each_permission_allows_its_own_url_only(url: str, mallory: User, client: Client) -> None:
+    client.force_login(grant(mallory, f"tasks_admin.{PERMISSIONS[url]}"))
+    for other in URLS:
+        allowed = PERMISSIONS[other] == PERMISSIONS[url]
+        assert (client.get(other).status_code != 403) is allowed, other
 
 
-def test_who_is_no_staff_is_sent_to_the_login(make_user: Any, client: Client) -> None:
+def test_other_users_are_redirected_to_the_login(make_user: Any, client: Client) -> None:
     client.force_login(make_user("eve"))
-    for place in PLACES:
-        assert client.get(place).status_code == 302
+    for url in URLS:
+        assert client.get(url).status_code == 302
 
 
-def test_buttons_are_shown_to_those_who_may_press_them(
-    bob: User, client: Client, charlie: User
-) -> None:
+def test_buttons_require_the_permissions(bob: User, client: Client, charlie: User) -> None:
     client.force_login(grant(charlie, *(f"tasks_admin.{name}" for name in NAMES)))
-    for place in (USERS, RESULTS, OPERATIONS):
-        assert f'"{place}export/?"' in client.get(place).content.decode()
+    for url in (USERS, RESULTS, OPERATIONS):
+        assert f'"{url}export/?"' in client.get(url).content.decode()
     assert f"{USERS}import/" in client.get(USERS).content.decode()
     client.force_login(bob)
-    for place in (USERS, RESULTS, OPERATIONS):
-        assert b"port_link" not in client.get(place).content
+    for url in (USERS, RESULTS, OPERATIONS):
+        assert b"port_link" not in client.get(url).content
 
 
-@pytest.mark.parametrize("place", [f"{USERS}export/", f"{USERS}import/", f"{RESULTS}export/"])
-def test_pages_obey_the_content_security_policy(place: str, client: Client) -> None:
-    page = client.get(place).content.decode()
+@pytest.mark.parametrize("url", [f"{USERS}export/", f"{USERS}import/", f"{RESULTS}export/"])
+def test_pages_obey_the_content_security_policy(url: str, client: Client) -> None:
+    page = client.get(url).content.decode()
     assert not re.search(r"\sstyle=|<style|\son\w+=|<script(?![^>]*\ssrc=)", page)
 
 
-def test_users_are_exported_without_secrets_and_ranks(client: Client, make_user: Any) -> None:
+def test_users_are_exported_without_passwords_and_permissions(
+    client: Client, make_user: Any
+) -> None:
     make_user("dave", first_name="Dave", last_login=timezone.now())
     columns = columns_of(client.get(f"{USERS}export/"))
     assert columns == [
@@ -104,31 +105,31 @@ def test_users_are_exported_without_secrets_and_ranks(client: Client, make_user:
 @pytest.mark.parametrize(
     "column", ["password", "is_superuser", "is_staff", "groups", "user_permissions", "last_login"]
 )
-def test_columns_that_are_not_offered_are_refused(column: str, client: Client) -> None:
-    answer = client.post(f"{USERS}export/", {**CSV, "columns": ["username", column]})
-    assert "Content-Disposition" not in answer.headers
-    assert "Select a valid choice" in answer.content.decode()
+def test_other_columns_are_refused(column: str, client: Client) -> None:
+    response = client.post(f"{USERS}export/", {**CSV, "columns": ["username", column]})
+    assert "Content-Disposition" not in response.headers
+    assert "Select a valid choice" in response.content.decode()
 
 
-def test_nothing_chosen_or_a_strange_format_is_said(client: Client) -> None:
-    for chosen in ({"format": "0"}, {"format": "7", "columns": "email"}, {"columns": "email"}):
-        answer = client.post(f"{USERS}export/", chosen)
-        assert answer.status_code == 200
-        assert b"errorlist" in answer.content
+def test_missing_columns_and_unknown_formats_are_errors(client: Client) -> None:
+    for data in ({"format": "0"}, {"format": "7", "columns": "email"}, {"columns": "email"}):
+        response = client.post(f"{USERS}export/", data)
+        assert response.status_code == 200
+        assert b"errorlist" in response.content
 
 
 def test_an_export_has_the_rows_of_the_list(client: Client, make_user: Any, alice: User) -> None:
     make_user("frank", is_active=False)
     rows = exported(client, f"{USERS}export/?is_active__exact=0", ["username"])
     assert rows == [["username"], ["frank"]]
-    answer = client.post(f"{USERS}export/?is_active__exact=zz", {**CSV, "columns": "username"})
-    assert answer.headers["Location"] == USERS
+    response = client.post(f"{USERS}export/?is_active__exact=zz", {**CSV, "columns": "username"})
+    assert response.headers["Location"] == USERS
     assert client.get(f"{USERS}export/?password__startswith=m").status_code == 400
 
 
 @pytest.mark.parametrize("form", ["0", "1"])
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠"])
-def test_formulas_are_put_behind_an_apostrophe(
+def test_formulas_are_prefixed_with_an_apostrophe(
     start: str, form: str, client: Client, make_user: Any
 ) -> None:
     make_user("grace", first_name=f"{start}1+1", last_name=f"  {start}1")
@@ -137,23 +138,22 @@ def test_formulas_are_put_behind_an_apostrophe(
 
 
 @pytest.mark.parametrize("form", ["0", "1"])
-def test_what_a_workbook_cannot_hold_is_replaced(form: str, client: Client) -> None:
+def test_illegal_characters_and_long_texts_in_workbooks(form: str, client: Client) -> None:
     Result.objects.create(task_id="1", task_args="a\x01b\x1f", task_kwargs="x" * 40_000)
-    columns = ["task_args", "task_kwargs"]
+    columns = ["args", "kwargs"]
     _, row = exported(client, f"{RESULTS}export/", columns, format=form)
     assert row[0] == "a\ufffdb\ufffd"
     assert len(row[1]) == (40_000 if form == "0" else 32_767)
-    assert ("cut" in row[1]) is (form == "1")
+    assert ("truncated" in row[1]) is (form == "1")
 
 
-def test_results_are_exported_without_what_they_returned(client: Client) -> None:
+def test_results_are_exported_without_return_values_and_tracebacks(client: Client) -> None:
     secret = {"result": '"secret"', "traceback": "secret"}
     Result.objects.create(task_id="1", status="FAILURE", task_args="[=1]", **secret)
     Result.objects.create(task_id="2", status="STARTED", worker="=w", **secret)
     columns = columns_of(client.get(f"{RESULTS}export/"))
     assert columns == [
-        "task_id", "status", "task_name", "worker", "queued", "date_started", "date_done",
-        "task_args", "task_kwargs",
+        "task_id", "status", "task", "worker", "queued", "started", "finished", "args", "kwargs",
     ]  # fmt: skip
     header, *rows = exported(client, f"{RESULTS}export/", columns)
     assert header == columns
@@ -166,26 +166,28 @@ def test_results_are_exported_without_what_they_returned(client: Client) -> None
 
 
 def test_operations_are_exported_with_their_counts(client: Client) -> None:
-    over = {"finished_at": timezone.now(), "outcome_counts": {"done": 3}}
-    Operation.objects.create(verb="retry_failed", actor_name="=bob", total=3, **over)
+    finished = {"finished_at": timezone.now(), "outcome_counts": {"done": 3}}
+    Operation.objects.create(verb="retry_failed", actor_name="=bob", total=3, **finished)
     Operation.objects.create(verb="send_reset_email", reason="-phished")
-    header, running, ended = exported(
+    header, running, done = exported(
         client, f"{OPERATIONS}export/", columns_of(client.get(f"{OPERATIONS}export/"))
     )
     assert header[:8] == [
         "id", "verb", "state", "actor_name", "reason", "total", "created_at", "finished_at",
     ]  # fmt: skip
-    first, second = (dict(zip(header, row, strict=True)) for row in (running, ended))
+    first, second = (dict(zip(header, row, strict=True)) for row in (running, done))
     assert (first["reason"], first["done"]) == ("'-phished", "0")
     assert (second["actor_name"], second["done"]) == ("'=bob", "3")
 
 
-def test_a_workbook_is_bounded_and_says_so(
+def test_the_rows_of_a_workbook_are_limited(
     client: Client, make_user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_user(), make_user()
-    small = writers.Writer(name="xlsx", cells=writers.Cells.NATIVE, respond=writers.as_xlsx, most=2)
+    small = writers.Writer(
+        name="xlsx", cells=writers.Cells.NATIVE, respond=writers.as_xlsx, max_rows=2
+    )
     monkeypatch.setattr("tasks_admin.admin.exchange.exporting.WRITERS", [writers.WRITERS[0], small])
-    answer = client.post(f"{USERS}export/", {**XLSX, "columns": "username"})
-    assert "at most 2 rows" in answer.content.decode()
+    response = client.post(f"{USERS}export/", {**XLSX, "columns": "username"})
+    assert "limited to 2 rows" in response.content.decode()
     assert len(exported(client, f"{USERS}export/", ["username"])) == 4

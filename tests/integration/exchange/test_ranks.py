@@ -1,4 +1,4 @@
-"""An import promotes nobody, and touches nobody whom the actor may not touch."""
+"""An import grants no permissions, and changes only users that the actor may change."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def erin(bob: User) -> User:
     return grant(bob, *names, "tasks_admin.export_users")
 
 
-def test_nobody_promotes_themselves(client: Client, erin: User) -> None:
+def test_an_import_cannot_grant_permissions(client: Client, erin: User) -> None:
     client.force_login(erin)
     page = upload(client, f"id,username,is_superuser,password\n{erin.pk},bob,1,x\n")
     assert "id, is_superuser, password" in refusal(page)
@@ -30,7 +30,7 @@ def test_nobody_promotes_themselves(client: Client, erin: User) -> None:
 
 
 @pytest.mark.parametrize("rank", ["superuser", "permission", "group"])
-def test_who_may_do_more_is_not_touched(
+def test_users_with_more_permissions_are_not_changed(
     rank: str, client: Client, erin: User, make_user: Any
 ) -> None:
     boss = make_user("boss", is_superuser=rank == "superuser")
@@ -43,14 +43,19 @@ def test_who_may_do_more_is_not_touched(
         boss.groups.add(group)
     client.force_login(erin)
     line = "username,email\nboss,erin@mail.example\n"
-    assert "permissions that you lack" in refusal(upload(client, line))
-    assert "permissions that you lack" in refusal(upload(client, line.replace("boss", "ｂoss")))
+    assert "permissions that you do not have" in refusal(upload(client, line))
+    assert "permissions that you do not have" in refusal(
+        upload(client, line.replace("boss", "ｂoss"))
+    )
     unchanged = upload(client, f"username,email\nboss,{boss.email}\n")
-    assert "Left as they are: 1" in unchanged.content.decode()
+    assert "Unchanged: 1" in unchanged.content.decode()
 
 
-@pytest.mark.parametrize(("lacks", "words"), [("add", "may not add"), ("change", "may not change")])
-def test_rows_ask_for_the_models_own_permissions(
+@pytest.mark.parametrize(
+    ("lacks", "words"),
+    [("add", "permission to add users"), ("change", "permission to change this user")],
+)
+def test_rows_require_the_permissions_of_the_model(
     lacks: str, words: str, client: Client, erin: User, make_user: Any
 ) -> None:
     make_user("dave")
@@ -59,25 +64,27 @@ def test_rows_ask_for_the_models_own_permissions(
     assert words in refusal(upload(client, "username,first_name\ndave,D\nnew,N\n"))
 
 
-def test_who_is_not_in_the_list_is_not_touched(
+def test_users_outside_the_list_are_not_changed(
     client: Client, make_user: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_user("dave")
     mine = User.objects.exclude(username="dave")
     admin_of_users = type(admin.site.get_model_admin(User))
     monkeypatch.setattr(admin_of_users, "get_queryset", lambda *args: mine)
-    assert "may not change" in refusal(upload(client, "username,email\ndave,x@mail.example\n"))
+    assert "permission to change this user" in refusal(
+        upload(client, "username,email\ndave,x@mail.example\n")
+    )
 
 
-def test_what_changed_meanwhile_rolls_everything_back(
+def test_a_concurrent_change_of_permissions_rolls_everything_back(
     client: Client, erin: User, make_user: Any
 ) -> None:
     dave = make_user("dave")
     client.force_login(erin)
     page = upload(client, "username,first_name\nnew,N\ndave,D\n")
     User.objects.filter(pk=dave.pk).update(is_superuser=True)
-    answer = confirm(client, page)
-    assert "Nothing was imported" in answer.content.decode()
+    response = confirm(client, page)
+    assert "Nothing was imported" in response.content.decode()
     assert not User.objects.filter(username="new").exists()
     assert not User.objects.filter(first_name="D").exists()
     assert LogEntry.objects.count() == 0

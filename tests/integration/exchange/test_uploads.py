@@ -1,4 +1,4 @@
-"""An upload is private, is confirmed once by who was shown it, and is gone afterwards."""
+"""An upload is private, is confirmed once by the user who uploaded it, and is then deleted."""
 
 import os
 import time
@@ -25,18 +25,18 @@ def erin(make_user: Any) -> User:
 def test_uploads_are_private_and_read_once(client: Client, upload_dir: Path) -> None:
     upload_dir.mkdir(mode=0o755)
     page = upload(client, "username\nnew\n")
-    (kept,) = upload_dir.iterdir()
+    (file,) = upload_dir.iterdir()
     assert oct(upload_dir.stat().st_mode)[-3:] == "700"
-    assert oct(kept.stat().st_mode)[-3:] == "600"
+    assert oct(file.stat().st_mode)[-3:] == "600"
     confirm(client, page)
-    assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
+    assert "can no longer be confirmed" in confirm(client, page).content.decode()
     assert User.objects.filter(username="new").count() == 1
 
 
-def test_an_upload_is_confirmed_by_who_was_shown_it(client: Client, erin: User) -> None:
+def test_only_the_user_who_uploaded_a_file_can_confirm_it(client: Client, erin: User) -> None:
     page = upload(client, "username\nnew\n")
     client.force_login(erin)
-    assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
+    assert "can no longer be confirmed" in confirm(client, page).content.decode()
     assert not User.objects.filter(username="new").exists()
 
 
@@ -47,8 +47,8 @@ def test_no_other_file_can_be_named(name: str, client: Client, upload_dir: Path)
     (upload_dir.parent / "secret_key").write_text("username\nnew\n")
     form = hidden(upload(client, "username\nnew\n"))
     for spelling in (name, name + form["import_file_name"][44:]):
-        answer = client.post(PROCESS, {**form, "import_file_name": spelling}, follow=True)
-        assert "can&#x27;t be confirmed any more" in answer.content.decode()
+        response = client.post(PROCESS, {**form, "import_file_name": spelling}, follow=True)
+        assert "can no longer be confirmed" in response.content.decode()
     assert (upload_dir.parent / "secret_key").exists()
     assert not User.objects.filter(username="new").exists()
 
@@ -56,16 +56,16 @@ def test_no_other_file_can_be_named(name: str, client: Client, upload_dir: Path)
 @pytest.mark.parametrize(
     "change", [{"format": "1"}, {"format": "99"}, {"format": "x"}, {"resource": "9"}]
 )
-def test_the_form_cannot_say_what_the_file_is(change: dict[str, str], client: Client) -> None:
+def test_the_form_cannot_change_the_format(change: dict[str, str], client: Client) -> None:
     form = hidden(upload(client, "username\nnew\n"))
     assert client.post(PROCESS, {**form, **change}).status_code == 302
     assert User.objects.filter(username="new").exists()
 
 
-def test_what_nobody_confirmed_is_swept(client: Client, upload_dir: Path) -> None:
+def test_unconfirmed_uploads_are_deleted(client: Client, upload_dir: Path) -> None:
     page = upload(client, "username\nnew\n")
-    (kept,) = upload_dir.iterdir()
-    os.utime(kept, (0, time.time() - uploads.PATIENCE - 1))
+    (file,) = upload_dir.iterdir()
+    os.utime(file, (0, time.time() - uploads.TIMEOUT - 1))
     upload(client, "username,nonsense\nnew,1\n")
     assert list(upload_dir.iterdir()) == []
-    assert "can&#x27;t be confirmed any more" in confirm(client, page).content.decode()
+    assert "can no longer be confirmed" in confirm(client, page).content.decode()

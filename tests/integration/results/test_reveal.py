@@ -38,7 +38,7 @@ def test_pages_and_lists_show_masks(client, row):
 
 
 def test_exports_have_masks(client, row):
-    columns = ["task_id", "task_args", "task_kwargs"]
+    columns = ["task_id", "args", "kwargs"]
     page = client.post(f"{RESULTS}export/", {"format": "0", "columns": columns})
 
     content = b"".join(page).decode()

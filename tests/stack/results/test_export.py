@@ -1,4 +1,4 @@
-"""Results as CSV, XLSX and JSON: all that match, masked, and in memory that does not grow."""
+"""Exports of results as CSV, XLSX and JSON: all matching rows, masked, in constant memory."""
 
 import io
 import json
@@ -26,7 +26,7 @@ from tests.support.stack import ROOT
 ROWS = int(os.environ.get("EXPORT_ROWS", "6000"))
 EXPORT = "/admin/tasks_admin/result/export/"
 CSV, XLSX, JSON = "0", "1", "2"
-ARGUMENTS = ["task_id", "task_args", "task_kwargs"]
+COLUMNS = ["task_id", "args", "kwargs"]
 SEED = """
 import django; django.setup()
 from django.db import connection
@@ -49,16 +49,16 @@ from django.test.utils import setup_test_environment
 setup_test_environment()
 client = Client()
 client.force_login(User.objects.create_superuser("boss" + str(time.time())))
-columns = ["task_id", "status", "queued", "date_done", "task_args", "task_kwargs"]
-begun = time.monotonic()
-answer = client.post("{path}", {{"format": "{form}", "columns": columns}})
+columns = ["task_id", "status", "queued", "finished", "args", "kwargs"]
+begin = time.monotonic()
+response = client.post("{path}", {{"format": "{form}", "columns": columns}})
 lines = size = leaks = 0
-for piece in answer.streaming_content:
-    lines, size = lines + piece.count(b"task-"), size + len(piece)
-    leaks += b"hunter2" in piece
-# Not `ru_maxrss`: that begins with what the process had before it became this one.
+for chunk in response.streaming_content:
+    lines, size = lines + chunk.count(b"task-"), size + len(chunk)
+    leaks += b"hunter2" in chunk
+# Not `ru_maxrss`: it includes the memory of the parent process before exec.
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
-print(lines, leaks, peak, size, time.monotonic() - begun)
+print(lines, leaks, peak, size, time.monotonic() - begin)
 """
 
 
@@ -70,10 +70,10 @@ def client(as_user: Callable[[User], Client], alice: User) -> Client:
 
 def exported(browser: Client, form: str, query: str = "") -> list[dict[str, Any]]:
     """The file's rows, by column."""
-    answer = browser.post(f"{EXPORT}{query}", {"format": form, "columns": ARGUMENTS})
-    data = answer.getvalue()
+    response = browser.post(f"{EXPORT}{query}", {"format": form, "columns": COLUMNS})
+    data = response.getvalue()
     if form == JSON:
-        assert answer.headers["Content-Disposition"].endswith('.json"')
+        assert response.headers["Content-Disposition"].endswith('.json"')
         return list(json.loads(data))
     if form == XLSX:
         header, *rows = load_workbook(io.BytesIO(data)).active.values
@@ -93,37 +93,37 @@ def test_every_format_is_masked(form: str, client: Client) -> None:
     lossy, exact = exported(client, form)
 
     assert "hunter2" not in str([lossy, exact])
-    assert json.loads(exact["task_args"]) == [{"password": MASK}, "b"]
-    assert json.loads(exact["task_kwargs"]) == {"url": f"redis://u:{MASK}@h/0"}
-    assert (lossy["task_kwargs"], "..." in lossy["task_args"]) == ("{", True)
+    assert json.loads(exact["args"]) == [{"password": MASK}, "b"]
+    assert json.loads(exact["kwargs"]) == {"url": f"redis://u:{MASK}@h/0"}
+    assert (lossy["kwargs"], "..." in lossy["args"]) == ("{", True)
 
 
 @pytest.mark.django_db
-def test_json_is_data_and_no_spreadsheet_runs_it(client: Client) -> None:
+def test_json_is_not_escaped(client: Client) -> None:
     make_result(task_id="=1+1", worker="-w", status="STARTED")
 
-    columns = ["task_id", "worker", "date_started", "date_done", "queued"]
-    answer = client.post(EXPORT, {"format": JSON, "columns": columns})
+    columns = ["task_id", "worker", "started", "finished", "queued"]
+    response = client.post(EXPORT, {"format": JSON, "columns": columns})
 
-    (row,) = json.loads(answer.getvalue())
+    (row,) = json.loads(response.getvalue())
     assert row | {"queued": ""} == {
-        "task_id": "=1+1", "worker": "-w", "date_started": None, "date_done": None, "queued": "",
+        "task_id": "=1+1", "worker": "-w", "started": None, "finished": None, "queued": "",
     }  # fmt: skip
     assert row["queued"].startswith("20")
 
 
 @pytest.mark.django_db
-def test_no_rows_are_a_list_too(client: Client) -> None:
+def test_an_empty_export_is_a_list(client: Client) -> None:
     assert exported(client, JSON) == []
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("form", [CSV, JSON])
-def test_all_that_match_beyond_page_chunk_and_search(
+def test_all_matching_rows_beyond_the_limits_of_page_batch_and_search(
     form: str, client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.TASKS_ADMIN_SEARCH_BOUND = 5
-    monkeypatch.setattr(resources, "CHUNK", 7)
+    monkeypatch.setattr(resources, "BATCH_SIZE", 7)
     failed = [make_result(worker="w1") for _ in range(60)]
     make_result("SUCCESS", worker="w1"), make_result(worker="w2")
 
@@ -133,17 +133,17 @@ def test_all_that_match_beyond_page_chunk_and_search(
 
 
 @pytest.mark.django_db
-def test_a_chunk_is_one_statement(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "CHUNK", 10)
+def test_a_batch_is_one_statement(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "BATCH_SIZE", 10)
     for _ in range(25):
         make_result(traceback="x" * 100_000)
 
     with CaptureQueriesContext(connection) as queries:
         assert len(exported(client, CSV)) == Result.objects.count()
 
-    asked = [query["sql"] for query in queries if "LIMIT 10" in query["sql"]]
-    assert len(asked) == 4
-    assert not any("traceback" in sql or "OFFSET" in sql for sql in asked)
+    selects = [query["sql"] for query in queries if "LIMIT 10" in query["sql"]]
+    assert len(selects) == 4
+    assert not any("traceback" in sql or "OFFSET" in sql for sql in selects)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -165,7 +165,7 @@ def run(environment: dict[str, str], *words: str) -> str:
 
 @pytest.mark.timeout(3000)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_memory_does_not_grow_with_the_rows(environment: dict[str, str]) -> None:
+def test_memory_does_not_grow_with_the_number_of_rows(environment: dict[str, str]) -> None:
     run(environment, "-c", SEED.format(rows=ROWS + 1))
 
     def measure(query: str) -> tuple[int, int, float, float, float]:
