@@ -83,7 +83,7 @@ def test_buttons_require_the_permissions(bob: User, client: Client, charlie: Use
 
 
 @pytest.mark.parametrize("url", [f"{USERS}export/", f"{USERS}import/", f"{RESULTS}export/"])
-def test_pages_obey_the_content_security_policy(url: str, client: Client) -> None:
+def test_pages_comply_with_the_content_security_policy(url: str, client: Client) -> None:
     page = client.get(url).content.decode()
     assert not re.search(r"\sstyle=|<style|\son\w+=|<script(?![^>]*\ssrc=)", page)
 

@@ -220,9 +220,9 @@ class TestFailureRates:
 def grow(count):
     """Failures as they are stored, many at once."""
     now = timezone.now()
-    begun = Failure.objects.count()
+    begin = Failure.objects.count()
     known = list(FailureGroup.objects.all())
-    ids = [f"grown-{number}" for number in range(begun, begun + count)]
+    ids = [f"grown-{number}" for number in range(begin, begin + count)]
     Result.objects.bulk_create(
         Result(task_id=task_id, task_name=RESET, status="FAILURE") for task_id in ids
     )

@@ -23,7 +23,7 @@ def client(as_user, alice):
 
 @pytest.fixture
 def rows(db):
-    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
     made = []
     for number in range(COUNT):
         made.append(
@@ -36,7 +36,7 @@ def rows(db):
                 result='{"exc_type": "%s"}' % ("KeyError" if number % 2 else "OSError"),
             )
         )
-        when = begun + timedelta(minutes=number // 2)  # two at a time: ties
+        when = begin + timedelta(minutes=number // 2)  # two at a time: ties
         Result.objects.filter(pk=made[-1].pk).update(date_created=when)
     return made
 
@@ -173,7 +173,7 @@ def test_any_search_term(client, rows, typed):
 
 
 @pytest.mark.parametrize("typed", ["{name}", "{email}", "{pk}", "user:{name}", "user:{pk}"])
-def test_a_users_mails_are_found(client, make_user, typed):
+def test_a_users_reset_emails_are_found(client, make_user, typed):
     user, other = make_user("dora"), make_user("emil")
     mine = make_result(args=[user.pk])
     make_result(args=[other.pk])

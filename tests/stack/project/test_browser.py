@@ -89,7 +89,7 @@ def test_staff_send_reset_emails_and_retry_failures(demo: Stack, page: Any) -> N
     page.click("button[name=index]")
 
     page.wait_for_selector(".consequence")
-    assert "not active" in page.inner_text(".excluded")
+    assert "Account inactive" in page.inner_text(".excluded")
     screenshot(page, "confirm")
     page.fill("#id_reason", "The annual password change")
     page.click("input[name=confirm]")
