@@ -1,4 +1,4 @@
-"""Makes the rows that tests begin with, and reads what is in the broker's queues."""
+"""Create the rows that tests start from, and read the messages in the broker's queues."""
 
 import base64
 import dataclasses
@@ -32,7 +32,7 @@ def make_users(count: int, prefix: str = "u") -> list[User]:
 
 
 def make_operation(count: int = 1, *, prefix: str = "u", actor: User | None = None) -> Operation:
-    """A running operation on so many new users, whose targets wait."""
+    """A running operation with `count` new users as waiting targets."""
     users = make_users(count, prefix)
     actor = actor or User.objects.create_superuser(f"boss-{uuid.uuid4().hex[:8]}")
     rows = accounts.target_rows(User.objects.filter(pk__in=[user.pk for user in users]))
@@ -45,7 +45,7 @@ def make_operation(count: int = 1, *, prefix: str = "u", actor: User | None = No
 
 
 def make_target(state: str = "waiting", *, due: float = 0, **fields: Any) -> Target:
-    """The only target of a running operation, in some state, due in so many seconds."""
+    """The only target of a running operation, in this state, due in `due` seconds."""
     target = make_operation(1, prefix=uuid.uuid4().hex[:8]).targets.get()
     due_at = timezone.now() + timezone.timedelta(seconds=due)
     attempt = {"attempt": 0 if state == "waiting" else 1}
@@ -56,7 +56,7 @@ def make_target(state: str = "waiting", *, due: float = 0, **fields: Any) -> Tar
 
 
 def make_result(status: str = "FAILURE", **fields: Any) -> Result:
-    """A result as the backend stores it."""
+    """A result as the result backend stores it."""
     args, kwargs = fields.pop("args", [1]), fields.pop("kwargs", {})
     queue = fields.pop("queue", "mail")
     task_id = fields.pop("task_id", str(uuid.uuid4()))
@@ -79,24 +79,24 @@ def make_selectable(verb: str) -> list[Any]:
 
 
 def make_failure_group(count: int = 1, **fields: Any) -> FailureGroup:
-    """A cause with so many failures, whose results can be retried."""
+    """A failure group with `count` failures, whose results can be retried."""
     now = timezone.now()
-    known = {"task": RESET, "exception": "shop.Refused", "location": "shop.tasks:charge"}
-    known |= {"message": "no", "first_at": now, "last_at": now, "digest": uuid.uuid4().hex}
-    group = FailureGroup.objects.create(**{"count": count} | known | fields)
+    defaults = {"task": RESET, "exception": "shop.Refused", "location": "shop.tasks:charge"}
+    defaults |= {"message": "no", "first_at": now, "last_at": now, "digest": uuid.uuid4().hex}
+    group = FailureGroup.objects.create(**{"count": count} | defaults | fields)
     for _ in range(count):
         Failure.objects.create(group=group, task_id=make_result().task_id, failed_at=now)
     return group
 
 
 def lock_key(user: User) -> str:
-    """The lock key of a target that sends a reset email to this user."""
+    """The lock key of a target that sends this user a reset email."""
     return lock_keys.lock_key(lock_keys.LockKind.USER, user.pk)
 
 
 @dataclass(frozen=True)
 class Queued:
-    """A message, as the broker has it."""
+    """A message in a queue."""
 
     headers: dict[str, Any]
     args: list[Any]
@@ -109,7 +109,7 @@ class Queued:
 
 
 def queued_messages(client: Any, queue: str = "mail") -> list[Queued]:
-    """The messages in a queue, oldest first, still there afterwards."""
+    """The messages in a queue, oldest first; they stay in the queue."""
     found = []
     for raw in reversed(client.lrange(queue, 0, -1)):
         message = json.loads(raw)
@@ -119,7 +119,7 @@ def queued_messages(client: Any, queue: str = "mail") -> list[Queued]:
 
 
 def run_concurrently(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """Call `act` in so many threads at the same moment; return results and exceptions alike."""
+    """Call `act` in `count` threads at the same moment; return the results and exceptions."""
     outcomes: list[Any] = [None] * count
     gate = threading.Barrier(count)
 
@@ -153,7 +153,7 @@ class BeatTable:
         return self
 
     def save(self, **_: Any) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
 
 def confirmed(given: dict[str, Any], **defaults: Any) -> Confirmation:

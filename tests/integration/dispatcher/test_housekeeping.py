@@ -41,7 +41,7 @@ def set_age(days, *rows):
     Result.objects.filter(pk__in=[row.pk for row in rows]).update(date_done=when)
 
 
-def ended(days, **fields):
+def finished_operation(days, **fields):
     """An operation with two targets that finished `days` days ago."""
     operation = make_operation(2, prefix=f"d{days}-{Operation.objects.count()}-")
     operation.targets.all().settle("done")
@@ -122,8 +122,8 @@ class TestOperations:
 
     def test_expired_operations_are_deleted_with_their_targets(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = 90
-        ended(91)
-        young = ended(89)
+        finished_operation(91)
+        young = finished_operation(89)
 
         assert housekeeping.delete_operations() == 1
 
@@ -132,14 +132,14 @@ class TestOperations:
 
     def test_targets_are_deleted_in_batches(self, monkeypatch):
         monkeypatch.setattr(deletion, "MAX_BATCH_SIZE", 1)
-        ended(400)
+        finished_operation(400)
 
         assert housekeeping.delete_operations() == 1
         assert not Target.objects.exists()
 
     def test_none_disables_the_expiry(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = None
-        ended(4000)
+        finished_operation(4000)
 
         assert housekeeping.delete_operations() == 0
         assert Target.objects.count() == 2
@@ -154,7 +154,7 @@ class TestOperations:
         assert remaining() == {operation.pk}
 
     def test_a_child_operation_is_kept_without_its_parent(self):
-        old = ended(400)
+        old = finished_operation(400)
         child = Operation.objects.create(verb="pause", parent=old, finished_at=timezone.now())
 
         housekeeping.delete_operations()
@@ -183,7 +183,7 @@ class TestOperations:
 class TestRequests:
     """Requests for unknown email addresses are kept for a day, to count them."""
 
-    def ask(self, name, days):
+    def request(self, name, days):
         operation = accounts.request_reset_emails(
             users=User.objects.filter(username=name), actor=None
         )
@@ -194,8 +194,8 @@ class TestRequests:
 
     def test_they_are_deleted_after_a_day(self, settings):
         settings.TASKS_ADMIN_OPERATION_EXPIRES_DAYS = None
-        self.ask("unknown", 1.1)
-        young = self.ask("unknown", 0.9)
+        self.request("unknown", 1.1)
+        young = self.request("unknown", 0.9)
 
         assert housekeeping.delete_operations() == 1
         assert remaining() == {young.pk}
@@ -219,7 +219,7 @@ class TestRequests:
 
 
 def test_the_hourly_task_deletes_all_kinds_of_rows():
-    ended(400)
+    finished_operation(400)
     dispatchers.record_heartbeat("killed")
     Dispatcher.objects.update(last_seen_at="2020-01-01T00:00Z")
     RateLimitCounter.objects.create(key="k", expires_at="2020-01-01T00:00Z")

@@ -180,10 +180,10 @@ def test_three_dispatchers_publish_each_target_once(broker):
 
 
 def test_signals_are_sent_when_a_receiver_is_connected(broker):
-    heard = []
+    received = []
 
     def listen(signal, sender, headers, body, routing_key, **kwargs):
-        heard.append((signal.name, sender, headers["id"], body[0], routing_key))
+        received.append((signal.name, sender, headers["id"], body[0], routing_key))
 
     make_operation(1)
     for signal in (signals.before_task_publish, signals.after_task_publish):
@@ -196,7 +196,7 @@ def test_signals_are_sent_when_a_receiver_is_connected(broker):
 
     target = Target.objects.get()
     expected = (RESET, target.task_id, (int(target.subject),), "mail")
-    assert heard == [("before_task_publish", *expected), ("after_task_publish", *expected)]
+    assert received == [("before_task_publish", *expected), ("after_task_publish", *expected)]
 
 
 class TestRetry:

@@ -24,8 +24,8 @@ def operation(alice):
     return make_operation(4, actor=alice)
 
 
-def address(operation, act):
-    return f"{OPERATIONS}{operation.pk}/{act}"
+def url_of(operation, action):
+    return f"{OPERATIONS}{operation.pk}/{action}"
 
 
 def rate_of(operation):
@@ -37,9 +37,9 @@ class TestThrottle:
 
     def throttle(self, client, operation, rate, **fields):
         data = {"reason": "the provider limits us", "rate": rate} | fields
-        return client.post(address(operation, "throttle/"), data, follow=True)
+        return client.post(url_of(operation, "throttle/"), data, follow=True)
 
-    def test_it_is_set_recorded_and_shown(self, client, operation, alice):
+    def test_the_rate_is_set_recorded_and_shown(self, client, operation, alice):
         page = self.throttle(client, operation, "120")
 
         assert rate_of(operation) == 120
@@ -56,7 +56,7 @@ class TestThrottle:
         assert rate_of(operation) is None
 
     @pytest.mark.parametrize("rate", ["1", "1000000", " 7 "])
-    def test_valid_rates(self, client, operation, rate):
+    def test_a_valid_rate_is_stored(self, client, operation, rate):
         self.throttle(client, operation, rate)
 
         assert rate_of(operation) == int(rate)
@@ -108,7 +108,7 @@ class TestCsv:
         return as_user(grant(charlie, "tasks_admin.export_operations"))
 
     def rows(self, client, operation, **query):
-        page = client.get(address(operation, "targets.csv"), query)
+        page = client.get(url_of(operation, "targets.csv"), query)
         assert page.status_code == 200
         assert page.streaming
         return list(csv.DictReader(io.StringIO(page.getvalue().decode())))
@@ -148,31 +148,31 @@ class TestCsv:
         with pytest.raises(DeliveryRejected):
             run_task(target)
 
-        page = exporter.get(address(target.operation, "targets.csv")).getvalue()
+        page = exporter.get(url_of(target.operation, "targets.csv")).getvalue()
 
         assert b"failed,refused" in page
         assert b"ann" not in page
         assert b"@" not in page
 
     def test_the_permission_is_required(self, as_user, charlie, mallory, operation):
-        url = address(operation, "targets.csv")
+        url = url_of(operation, "targets.csv")
         assert as_user(charlie).get(url).status_code == 403
         assert b"targets.csv" not in as_user(charlie).get(operation.get_absolute_url()).content
 
-        able = grant(mallory, "tasks_admin.export_operations")
-        assert as_user(able).get(url).status_code == 403, "it requires viewing, too"
+        exporter = grant(mallory, "tasks_admin.export_operations")
+        assert as_user(exporter).get(url).status_code == 403, "it requires viewing, too"
 
     def test_the_link_requires_no_other_permission(self, exporter, operation):
         assert b"targets.csv" in exporter.get(operation.get_absolute_url()).content
 
     def test_it_is_downloaded_as_a_file(self, exporter, operation):
-        page = exporter.get(address(operation, "targets.csv"))
+        page = exporter.get(url_of(operation, "targets.csv"))
 
         assert page["Content-Type"] == "text/csv; charset=utf-8"
         assert f'filename="operation-{operation.pk}.csv"' in page["Content-Disposition"]
 
     def test_a_post_is_not_allowed(self, exporter, operation):
-        assert exporter.post(address(operation, "targets.csv")).status_code == 405
+        assert exporter.post(url_of(operation, "targets.csv")).status_code == 405
 
     @pytest.mark.parametrize("pk", ["0", "x", "9" * 30])
     def test_an_unknown_operation_is_not_found(self, exporter, pk):
@@ -180,7 +180,7 @@ class TestCsv:
 
     def test_rows_are_streamed_one_by_one(self, exporter, db):
         operation = make_operation(5000)
-        page = exporter.get(address(operation, "targets.csv"))
+        page = exporter.get(url_of(operation, "targets.csv"))
 
         parts = list(page.streaming_content)
 

@@ -48,7 +48,7 @@ class TestThreshold:
     def test_more_targets_than_the_threshold_need_approval(self, alice, count, state):
         assert start(alice, count).state == state_of(start(alice, count, "v")) == state
 
-    def test_off_by_default(self, settings, alice):
+    def test_approval_is_disabled_by_default(self, settings, alice):
         del settings.TASKS_ADMIN_APPROVAL_ABOVE
 
         assert start(alice, 50).state == "running"

@@ -99,10 +99,12 @@ class TestPage:
 
     def test_no_warning_for_a_finished_operation(self, as_user, alice):
         make_operation(1, prefix="x")
-        over = make_operation(1)
-        Operation.objects.filter(pk=over.pk).update(state="finished", finished_at=over.created_at)
+        finished = make_operation(1)
+        Operation.objects.filter(pk=finished.pk).update(
+            state="finished", finished_at=finished.created_at
+        )
 
-        assert WARNING not in page_text(as_user(alice).get(over.get_absolute_url()))
+        assert WARNING not in page_text(as_user(alice).get(finished.get_absolute_url()))
 
 
 class TestCommand:
@@ -112,15 +114,15 @@ class TestCommand:
     def test_it_writes_a_heartbeat_at_an_interval(self, broker):
         loop = Loop()
         loop.round()
-        seen = Dispatcher.objects.get().last_seen_at
+        first = Dispatcher.objects.get().last_seen_at
         assert Dispatcher.objects.get().name == loop.name
 
         loop.round()
-        assert Dispatcher.objects.get().last_seen_at == seen
+        assert Dispatcher.objects.get().last_seen_at == first
 
         loop.heartbeat_at -= dispatchers.HEARTBEAT_INTERVAL + 1
         loop.round()
-        assert Dispatcher.objects.get().last_seen_at > seen
+        assert Dispatcher.objects.get().last_seen_at > first
 
     @pytest.mark.django_db(transaction=True)
     def test_it_writes_a_heartbeat_while_the_broker_is_unavailable(self, no_broker):

@@ -1,4 +1,4 @@
-"""Every page of our models asks for a sign-in, and for a permission."""
+"""Every page of the console requires a login and a permission."""
 
 import uuid
 
@@ -9,11 +9,11 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
 pytestmark = pytest.mark.django_db
-MADE_UP = {"IntConverter": 1, "UUIDConverter": uuid.UUID(int=1)}
+EXAMPLES = {"IntConverter": 1, "UUIDConverter": uuid.UUID(int=1)}
 
 
 def admin_paths(patterns, prefix=""):
-    """The URLs of all pages of our models, with made-up arguments."""
+    """The URLs of all pages of the console, with example arguments."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from admin_paths(pattern.url_patterns)
@@ -21,7 +21,7 @@ def admin_paths(patterns, prefix=""):
             ("tasks_admin_", "auth_user_")
         ):
             arguments = {
-                name: MADE_UP.get(type(converter).__name__, "1")
+                name: EXAMPLES.get(type(converter).__name__, "1")
                 for name, converter in pattern.pattern.converters.items()
             }
             if not pattern.pattern.regex.groups or arguments:

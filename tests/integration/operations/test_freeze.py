@@ -59,22 +59,20 @@ def test_a_query_that_matches_nothing_inserts_nothing(db, no_user):
     assert freeze(User.objects.filter(**no_user))[1] == 0
 
 
-def test_values_with_quotes_and_percent_signs_stay_values(db):
+def test_quotes_and_percent_signs_in_values_are_escaped(db):
     User.objects.create(username='100% "sure" \'); DROP TABLE x; --')
 
     assert freeze(User.objects.filter(username__contains='100% "sure" \');'))[1] == 1
 
 
-def test_fifty_thousand_users_are_one_statement(db):
+def test_fifty_thousand_users_are_frozen_by_one_statement(db):
     make_users(50_000)
     boss = User.objects.create_superuser("boss")
     users = User.objects.filter(username__startswith="u")
     selection = Selection(rows=accounts.target_rows(users), excluded={})
     shown = selection.fingerprint()
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         operation = operations.start(
             verb=SEND_RESET_EMAIL,
             selection=selection,

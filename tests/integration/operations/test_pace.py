@@ -30,9 +30,11 @@ def advance_clock(operation, seconds):
     )
 
 
-def end(operation, count, state="done", **fields):
-    some = operation.targets.filter(state__in=["waiting", "queued"]).order_by("-state", "pk")
-    Target.objects.filter(pk__in=list(some.values_list("pk", flat=True)[:count])).settle(
+def settle_some(operation, count, state="done", **fields):
+    open_targets = operation.targets.filter(state__in=["waiting", "queued"]).order_by(
+        "-state", "pk"
+    )
+    Target.objects.filter(pk__in=list(open_targets.values_list("pk", flat=True)[:count])).settle(
         state, **fields
     )
 
@@ -53,13 +55,13 @@ class TestWindow:
     def test_it_follows_the_throughput_within_bounds(self, settings, ended, window, expected):
         settings.TASKS_ADMIN_WINDOW = window
         operation = make_operation(400)
-        end(operation, ended)
+        settle_some(operation, ended)
 
         assert room(operation) == expected
 
     def test_only_recently_finished_targets_count(self):
         operation = make_operation(400)
-        end(operation, 80)
+        settle_some(operation, 80)
         Target.objects.exclude(finished_at=None).update(
             finished_at=F("finished_at") - timedelta(seconds=11)
         )
@@ -75,7 +77,7 @@ class TestWindow:
         assert room(operation) == 70
 
     def test_targets_of_another_operation_do_not_count(self):
-        end(make_operation(200, prefix="a"), 200)
+        settle_some(make_operation(200, prefix="a"), 200)
 
         assert room(make_operation(200, prefix="b")) == 100
 

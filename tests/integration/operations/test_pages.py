@@ -25,7 +25,7 @@ def operation(alice):
     return make_operation(3, actor=alice)
 
 
-def act(client, operation, verb, **fields):
+def perform(client, operation, verb, **fields):
     return client.post(
         f"{OPERATIONS}{operation.pk}/{verb}/", {"reason": "because"} | fields, follow=True
     )
@@ -44,7 +44,7 @@ class TestList:
         for word in ("Send reset emails", "alice", "running", "3 waiting"):
             assert word in words
 
-    def test_by_state_and_verb(self, client, operation):
+    def test_the_list_is_filtered_by_state_and_verb(self, client, operation):
         assert "Send reset emails" in page_text(client.get(OPERATIONS, {"state": "running"}))
         assert "3 waiting" not in page_text(client.get(OPERATIONS, {"state": "paused"}))
         assert "3 waiting" not in page_text(client.get(OPERATIONS, {"verb": "retry_failed"}))
@@ -169,7 +169,7 @@ class TestActions:
 
     def test_pause_resume_abort(self, client, operation):
         for verb, state in (("pause", "paused"), ("resume", "running"), ("abort", "aborted")):
-            page = act(client, operation, verb)
+            page = perform(client, operation, verb)
 
             assert state_of(operation) == state
             assert f"{operation}: {state}" in page_text(page)
@@ -183,7 +183,7 @@ class TestActions:
         running = operation.targets.first()
         Target.objects.filter(pk=running.pk).update(state="running")
 
-        act(client, operation, "abort")
+        perform(client, operation, "abort")
 
         assert operation.counts() == {"running": 1, "cancelled": 2}
         assert set(
@@ -196,10 +196,10 @@ class TestActions:
         Operation.objects.update(state="paused" if verb == "resume" else "running")
         before = state_of(operation)
 
-        page = act(client, operation, verb, reason=reason)
+        page = perform(client, operation, verb, reason=reason)
 
-        wanted = "at most 2000 characters" if len(reason) > 2000 else "field is required"
-        assert wanted in page_text(page)
+        error = "at most 2000 characters" if len(reason) > 2000 else "field is required"
+        assert error in page_text(page)
         assert state_of(operation) == before
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
@@ -217,7 +217,7 @@ class TestActions:
     def test_in_another_state_a_message_explains_it(self, client, operation, state, verb):
         Operation.objects.update(state=state)
 
-        page = act(client, operation, verb)
+        page = perform(client, operation, verb)
 
         assert f"is {state}. Nothing was changed" in page_text(page)
         assert state_of(operation) == state
@@ -233,11 +233,11 @@ class TestActions:
 
         page = client.get(operation.get_absolute_url()).content.decode()
 
-        acts = set(re.findall(r'formaction="[^"]*/(\w+)/"', page))
-        assert acts - {"edit"} == offered
+        actions = set(re.findall(r'formaction="[^"]*/(\w+)/"', page))
+        assert actions - {"edit"} == offered
 
     @pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
-    def test_without_the_permission_it_is_neither_offered_nor_done(
+    def test_without_the_permission_an_action_is_neither_offered_nor_performed(
         self, as_user, charlie, operation, verb
     ):
         client = as_user(charlie)
@@ -245,21 +245,21 @@ class TestActions:
         before = state_of(operation)
 
         assert b"formaction" not in client.get(operation.get_absolute_url()).content
-        assert act(client, operation, verb).status_code == 403
+        assert perform(client, operation, verb).status_code == 403
         assert state_of(operation) == before
 
     def test_the_permission_for_one_action_allows_no_other(self, as_user, charlie, operation):
         client = as_user(grant(charlie, "tasks_admin.pause"))
 
-        assert act(client, operation, "abort").status_code == 403
-        act(client, operation, "pause")
+        assert perform(client, operation, "abort").status_code == 403
+        perform(client, operation, "pause")
 
         assert state_of(operation) == "paused"
 
     def test_acting_requires_the_permission_to_view(self, as_user, mallory, operation):
         client = as_user(grant(mallory, "tasks_admin.pause"))
 
-        assert act(client, operation, "pause").status_code == 403
+        assert perform(client, operation, "pause").status_code == 403
         assert state_of(operation) == "running"
 
 

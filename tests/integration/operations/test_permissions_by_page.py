@@ -36,10 +36,10 @@ OPERATORS = {"alice", "bob"}
 VIEWERS = {"alice", "bob", "charlie"}
 STAFF_VERBS = sorted(verb.name for verb in VERBS.values() if verb.permission)
 #: The bulk actions that show the confirmation first; edit_and_retry shows a form before it.
-ACTIONS = {verb: path for verb, path in bulk_actions().items() if verb != "edit_and_retry"}
+BULK_ACTIONS = {verb: path for verb, path in bulk_actions().items() if verb != "edit_and_retry"}
 FAILURE_GROUP_VERBS = {"resolve", "mute", "reopen"}
-#: A worker that does not reply: the command is recorded nevertheless.
-SEEN = dict.fromkeys(("started_at", "last_seen_at"), "2026-01-01T00:00Z")
+#: The times of a worker that does not reply: its commands are recorded nevertheless.
+WORKER_TIMES = dict.fromkeys(("started_at", "last_seen_at"), "2026-01-01T00:00Z")
 NOW = "2026-01-01T00:00Z"
 OPTIONS = {
     "n": "1", "min": "1", "max": "2", "queue": "mail", "task_name": "tests.permitted",
@@ -62,7 +62,7 @@ def actor(request):
 
 
 @pytest.fixture(autouse=True)
-def with_table(monkeypatch):
+def beat_table(monkeypatch):
     """Periodic tasks can be enabled and disabled."""
     monkeypatch.setattr("tasks_admin.periodic.actions.beat_model", BeatTable)
 
@@ -82,8 +82,8 @@ def client(request, actor, as_user, db):
 
 def perform(client: Client, verb: str) -> bool:
     """Perform the verb like a browser, in both steps; return whether it was performed."""
-    if verb in ACTIONS:
-        path = ACTIONS[verb]
+    if verb in BULK_ACTIONS:
+        path = BULK_ACTIONS[verb]
         page = run_action(client, path, verb, make_selectable(verb))
         if b'name="confirm"' in page.content:
             page = confirm(client, page, path)
@@ -98,7 +98,7 @@ def perform(client: Client, verb: str) -> bool:
     if verb in WORKER_COMMANDS:
         last_snapshot = {"queues": ["mail"]}
         worker = Worker.objects.create(
-            name="w", start_id=uuid.uuid4(), last_snapshot=last_snapshot, **SEEN
+            name="w", start_id=uuid.uuid4(), last_snapshot=last_snapshot, **WORKER_TIMES
         )
         client.post(f"{WORKERS}command/{verb}/", {"name": worker.name, "reason": "r"} | OPTIONS)
         worker.delete()
@@ -166,8 +166,8 @@ def test_only_a_post_acts_on_an_operation(as_user, alice, verb, method):
 
     response = getattr(as_user(alice), method)(f"{OPERATIONS}{operation.pk}/{verb}/?reason=r")
 
-    asks = method in {"get", "head", "post"}
-    assert response.status_code == (200 if asks else 405)
+    shows_page = method in {"get", "head", "post"}
+    assert response.status_code == (200 if shows_page else 405)
     assert Operation.objects.filter(verb=verb).count() == 0, "a reason in the URL does not count"
     assert Operation.objects.get().state == state
 
@@ -185,14 +185,14 @@ def test_only_a_post_acts_on_a_failure_group(as_user, alice, verb, method):
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize("verb", ACTIONS)
+@pytest.mark.parametrize("verb", BULK_ACTIONS)
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "post"])
 def test_no_other_method_starts_a_bulk_action(as_user, alice, verb, method):
     make_users(1)
     make_result()
     query = f"?action={verb}&_selected_action=1&select_across=1&confirm=1&reason=r"
 
-    getattr(as_user(alice), method)(ACTIONS[verb] + query)
+    getattr(as_user(alice), method)(BULK_ACTIONS[verb] + query)
 
     assert not Operation.objects.exists()
 

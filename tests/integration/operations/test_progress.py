@@ -1,4 +1,4 @@
-"""Progress: counts that add up, and targets a page at a time."""
+"""Progress: the counts of an operation, and the pages of its targets."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ def settle(operation, count, state, **more):
 class TestCounts:
     """The counts of the progress bar."""
 
-    def test_they_add_up(self):
+    def test_the_counts_add_up_to_the_total(self):
         operation = make_operation(10)
         settle(operation, 3, "done")
         settle(operation, 1, "failed", reason="refused")
@@ -97,7 +97,7 @@ class TestCounts:
         with django_assert_num_queries(0):
             assert progress.of(operation).counts[0][2] == 2
 
-    def test_excluded_rows_by_reason(self):
+    def test_excluded_rows_are_counted_by_reason(self):
         operation = make_operation(1)
         operation.excluded = {"inactive": 3, "from_the_future": 1}
 
@@ -128,7 +128,7 @@ class TestPage:
     def test_an_exactly_full_page_is_the_last(self):
         assert progress.page(make_operation(progress.PAGE_SIZE)).next == ""
 
-    def test_by_state(self):
+    def test_targets_are_filtered_by_state(self):
         operation = make_operation(5)
         settle(operation, 2, "failed", reason="refused")
 

@@ -1,6 +1,5 @@
 """Heartbeats: online, offline and stopped workers, and duplicate names."""
 
-import contextlib
 import json
 import os
 import signal
@@ -21,8 +20,7 @@ from tasks_admin.models.workers import HEARTBEAT_TIMEOUT
 from tasks_admin.results import lost
 from tasks_admin.workers import heartbeats
 from tests.support.factories import make_result
-from tests.support.host_project import prepare_host, run_python, start_worker
-from tests.support.stack import until
+from tests.support.stack import WAIT_TIMEOUT, until
 
 pytestmark = pytest.mark.django_db
 SNAPSHOT = {"pool": "prefork", "queues": ["mail"]}
@@ -141,138 +139,113 @@ class TestStates:
         assert Worker.objects.get().name == "young"
 
 
-ROWS = """
-import django, json; django.setup()
-from tasks_admin import workers
-from tests.host import celery_app as project
-project.app.set_current()
-known = workers.overview()
-print(json.dumps([[seen.name, seen.state, seen.replied, seen.view.pool, seen.view.processes,
-                   seen.view.queues, bool(seen.view.memory), len(seen.view.running)]
-                  for seen in known.workers]))
+OVERVIEW = """
+control.clear_cache()
+rows = [[worker.name, worker.state, worker.replied, worker.view.pool, worker.view.processes,
+         worker.view.queues, bool(worker.view.memory), len(worker.view.running)]
+        for worker in workers.overview().workers]
+print(json.dumps(rows))
 """
-DETAILS = """
-import django, json; django.setup()
-from tasks_admin.integrations import control
-from tests.host import celery_app as project
-project.app.set_current()
-print(json.dumps(control.worker_details("one@here")))
-"""
+#: The shortest times of a snapshot and of `inspect()`, which always waits a second.
 SPEED = """
-import django, json, time; django.setup()
+import time
 from tasks_admin.integrations.control import snapshots
-from tests.host import celery_app as project
-project.app.set_current()
-project.app.control.inspect().active()
-begun = time.monotonic(); names = [view.name for view in snapshots.current_views()]
-ours = time.monotonic() - begun
-begun = time.monotonic(); project.app.control.inspect().active()
-print(json.dumps([sorted(names), ours, time.monotonic() - begun]))
+def seconds(call):
+    started = time.monotonic(); call()
+    return time.monotonic() - started
+inspect = project.app.control.inspect
+inspect().active()
+names = sorted(view.name for view in snapshots.current_views())
+print(json.dumps([names, min(seconds(snapshots.current_views) for _ in range(5)),
+                  seconds(lambda: inspect().active())]))
 """
+#: Fifty threads read the snapshot while the main thread publishes tasks.
 CROWD = """
-import django, json, threading, time; django.setup()
-from tasks_admin.integrations import control
+import threading, time
 from tasks_admin.integrations.control import snapshots
-from tests.host import celery_app as project
-project.app.set_current()
-asked, looked, wrong = [], [], []
+broadcasts, reads, errors, published = [], [], [], []
 take = snapshots._take
-snapshots._take = lambda: asked.append(time.monotonic()) or take()
+snapshots._take = lambda: broadcasts.append(time.monotonic()) or take()
 end = time.monotonic() + %d
-def look(app=project.app):
+def read(app=project.app):
     app.set_current()
     while time.monotonic() < end:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
-            if len(control.snapshot().workers) != 2: wrong.append("one is missing")
-        except Exception as error: wrong.append(repr(error))
-        looked.append(time.monotonic() - began)
+            if len(control.snapshot().workers) != 2: errors.append("a worker is missing")
+        except Exception as error: errors.append(repr(error))
+        reads.append(time.monotonic() - started)
         time.sleep(0.05)
-crowd = [threading.Thread(target=look, daemon=True) for _ in range(50)]
-for one in crowd: one.start()
-queued = []
+threads = [threading.Thread(target=read, daemon=True) for _ in range(50)]
+for thread in threads: thread.start()
 while time.monotonic() < end:
-    began = time.monotonic()
-    project.noop.apply_async((1,)); queued.append(time.monotonic() - began)
+    started = time.monotonic()
+    project.noop.apply_async((1,)); published.append(time.monotonic() - started)
     time.sleep(0.05)
-for one in crowd: one.join(20)
-gaps = [b - a for a, b in zip(asked, asked[1:])]
-print(json.dumps([sum(one.is_alive() for one in crowd), len(asked), min(gaps), len(looked),
-                  max(looked), wrong[:3], max(queued)]))
+for thread in threads: thread.join(60)
+snapshots._take = take
+gaps = [after - before for before, after in zip(broadcasts, broadcasts[1:])]
+print(json.dumps([sum(thread.is_alive() for thread in threads), len(broadcasts), min(gaps),
+                  len(reads), max(reads), errors[:3], max(published)]))
 """
-
-
-#: Seconds for which a crowd looks at the workers; a minute in `make chaos`.
-CROWDED = int(os.environ.get("CHAOS_CROWD", "6"))
+#: Seconds for which a crowd of threads reads the snapshot; a minute in `make chaos`.
+CROWD_SECONDS = int(os.environ.get("CHAOS_CROWD", "6"))
+#: Seconds within which a call returns although a worker does not reply.
+MAX_SECONDS = 30
 
 
 @pytest.mark.stack
-class TestRealWorkers:
-    """Three pools, one of them stopped, killed, and shut down."""
+def test_real_workers(make_host_project):
+    """A worker of each pool; one of them is frozen, and one is shut down."""
+    host = make_host_project(BROKER_PASSWORD="hush-hush")
+    pools = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
+    started = {name: host.start_worker("-n", name, "--pool", pool) for name, pool in pools.items()}
 
-    @pytest.fixture
-    def environment(self, tmp_path, valkey):
-        database = f"sqlite:///{tmp_path / 'host.sqlite3'}"
-        return prepare_host(valkey, database, tmp_path / "runs", BROKER_PASSWORD="hush-hush")
+    def overview():
+        return {name: row for name, *row in host.shell.run_json(OVERVIEW)}
 
-    @pytest.fixture
-    def three(self, environment):
-        pools = {"one@here": "prefork", "two@here": "threads", "three@here": "solo"}
-        started = {
-            name: start_worker(environment, "-n", name, "--pool", pool)
-            for name, pool in pools.items()
-        }
-        yield started
-        for process in started.values():
-            with contextlib.suppress(ProcessLookupError):  # one was shut down
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    def wait_for_replies():
+        replied = lambda: [row[1] for row in overview().values()] == [True] * 3  # noqa: E731
+        until(replied, "the replies of three workers")
+        return overview()
 
-    def run(self, environment, code=ROWS):
-        return json.loads(run_python(code, environment).splitlines()[-1])
+    rows = wait_for_replies()
+    assert rows["one@here"] == ["online", True, "prefork", 2, ["celery", "mail"], True, 0]
+    assert rows["two@here"][:3] == ["online", True, "thread"]
+    assert rows["three@here"][:3] == ["online", True, "solo"]
 
-    def all_there(self, environment):
-        return until(
-            lambda: (rows := self.run(environment)) and len(rows) == 3 and rows,
-            "three workers",
-        )
+    details = host.shell.evaluate("control.worker_details('one@here')")
+    assert "host.noop" in {task["name"] for task in details["tasks"]}
+    assert "hush" not in json.dumps(details)
+    assert "redis://" in details["broker"]
 
-    def test_a_life(self, environment, three):
-        rows = {row[0]: row[1:] for row in self.all_there(environment)}
-        assert rows["one@here"] == ["online", True, "prefork", 2, ["celery", "mail"], True, 0]
-        assert rows["two@here"][:3] == ["online", True, "thread"]
-        assert rows["three@here"][:3] == ["online", True, "solo"]
+    names, own, celerys = host.shell.run_json(SPEED)
+    assert names == ["one@here", "three@here", "two@here"]
+    assert celerys / own > 5  # `make bench` measures the ratio
 
-        details = self.run(environment, DETAILS)
-        assert "host.noop" in {task["name"] for task in details["tasks"]}
-        assert "hush" not in json.dumps(details)
-        assert "redis://" in details["broker"]
+    os.kill(started["one@here"].pid, signal.SIGSTOP)
+    began = time.monotonic()
+    rows = {name: row[:2] for name, row in overview().items()}
+    assert rows["one@here"] == ["not_responding", False]
+    assert rows["two@here"] == rows["three@here"] == ["online", True]
+    assert time.monotonic() - began < MAX_SECONDS
+    os.kill(started["one@here"].pid, signal.SIGCONT)
 
-        names, ours, stock = self.run(environment, SPEED)
-        assert names == ["one@here", "three@here", "two@here"]
-        assert stock / ours > 5  # the bench says by how much
+    wait_for_replies()
+    os.kill(started["one@here"].pid, signal.SIGSTOP)
+    hung, broadcasts, gap, reads, longest, errors, published = host.shell.run_json(
+        CROWD % CROWD_SECONDS
+    )
+    os.kill(started["one@here"].pid, signal.SIGCONT)
+    assert (hung, errors) == (0, [])
+    assert gap >= 2  # at most one broadcast in two seconds
+    assert broadcasts <= CROWD_SECONDS / 2 + 1 and reads > 20 * broadcasts
+    assert longest < MAX_SECONDS and published < MAX_SECONDS
 
-        os.kill(three["one@here"].pid, signal.SIGSTOP)
-        begun = time.monotonic()
-        rows = {row[0]: row[1:3] for row in self.run(environment)}
-        assert rows["one@here"] == ["not_responding", False]
-        assert rows["two@here"] == rows["three@here"] == ["online", True]
-        assert time.monotonic() - begun < 30
-        os.kill(three["one@here"].pid, signal.SIGCONT)
-
-        self.all_there(environment)
-        os.kill(three["one@here"].pid, signal.SIGSTOP)
-        hung, asked, gap, requests, longest, wrong, queued = self.run(environment, CROWD % CROWDED)
-        os.kill(three["one@here"].pid, signal.SIGCONT)
-        assert (hung, wrong) == (0, [])
-        assert gap >= 2  # a broadcast every two seconds at most
-        assert asked <= CROWDED / 2 + 1 and requests > 80 * CROWDED
-        assert longest < 5 and queued < 5
-
-        three["two@here"].terminate()
-        three["two@here"].wait(60)
-        rows = {row[0]: row[1] for row in self.run(environment)}
-        assert rows == {"one@here": "online", "two@here": "stopped", "three@here": "online"}
+    started["two@here"].terminate()
+    started["two@here"].wait(WAIT_TIMEOUT)
+    states = {name: row[0] for name, row in overview().items()}
+    assert states == {"one@here": "online", "two@here": "stopped", "three@here": "online"}
 
 
 def test_overview_without_a_broker(no_broker):
