@@ -1,4 +1,4 @@
-"""The texts of `meta` and of exceptions do not depend on how kombu spaces its JSON."""
+"""Reading `meta` and exceptions does not depend on the separators in kombu's JSON."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ SPACINGS = {"as kombu": None, "compact": (",", ":"), "wide": (" ,  ", " :  ")}
 
 @pytest.fixture(params=SPACINGS, autouse=True)
 def spacing(request, monkeypatch):
-    """Every text that kombu writes has these separators."""
+    """Let kombu write all JSON with these separators."""
     if separators := SPACINGS[request.param]:
         spaced = functools.partial(json.dumps, separators=separators)
         defaults = (spaced, *kombu.utils.json.dumps.__defaults__[1:])
@@ -38,12 +38,12 @@ def fail(task_id, error):
 
 
 class TestQueue:
-    """The queue is found by the index's expression."""
+    """The expression of the index extracts the queue."""
 
     def queues(self):
         return list(Result.objects.annotate(found=QueueName()).values_list("found", flat=True))
 
-    def test_from_publishing(self):
+    def test_stored_by_the_publisher(self):
         made = app.amqp.create_task_message("a", "tests.add", (1,), {})
         store_published(
             sender="tests.add", headers=made.headers, body=made.body, routing_key="mail"
@@ -51,35 +51,35 @@ class TestQueue:
 
         assert self.queues() == ["mail"]
 
-    def test_from_the_worker(self):
+    def test_stored_by_the_worker(self):
         store("a", "SUCCESS", request=request("a", parent_id="p", root_id="r"))
 
         assert self.queues() == ["mail"]
         row = Result.objects.get()
         assert (row.queue, row.parent, row.root) == ("mail", "p", "r")
 
-    def test_of_a_target(self):
+    def test_stored_for_a_target(self):
         make_result(queue="mail")
 
         assert self.queues() == ["mail"]
 
 
 class TestChildren:
-    """Children are added to the row that is there, and the queue stays."""
+    """Children are added to the existing row, and the queue is kept."""
 
     def test_in_one_statement(self, django_assert_num_queries):
         make_result("PENDING", task_id="a", queue="far")
-        asked = request("a")
-        asked.children.append(AsyncResult("child"))
+        task_request = request("a")
+        task_request.children.append(AsyncResult("child"))
 
         with django_assert_num_queries(1):
-            app.backend.store_result("a", 1, "SUCCESS", request=asked)
+            app.backend.store_result("a", 1, "SUCCESS", request=task_request)
 
         row = Result.objects.get()
         assert (row.queue, row.children) == ("far", ["child"])
         assert AsyncResult("a").children == [AsyncResult("child")]
 
-    def test_a_retry_is_added_beside_them(self):
+    def test_a_retry_is_added_and_the_queue_is_kept(self):
         make_result("PENDING", task_id="a", queue="far")
 
         row = store("a", "RETRY", ValueError("no"), request=request("a", retries=0))
@@ -87,14 +87,14 @@ class TestChildren:
         assert row.queue == "far"
         assert [retry.exception for retry in row.retries] == ["ValueError"]
 
-    def test_values_of_the_project_come_before_them(self):
+    def test_values_of_the_project_precede_children(self):
         row = store("a", "SUCCESS", request=request("a", meta={"children": 1, "note": "x"}))
 
         assert row.meta == '{"queue": "mail", "note": "x", "children": []}'
 
 
 class TestExceptions:
-    """The class is found by the index's expression."""
+    """The expression of the index extracts the class."""
 
     def test_the_class(self):
         fail("a", KeyError("no"))
@@ -112,7 +112,7 @@ class TestExceptions:
 
 
 class TestStock:
-    """django-celery-results reads what we wrote."""
+    """django-celery-results reads our rows."""
 
     def test_a_success(self):
         store("a", "SUCCESS", {"x": 1})

@@ -30,7 +30,7 @@ def use_backend(settings):
 
 @pytest.fixture
 def provider(monkeypatch, use_backend):
-    """A transport that another backend selects, which collects what it is given."""
+    """A transport, selected by another email backend, that collects the emails."""
     sent = []
     made = SimpleNamespace(send=sent.append, close=lambda: None, timeout=lambda: 99, sent=sent)
     monkeypatch.setitem(transports.TRANSPORTS, OTHER, made)
@@ -39,7 +39,7 @@ def provider(monkeypatch, use_backend):
 
 
 @pytest.mark.parametrize("path", transports.TRANSPORTS)
-def test_each_keeps_the_contract(path, use_backend):
+def test_each_transport_has_the_functions_of_the_contract(path, use_backend):
     use_backend(path)
 
     found = transports.configured()
@@ -57,7 +57,7 @@ def test_smtp_sends_through_djangos_own_backends(name, use_backend):
     assert transports.configured() is smtp
 
 
-def test_a_row_selects_another(provider):
+def test_a_row_of_the_table_selects_another_transport(provider):
     message = EmailMessage("Subject", "Body", to=["ann@mail.example"])
 
     transports.configured().send(message)
@@ -65,7 +65,7 @@ def test_a_row_selects_another(provider):
     assert provider.sent == [message]
 
 
-def test_the_check_reads_its_timeout(provider):
+def test_the_check_reads_the_transports_timeout(provider):
     (warning,) = check_email_timeout()
 
     assert warning.id == "tasks_admin.W002"

@@ -1,4 +1,4 @@
-"""A verb that asks for more than a reason: on its page, for the command, and in the audit trail."""
+"""A verb with additional form fields: on its page, in the command, and in the audit trail."""
 
 import dataclasses
 
@@ -20,8 +20,8 @@ class TicketForm(ReasonForm):
 
 
 @pytest.fixture(autouse=True)
-def asks_for_a_ticket(monkeypatch):
-    """Revoke has a form of its own."""
+def form_with_a_ticket(monkeypatch):
+    """The verb revoke uses `TicketForm`."""
     row = dataclasses.replace(VERBS[REVOKE], form=f"{__name__}:TicketForm")
     monkeypatch.setitem(VERBS, REVOKE, row)
 
@@ -31,31 +31,31 @@ def client(as_user, alice):
     return as_user(alice)
 
 
-def ask(client):
+def open_confirmation(client):
     return run_action(client, RESULTS, REVOKE, [make_result("PENDING")])
 
 
-def test_the_page_asks_for_it(client):
-    assert required_fields(ask(client)) == ["reason", "ticket"]
+def test_the_page_shows_the_field(client):
+    assert required_fields(open_confirmation(client)) == ["reason", "ticket"]
 
 
-def test_the_operation_stores_and_shows_it(client):
-    response = confirm(client, ask(client), RESULTS, ticket="OPS-7")
+def test_the_operation_stores_and_shows_the_answer(client):
+    response = confirm(client, open_confirmation(client), RESULTS, ticket="OPS-7")
 
     assert Operation.objects.get().answers == {"Ticket": "OPS-7"}
     assert "Ticket OPS-7" in page_text(client.get(response.url))
 
 
 @pytest.mark.parametrize("ticket", ["", "7"])
-def test_nothing_is_done_without_it(client, ticket):
-    page = confirm(client, ask(client), RESULTS, ticket=ticket)
+def test_no_operation_starts_without_a_valid_answer(client, ticket):
+    page = confirm(client, open_confirmation(client), RESULTS, ticket=ticket)
 
     assert b"errorlist" in page.content
     assert not Operation.objects.exists()
 
 
 class TestCommand:
-    """`manage.py ops` asks for the same."""
+    """`manage.py ops` requires the same fields."""
 
     def revoke(self, *more):
         words = (make_result("PENDING").task_id, "--as", "alice", "--reason", "r")
@@ -74,7 +74,7 @@ class TestCommand:
             (("--answer", "ticket=OPS-7", "--answer", "color=red"), "revoke has no field color"),
         ],
     )
-    def test_it_refuses(self, alice, answers, problem):
+    def test_it_rejects_missing_invalid_and_unknown_answers(self, alice, answers, problem):
         with pytest.raises(CommandError, match=problem):
             self.revoke(*answers)
         assert not Operation.objects.exists()

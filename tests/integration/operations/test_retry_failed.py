@@ -43,7 +43,9 @@ def make_failures(operation, count):
 class TestRetry:
     """Retry what failed: a new operation, linked to this one."""
 
-    def test_only_the_newest_attempts_of_what_failed(self, client, operation, broker):
+    def test_only_the_latest_attempts_of_failed_targets_are_retried(
+        self, client, operation, broker
+    ):
         ids = make_failures(operation, 2)
         done = operation.targets.filter(state="waiting").first()
         make_result("SUCCESS", task_id=f"{operation.key}-{done.pk}-1")
@@ -62,7 +64,7 @@ class TestRetry:
         assert str(operation) in page_text(client.get(new.get_absolute_url()))
         assert str(new) in page_text(client.get(operation.get_absolute_url()))
 
-    def test_a_second_time_there_is_nothing_left(self, client, operation):
+    def test_a_second_retry_has_nothing_to_do(self, client, operation):
         make_failures(operation, 2)
         url = address(operation, "retry/")
         confirm(client, client.post(url), url)
@@ -72,9 +74,7 @@ class TestRetry:
         assert "Already retried 2" in page_text(page)
         assert "Nothing to do" in page_text(page)
 
-    def test_a_mail_that_was_refused_goes_out_the_second_time(
-        self, client, broker, mailbox, alice, make_user
-    ):
+    def test_a_rejected_email_is_sent_by_the_retry(self, client, broker, mailbox, alice, make_user):
         user = make_user("ann", email="550-ann@mail.example")
         target = request_email(user, actor=alice)
         with pytest.raises(DeliveryRejected):
@@ -93,7 +93,7 @@ class TestRetry:
         accounts.deliver_reset_email(user_pk=user.pk, task_id=retried.task_id, lease=60)
         assert mailbox.recipients == ["ann@mail.example"]
 
-    def test_it_takes_the_permission(self, as_user, charlie, operation):
+    def test_the_permission_is_required(self, as_user, charlie, operation):
         make_failures(operation, 1)
         client = as_user(charlie)
         url = address(operation, "retry/")
@@ -102,16 +102,16 @@ class TestRetry:
         assert client.post(url).status_code == 403
         assert client.post(url, {"confirm": "Yes"}).status_code == 403
 
-    def test_a_get_does_nothing(self, client, operation):
+    def test_a_get_shows_the_page(self, client, operation):
         assert client.get(address(operation, "retry/")).status_code == 200
 
-    def test_back_leads_to_the_operation(self, client, operation):
+    def test_the_link_back_leads_to_the_operation(self, client, operation):
         page = client.post(address(operation, "retry/"))
 
         assert f'href="{operation.get_absolute_url()}"' in page.content.decode()
 
     @pytest.mark.parametrize("rate", ["0", "many"])
-    def test_the_confirm_page_refuses_the_same(self, client, operation, rate):
+    def test_the_confirmation_rejects_an_invalid_rate(self, client, operation, rate):
         make_failures(operation, 1)
         url = address(operation, "retry/")
 
@@ -153,7 +153,7 @@ class TestPreview:
         ]
         assert sum(group[-1] for group in groups) == everything.count()
 
-    def test_more_groups_than_the_page_shows_still_add_up(self, monkeypatch, db):
+    def test_groups_beyond_the_limit_are_summed_up(self, monkeypatch, db):
         monkeypatch.setattr(results.actions, "MAX_GROUPS", 2)
         for kind, count in (("A", 3), ("B", 2), ("C", 1), ("D", 1)):
             for _ in range(count):
@@ -164,17 +164,17 @@ class TestPreview:
         ]  # fmt: skip
 
     @pytest.mark.parametrize("stored", [None, "", "[]", '{"exc_type": ', '{"exc_type": "', "🦄"])
-    def test_an_exception_that_cannot_be_read_is_none(self, db, stored):
+    def test_an_unreadable_exception_is_empty(self, db, stored):
         make_result(result=stored)
 
         assert [group[1] for group in results.preview_groups(Result.objects.all())] == [""]
 
-    def test_an_endless_name_is_cut(self, db):
+    def test_a_long_name_is_cut(self, db):
         self.failure("X" * 1000)
 
         assert results.preview_groups(Result.objects.all())[0][1] == "X" * 200
 
-    def test_it_is_on_the_page(self, client, operation):
+    def test_the_page_shows_the_groups(self, client, operation):
         make_failures(operation, 2)
         Result.objects.filter(task_id__endswith="-2").update(
             result='{"exc_type": "<b>", "exc_message": []}'
