@@ -1,4 +1,4 @@
-"""Retry what failed of an operation: a new one, linked, after a preview of what will happen."""
+"""Retry of an operation's failed targets: a new, linked operation, after a preview."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -27,7 +27,7 @@ def address(operation, act):
 
 
 def make_failures(operation, count):
-    """Let targets fail at their second try; return the ids of the results of the second."""
+    """Let targets fail at their second attempt; return the task ids of those attempts."""
     ids = []
     for target in operation.targets.filter(state="waiting").order_by("pk")[:count]:
         target.operation = operation
@@ -41,11 +41,9 @@ def make_failures(operation, count):
 
 
 class TestRetry:
-    """Retry what failed: a new operation, linked to this one."""
+    """A retry is a new operation, linked to the original one."""
 
-    def test_only_the_latest_attempts_of_failed_targets_are_retried(
-        self, client, operation, broker
-    ):
+    def test_only_latest_attempts_of_failed_targets_are_retried(self, client, operation, broker):
         ids = make_failures(operation, 2)
         done = operation.targets.filter(state="waiting").first()
         make_result("SUCCESS", task_id=f"{operation.key}-{done.pk}-1")
@@ -123,7 +121,7 @@ class TestRetry:
 
 
 class TestPreview:
-    """What is about to happen, by task, exception and verdict; the numbers add up."""
+    """The preview counts results by task, exception and verdict; the counts add up."""
 
     def failure(self, kind="MailRefused", **fields):
         return make_result(result=f'{{"exc_type": "{kind}", "exc_message": []}}', **fields)
