@@ -163,6 +163,7 @@ print(json.dumps([names, min(seconds(snapshots.current_views) for _ in range(5))
 CROWD = """
 import threading, time
 from tasks_admin.integrations.control import snapshots
+control.clear_cache()
 broadcasts, reads, errors, published = [], [], [], []
 take = snapshots._take
 snapshots._take = lambda: broadcasts.append(time.monotonic()) or take()

@@ -23,11 +23,12 @@ from tests.support.stack import until
 
 pytestmark = pytest.mark.django_db
 CODE = """
-import sys, time
+import pathlib, sys, time
 from celery import Celery
 app = Celery("other", broker=sys.argv[1])
-@app.task(name="other.wait")
-def wait(seconds): time.sleep(seconds)
+@app.task(name="other.wait_for_file")
+def wait_for_file(path):
+    while not pathlib.Path(path).exists(): time.sleep(0.1)
 app.worker_main(["worker", "-n", "other@there", "-Q", "theirs", "-c", "2", "--loglevel=error"])
 """
 
@@ -45,12 +46,12 @@ def forgetful():
 
 
 @pytest.fixture
-def stranger(broker, valkey, tmp_path):
-    """A real worker of an app that knows nothing of the console."""
-    # Celery would set Django up by itself, and the console with it.
+def unmanaged_worker(broker, valkey, tmp_path):
+    """A real worker of an app without the console; the path of its log."""
+    # With the variable, Celery would set up Django, and with it the console.
     environment = {name: v for name, v in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     command = [sys.executable, "-c", CODE, valkey]
-    log = tmp_path / "stranger.log"
+    log = tmp_path / "worker.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             command, env=environment, start_new_session=True, stdout=file, stderr=file
@@ -63,7 +64,7 @@ def stranger(broker, valkey, tmp_path):
 
 @pytest.mark.stack
 @pytest.mark.django_db(transaction=True)
-def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
+def test_it_is_there_each_time_and_its_log_is_left_alone(unmanaged_worker, alice):
     """Also where one of ours answers first, and is all that is expected."""
     from opsconsole.celery import app
 
@@ -78,7 +79,7 @@ def test_it_is_there_each_time_and_its_log_is_left_alone(stranger, alice):
         unmanaged.discovered_workers.discover()
         assert [names() for _ in range(5)] == [["other@there", "ours@here"]] * 5
 
-    assert stranger.read_text().count("KeyError: 'console_snapshot'") == 1
+    assert unmanaged_worker.read_text().count("KeyError: 'console_snapshot'") == 1
     unmanaged.discovered_workers.__init__()  # as in a new process
     control.clear_cache()
     assert [row["name"] for row in rows.worker_rows(alice, {})] == ["other@there", "ours@here"]
@@ -105,7 +106,7 @@ def test_who_is_gone_is_waited_for_once(monkeypatch):
     ]  # fmt: skip
 
 
-def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
+def test_one_that_has_the_console_now_is_no_unmanaged_worker(monkeypatch):
     unmanaged.discovered_workers.names = unmanaged.discovered_workers.unmanaged = {"w"}
     unmanaged.discovered_workers.discovered_at = time.monotonic()
     make_worker("w")
@@ -120,34 +121,48 @@ def test_one_that_has_the_console_now_is_no_stranger(monkeypatch):
 
 
 @pytest.mark.stack
-def test_what_celerys_own_commands_tell(stranger, as_user, alice):
+def test_celerys_own_commands_report_the_state(unmanaged_worker, as_user, alice, tmp_path):
     from opsconsole.celery import app
 
-    def there():
-        control.clear_cache()
-        return [view for view in control.snapshot().workers if view.queues]
+    released = tmp_path / "released"
 
-    (view,) = until(there, "a worker of another app")
+    def send(task_id, **options):
+        arguments = [str(released)]
+        app.send_task("other.wait_for_file", arguments, queue="theirs", task_id=task_id, **options)
 
+    def wait_for(condition, description):
+        """Wait until the worker's view, read anew, fulfils the condition; return the view."""
+
+        def found():
+            control.clear_cache()
+            views = [view for view in control.snapshot().workers if view.queues]
+            return views[0] if views and condition(views[0]) else None
+
+        return until(found, description)
+
+    view = wait_for(lambda view: True, "a worker of another app")
     assert (view.name, view.unmanaged, view.pool, view.processes) == (
         "other@there", True, "prefork", 2,
     )  # fmt: skip
     assert view.queues == ["theirs"]
-    app.send_task("other.wait", [5], queue="theirs", task_id="theirs-1")
-    until(lambda: there()[0].running, "a task that runs")
-    assert there()[0].running[0]["id"] == "theirs-1"
-    app.send_task("other.wait", [5], queue="theirs", task_id="later", countdown=300)
-    until(lambda: [task["id"] for task in there()[0].scheduled] == ["later"], "one for later")
-    app.control.revoke("later")
-    until(lambda: there()[0].revoked == 1, "one that is revoked")
+    send("running")
+    view = wait_for(lambda view: view.running, "a running task")
+    assert view.running[0]["id"] == "running"
+    send("scheduled", countdown=3600)
+    view = wait_for(lambda view: view.scheduled, "a scheduled task")
+    assert [task["id"] for task in view.scheduled] == ["scheduled"]
+    app.control.revoke("scheduled")
+    wait_for(lambda view: view.revoked == 1, "a revoked task")
+
+    control.clear_cache()
     page = page_text(as_user(alice).get(WORKERS))
     assert re.search("other@there unmanaged .* prefork × 2 1 ", page)
     page = page_text(as_user(alice).get(f"{WORKERS}other@there/change/"))
     assert "does not have tasks_admin installed" in page
     assert not queues.find("theirs")[0].unconsumed
-    # It is listed as ignoring the pause.
     queues.pause(name="theirs", actor=alice, reason="r")
     assert [one.name for one in queues.find("theirs")[0].ignoring_pause] == ["other@there"]
+    released.touch()
 
 
 @pytest.mark.parametrize(
