@@ -95,7 +95,7 @@ def lock_key(user: User) -> str:
 
 
 @dataclass(frozen=True)
-class Queued:
+class QueuedMessage:
     """A message in a queue."""
 
     headers: dict[str, Any]
@@ -108,13 +108,13 @@ class Queued:
         return str(self.headers["id"])
 
 
-def queued_messages(client: Any, queue: str = "mail") -> list[Queued]:
+def queued_messages(client: Any, queue: str = "mail") -> list[QueuedMessage]:
     """The messages in a queue, oldest first; they stay in the queue."""
     found = []
     for raw in reversed(client.lrange(queue, 0, -1)):
         message = json.loads(raw)
         args, kwargs, _embed = json.loads(base64.b64decode(message["body"]))
-        found.append(Queued(message["headers"], args, kwargs))
+        found.append(QueuedMessage(message["headers"], args, kwargs))
     return found
 
 
@@ -141,7 +141,7 @@ def run_concurrently(count: int, act: Callable[[int], Any]) -> list[Any]:
 
 
 class BeatTable:
-    """As django-celery-beat's, with one row; `test_periodic_real` has the real one."""
+    """Replaces the model of django-celery-beat; `test_real_beat` uses the real one."""
 
     enabled = True
     objects = property(lambda self: self)
