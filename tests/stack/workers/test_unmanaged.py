@@ -131,7 +131,7 @@ def test_celerys_own_commands_report_the_state(unmanaged_worker, as_user, alice,
         app.send_task("other.wait_for_file", arguments, queue="theirs", task_id=task_id, **options)
 
     def wait_for(condition, description):
-        """Wait until the worker's view, read anew, fulfils the condition; return the view."""
+        """Wait until the worker's view, read again, fulfils the condition; return the view."""
 
         def found():
             control.clear_cache()
