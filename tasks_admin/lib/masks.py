@@ -75,7 +75,9 @@ def mask_text(text: str) -> str:
     text = _BEARER.sub(rf"\1\2{MASK}", _URL.sub(rf"\1{MASK}", text) if "://" in text else text)
     if "PRIVATE KEY" in text:
         text = _PEM.sub(rf"\1{MASK}", text)
-    return _TOKEN.sub(MASK, _paired(_paired(text, _FLAG), _NAME))
+    text = _TOKEN.sub(MASK, _paired(_paired(text, _FLAG), _NAME))
+    # A token behind a key's end has become a mask beside the key's: masked again, they are one.
+    return _PEM.sub(rf"\1{MASK}", text) if "PRIVATE KEY" in text else text
 
 
 def mask_json(text: str) -> str:

@@ -148,6 +148,7 @@ PARTS = [
 
 
 @example("PASSWORD=(0)0")
+@example("-----BEGIN PRIVATE KEY-----0-----000.00000.00000000000000000000")
 @example("token=(0)x(1)[2]")
 @given(st.text() | st.lists(st.sampled_from(PARTS)).map("".join))
 def test_masking_is_idempotent(text):
