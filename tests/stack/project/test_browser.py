@@ -34,6 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack.ready()
     yield stack
     stack.kill("devserver", signal.SIGTERM)
+    stack.close()
 
 
 @pytest.fixture
