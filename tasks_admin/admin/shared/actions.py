@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
+from django.core.exceptions import ImproperlyConfigured
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -38,7 +39,10 @@ def action_page(
     """
     form = build_form(verb, request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        done = perform(request, lambda: act(confirmation_of(form, current_user(request))))
+        confirmation = confirmation_of(form, current_user(request))
+        if confirmation.answers:  # only `operations.start` stores them: better loud than lost
+            raise ImproperlyConfigured(f"The verb {verb} cannot store the answers of its form.")
+        done = perform(request, lambda: act(confirmation))
         return HttpResponseRedirect(back) if done is None else respond(done)
     return _page(modeladmin, request, verb, form, {"back": back, "subject": subject,
                                                    "hidden": list(hidden)})  # fmt: skip
